@@ -1,0 +1,309 @@
+//! What the documents ask for, with every name, number and default resolved: the input of the
+//! planner. Nothing here knows the live cluster.
+//!
+//! Absent means not managed (law 5): an `Option` that is `None` is neither read nor written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::address::Address;
+use crate::diagnostic::{Span, Spanned};
+
+/// Everything one run manages.
+#[derive(Debug, Clone, Default)]
+pub struct Desired {
+    /// What `cluster-config.yaml` says of the cluster.
+    pub scope: Scope,
+    /// Profiles and standalone VMs, in document order.
+    pub profiles: Vec<Profile>,
+    /// VMIDs that documents beside these claim: not taken for a guest with an `auto` one.
+    pub claimed: BTreeSet<u32>,
+}
+
+impl Desired {
+    /// All guests of all profiles, in document order.
+    pub fn guests(&self) -> impl Iterator<Item = &Guest> {
+        self.profiles.iter().flat_map(|profile| profile.guests.iter())
+    }
+}
+
+/// The part of `cluster-config.yaml` that planning needs.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// `cluster.name`; for people, never an identity.
+    pub cluster: Option<String>,
+    /// Node names that documents may use; empty without a configuration: then any live node.
+    pub nodes: Vec<Spanned<String>>,
+    /// `vmid_ranges.vms`: where VMIDs are taken from, both ends included.
+    pub vms: VmidRange,
+    /// `vmid_ranges.templates`: guests in it are never members, whatever they carry.
+    pub templates: Option<VmidRange>,
+}
+
+/// VMIDs `first..=last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VmidRange {
+    /// Lowest VMID, 100 at least.
+    pub first: u32,
+    /// Highest VMID, 999999999 at most.
+    pub last: u32,
+    /// Where it is said.
+    pub span: Option<Span>,
+}
+
+impl VmidRange {
+    /// Is `vmid` inside?
+    pub fn contains(&self, vmid: u32) -> bool {
+        (self.first..=self.last).contains(&vmid)
+    }
+}
+
+impl Default for VmidRange {
+    /// 1000-9999, the range of the configuration's documentation.
+    fn default() -> Self {
+        Self { first: 1000, last: 9999, span: None }
+    }
+}
+
+/// What kind of document guests come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProfileKind {
+    /// `type: talos`: cloud-init user and keys are not used.
+    Talos,
+    /// `type: generic`.
+    Generic,
+    /// A standalone VM spec: a profile of one.
+    Vm,
+}
+
+/// A cluster profile, or a standalone VM as a profile of one.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// The profile's name; for a standalone VM its own name.
+    pub name: String,
+    /// Kind of document.
+    pub kind: ProfileKind,
+    /// The tag that marks members in the one read of `/cluster/resources`: `pvx-k3s`, and for a
+    /// standalone VM `pvx-vm.gitea` (a dot cannot occur in a profile's name).
+    pub mark: String,
+    /// Where the name is said.
+    pub span: Span,
+    /// Its guests: `controlplane` first, `workers` next, further groups in document order.
+    pub guests: Vec<Guest>,
+}
+
+impl Profile {
+    /// The key under which state and journal are kept: `k3s`, `vm.gitea`.
+    pub fn key(&self) -> &str {
+        self.mark.strip_prefix("pvx-").unwrap_or(&self.mark)
+    }
+}
+
+/// One guest that must exist.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    /// `k3s/worker02`, `vm/gitea`.
+    pub address: Address,
+    /// Group inside the profile (`controlplane`, `workers`, …); empty for a standalone VM.
+    pub group: String,
+    /// Which VMID it gets.
+    pub vmid: VmidRequest,
+    /// Which node it gets.
+    pub placement: Placement,
+    /// What it is made from.
+    pub origin: Origin,
+    /// Its configuration.
+    pub spec: GuestSpec,
+    /// Addresses it must exist and run before this one is started (`depends_on`, resolved).
+    pub after: BTreeSet<Address>,
+    /// What it should be doing.
+    pub power: Power,
+    /// Where the guest is said: its assignment, else its group, else the document's name.
+    pub span: Span,
+    /// Where single values are said, by path inside the guest (`cores`, `disks.scsi1.size`).
+    pub places: BTreeMap<String, Span>,
+}
+
+impl Guest {
+    /// Where `path` is said, or the guest itself.
+    pub fn place(&self, path: &str) -> Span {
+        self.places.get(path).copied().unwrap_or(self.span)
+    }
+}
+
+/// How a guest's VMID is chosen when it does not exist yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VmidRequest {
+    /// Exactly this one: an assignment, or `start_vmid` plus the guest's index.
+    Fixed(u32),
+    /// The lowest free one of `vmid_ranges.vms`.
+    Auto,
+}
+
+/// How a guest's node is chosen when it does not exist yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placement {
+    /// This node; a live guest elsewhere is migrated.
+    Node(String),
+    /// Round robin over the nodes; a live guest stays where it is.
+    Spread,
+    /// As few nodes as possible; a live guest stays where it is.
+    Pack,
+}
+
+/// What a guest is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A clone of a template.
+    Template {
+        /// Which template.
+        template: TemplateRef,
+        /// Linked or full.
+        clone: CloneMode,
+    },
+    /// Created with empty disks.
+    Empty,
+}
+
+/// A template by VMID or by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TemplateRef {
+    /// `template: 101`
+    Vmid(u32),
+    /// `template: debian-13`
+    Name(String),
+}
+
+impl std::fmt::Display for TemplateRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Vmid(vmid) => write!(f, "{vmid}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// How a template is cloned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloneMode {
+    /// A copy of its own: the template may go. The default.
+    Full,
+    /// Shares the template's base volume; falls back to full, and says so, where the storage
+    /// cannot be reached from the guest's node.
+    Linked,
+}
+
+/// Wanted power state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Started when created or found stopped.
+    Running,
+    /// Shut down when found running.
+    Stopped,
+    /// Left as it is; not started when created.
+    Unmanaged,
+}
+
+/// The configuration a document asks for, in the document's terms. `provider-pve` knows how
+/// Proxmox spells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GuestSpec {
+    /// Guest tags: the profile's, the role's, and the ownership mark. Compared as a set.
+    pub tags: BTreeSet<String>,
+    /// Cores per socket.
+    pub cores: Option<u32>,
+    /// Sockets.
+    pub sockets: Option<u32>,
+    /// Memory in MiB.
+    pub memory: Option<u64>,
+    /// CPU type with its flags, as Proxmox spells it (`host`, `x86-64-v2-AES`).
+    pub cpu: Option<String>,
+    /// `seabios` or `ovmf`.
+    pub bios: Option<String>,
+    /// Machine type (`q35`, `pc`, or a versioned one).
+    pub machine: Option<String>,
+    /// SCSI controller (`virtio-scsi-single`).
+    pub scsihw: Option<String>,
+    /// OS type (`l26`).
+    pub ostype: Option<String>,
+    /// QEMU guest agent on or off.
+    pub agent: Option<bool>,
+    /// Start at boot of the node.
+    pub onboot: Option<bool>,
+    /// Refuse removal.
+    pub protection: Option<bool>,
+    /// Notes; trailing white space does not count.
+    pub description: Option<String>,
+    /// EFI vars disk, wanted when the guest is made with OVMF; `true`: with Microsoft keys
+    /// pre-enrolled.
+    pub efidisk_pre_enrolled_keys: Option<bool>,
+    /// Storage for new disks and for a full clone.
+    pub storage: Option<String>,
+    /// Size of the boot disk in bytes; which slot that is, the template's boot order says.
+    pub boot_disk: Option<u64>,
+    /// Disks by slot (`scsi0`, `virtio1`, `sata0`, `ide3`).
+    pub disks: BTreeMap<String, Disk>,
+    /// Network devices by slot (`net0`).
+    pub networks: BTreeMap<String, Network>,
+    /// Cloud-init.
+    pub cloudinit: CloudInit,
+}
+
+/// One disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Disk {
+    /// Size in bytes.
+    pub size: Option<u64>,
+    /// Storage, when not the guest's.
+    pub storage: Option<String>,
+    /// `raw` or `qcow2`, for storages that know formats.
+    pub format: Option<String>,
+    /// Further options as Proxmox names them (`discard: on`, `ssd: 1`, `iothread: 1`, `cache`).
+    pub options: BTreeMap<String, String>,
+}
+
+/// One network device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Device model (`virtio` when a device is made).
+    pub model: Option<String>,
+    /// Bridge (`vmbr0`).
+    pub bridge: Option<String>,
+    /// MAC address, upper case with colons.
+    pub mac: Option<String>,
+    /// VLAN tag, 1 to 4094.
+    pub tag: Option<u16>,
+    /// Proxmox firewall on this device.
+    pub firewall: Option<bool>,
+    /// MTU; 1 means the bridge's.
+    pub mtu: Option<u32>,
+}
+
+/// Cloud-init settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloudInit {
+    /// The guest wants a cloud-init drive: one is added where the template has none.
+    pub drive: bool,
+    /// Login name.
+    pub user: Option<String>,
+    /// OpenSSH public keys, one a line.
+    pub ssh_keys: Option<String>,
+    /// Address configuration by NIC index.
+    pub ipconfig: BTreeMap<u8, IpConfig>,
+    /// DNS servers.
+    pub nameservers: Vec<String>,
+    /// DNS search domain.
+    pub searchdomain: Option<String>,
+}
+
+/// IPv4 and IPv6 of one NIC. `dhcp` is a value of `ip`; `dhcp` and `auto` of `ip6`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IpConfig {
+    /// Address with prefix (`10.0.0.62/24`) or `dhcp`.
+    pub ip: Option<String>,
+    /// IPv4 gateway.
+    pub gw: Option<String>,
+    /// IPv6 address with prefix, `dhcp` or `auto`.
+    pub ip6: Option<String>,
+    /// IPv6 gateway.
+    pub gw6: Option<String>,
+}

@@ -1,0 +1,162 @@
+//! `disks`: further disks by slot.
+
+use std::collections::BTreeMap;
+
+use super::super::size::GIB;
+use super::super::yaml::{Entry, Kind, Node};
+use super::fields::Fields;
+use super::vm::{PlacesByPath, is_slot};
+use super::{names, value};
+use crate::desired::Disk;
+use crate::diagnostic::Diagnostic;
+
+/// Buses and their highest slot (qemu-server, Drive.pm `MAX_SCSI_DISKS` and neighbours).
+const BUSES: [(&str, u32); 4] = [("scsi", 30), ("virtio", 15), ("sata", 5), ("ide", 3)];
+
+/// Drive options that are passed on as they are (qemu-server, Drive.pm). Not among them are what
+/// pvx has keys of its own for, and what would turn a disk into something else (`media`).
+const OPTIONS: [&str; 40] = [
+    "aio",
+    "backup",
+    "bps",
+    "bps_max_length",
+    "bps_rd",
+    "bps_rd_max_length",
+    "bps_wr",
+    "bps_wr_max_length",
+    "cache",
+    "detect_zeroes",
+    "discard",
+    "iops",
+    "iops_max",
+    "iops_max_length",
+    "iops_rd",
+    "iops_rd_max",
+    "iops_rd_max_length",
+    "iops_wr",
+    "iops_wr_max",
+    "iops_wr_max_length",
+    "iothread",
+    "mbps",
+    "mbps_max",
+    "mbps_rd",
+    "mbps_rd_max",
+    "mbps_wr",
+    "mbps_wr_max",
+    "model",
+    "product",
+    "queues",
+    "replicate",
+    "rerror",
+    "ro",
+    "scsiblock",
+    "serial",
+    "shared",
+    "ssd",
+    "vendor",
+    "werror",
+    "wwn",
+];
+
+/// Takes `disks`.
+pub(crate) fn take(
+    fields: &mut Fields<'_, '_>,
+    places: &mut PlacesByPath,
+) -> BTreeMap<String, Disk> {
+    let mut disks = BTreeMap::new();
+    for entry in fields.named("disks") {
+        let slot = &entry.key.value;
+        if !is_slot(slot, &BUSES) {
+            fields.problems.push(not_a_slot(entry));
+            continue;
+        }
+        let path = format!("disks.{slot}");
+        places.insert(path.clone(), entry.key.span);
+        if let Some(disk) = read(&entry.value, slot, &path, places, fields.problems) {
+            disks.insert(slot.clone(), disk);
+        }
+    }
+    disks
+}
+
+fn not_a_slot(entry: &Entry) -> Diagnostic {
+    let name = value::quoted(&entry.key.value);
+    Diagnostic::error("unknown-slot", format!("{name} is not a disk slot"))
+        .at(entry.key.span, "not known")
+        .help("slots are scsi0-scsi30, virtio0-virtio15, sata0-sata5 and ide0-ide3")
+}
+
+/// `40G`, or a mapping.
+fn read(
+    node: &Node,
+    slot: &str,
+    path: &str,
+    places: &mut PlacesByPath,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Disk> {
+    match node.kind {
+        Kind::Null => return Some(Disk::default()),
+        Kind::Map(_) => {}
+        _ => {
+            let size = value::bytes(node, slot, GIB, problems)?;
+            places.insert(format!("{path}.size"), size.span);
+            return Some(Disk { size: Some(size.value), ..Disk::default() });
+        }
+    }
+    let mut fields = Fields::open(node, slot, "a disk", problems)?;
+    let mut disk = Disk::default();
+    if let Some(size) = fields.bytes("size", GIB) {
+        places.insert(format!("{path}.size"), size.span);
+        disk.size = Some(size.value);
+    }
+    if let Some(storage) = fields.parsed("storage", names::identifier) {
+        places.insert(format!("{path}.storage"), storage.span);
+        disk.storage = Some(storage.value);
+    }
+    if let Some(format) = fields.word("format", &["raw", "qcow2", "vmdk"]) {
+        places.insert(format!("{path}.format"), format.span);
+        disk.format = Some(format.value);
+    }
+    for name in OPTIONS {
+        let Some(node) = fields.take(name) else { continue };
+        if let Some(text) = option(node, name, fields.problems) {
+            places.insert(format!("{path}.{name}"), node.span);
+            disk.options.insert(name.to_owned(), text);
+        }
+    }
+    fields.finish();
+    Some(disk)
+}
+
+/// A drive option as Proxmox VE spells it: `true` is `1`, except for `discard: on`.
+fn option(node: &Node, name: &str, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    if let Kind::Bool(on) = node.kind {
+        let text = match (name, on) {
+            ("discard", true) => "on",
+            ("discard", false) => "ignore",
+            (_, true) => "1",
+            (_, false) => "0",
+        };
+        return Some(text.to_owned());
+    }
+    let known: &[&str] = match name {
+        "aio" => &["native", "threads", "io_uring"],
+        "cache" => &["none", "writethrough", "writeback", "unsafe", "directsync"],
+        "discard" => &["ignore", "on"],
+        "rerror" => &["ignore", "report", "stop"],
+        "werror" => &["enospc", "ignore", "report", "stop"],
+        _ => {
+            let text = value::text(node, name, problems)?;
+            if text.value.contains(',') || names::option(&text.value).is_err() {
+                problems.push(value::bad_value(
+                    node.span,
+                    name,
+                    "must be printable ASCII without spaces, quotes and commas",
+                ));
+                return None;
+            }
+            return Some(text.value);
+        }
+    };
+    value::word(node, name, known, problems).map(|word| word.value)
+}

@@ -1,0 +1,18 @@
+//! From YAML trees to typed documents. Every problem is collected; a value that cannot be used is
+//! left out, and decoding goes on.
+
+pub(crate) mod cloudinit;
+pub(crate) mod config;
+pub(crate) mod disk;
+pub(crate) mod fields;
+pub(crate) mod group;
+pub(crate) mod kind;
+pub(crate) mod names;
+pub(crate) mod network;
+pub(crate) mod profile;
+pub(crate) mod standalone;
+pub(crate) mod value;
+pub(crate) mod vm;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! `networks`: network devices by slot.
+
+use std::collections::BTreeMap;
+
+use super::super::yaml::{Entry, Kind, Node};
+use super::fields::Fields;
+use super::vm::{PlacesByPath, is_slot};
+use super::{names, value};
+use crate::desired::Network;
+use crate::diagnostic::{Diagnostic, Spanned};
+
+/// Device models (qemu-server, QemuServer/Network.pm `$nic_model_list`).
+const MODELS: [&str; 14] = [
+    "virtio",
+    "e1000",
+    "e1000e",
+    "e1000-82540em",
+    "e1000-82544gc",
+    "e1000-82545em",
+    "rtl8139",
+    "vmxnet3",
+    "i82551",
+    "i82557b",
+    "i82559er",
+    "ne2k_isa",
+    "ne2k_pci",
+    "pcnet",
+];
+
+/// Takes `networks`.
+pub(crate) fn take(
+    fields: &mut Fields<'_, '_>,
+    places: &mut PlacesByPath,
+) -> BTreeMap<String, Network> {
+    let mut networks = BTreeMap::new();
+    for entry in fields.named("networks") {
+        let slot = &entry.key.value;
+        if !is_slot(slot, &[("net", 31)]) {
+            fields.problems.push(not_a_slot(entry));
+            continue;
+        }
+        let path = format!("networks.{slot}");
+        places.insert(path.clone(), entry.key.span);
+        if let Some(network) = read(&entry.value, slot, &path, places, fields.problems) {
+            networks.insert(slot.clone(), network);
+        }
+    }
+    networks
+}
+
+fn not_a_slot(entry: &Entry) -> Diagnostic {
+    let name = value::quoted(&entry.key.value);
+    Diagnostic::error("unknown-slot", format!("{name} is not a network slot"))
+        .at(entry.key.span, "not known")
+        .help("slots are net0 to net31")
+}
+
+/// `vmbr1`, or a mapping.
+fn read(
+    node: &Node,
+    slot: &str,
+    path: &str,
+    places: &mut PlacesByPath,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Network> {
+    match node.kind {
+        Kind::Null => return Some(Network::default()),
+        Kind::Map(_) => {}
+        _ => {
+            let bridge = super::fields::parsed(node, slot, names::identifier, problems)?;
+            places.insert(format!("{path}.bridge"), bridge.span);
+            return Some(Network { bridge: Some(bridge.value), ..Network::default() });
+        }
+    }
+    let mut fields = Fields::open(node, slot, "a network device", problems)?;
+    let mut network = Network::default();
+    let mut keep = |key: &str, span| places.insert(format!("{path}.{key}"), span);
+    let mut text = |key: &str, value: Option<Spanned<String>>| {
+        value.map(|value| {
+            keep(key, value.span);
+            value.value
+        })
+    };
+    network.bridge = text("bridge", fields.parsed("bridge", names::identifier));
+    network.model = text("model", fields.word("model", &MODELS));
+    network.mac = text("mac", fields.parsed("mac", names::mac));
+    if let Some(tag) = fields.integer("tag", 1..=4094) {
+        keep("tag", tag.span);
+        network.tag = u16::try_from(tag.value).ok();
+    }
+    if let Some(firewall) = fields.boolean("firewall") {
+        keep("firewall", firewall.span);
+        network.firewall = Some(firewall.value);
+    }
+    if let Some(mtu) = fields.integer("mtu", 1..=65520) {
+        keep("mtu", mtu.span);
+        network.mtu = Some(mtu.value);
+    }
+    fields.finish();
+    Some(network)
+}

@@ -1,0 +1,207 @@
+//! A cluster profile: `clusters/<name>.yaml`.
+
+use std::net::IpAddr;
+
+use super::super::yaml::{Kind, Node};
+use super::fields::Fields;
+use super::group::{self, Group};
+use super::names::{self, Cidr};
+use super::{value, vm};
+use crate::desired::{CloneMode, ProfileKind, TemplateRef};
+use crate::diagnostic::{Diagnostic, Span, Spanned};
+
+/// One cluster profile.
+#[derive(Debug, Clone)]
+pub(crate) struct Profile {
+    pub(crate) name: Spanned<String>,
+    pub(crate) kind: ProfileKind,
+    pub(crate) template: Option<Spanned<TemplateRef>>,
+    pub(crate) tags: Vec<Spanned<String>>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) addressing: Addressing,
+    pub(crate) pod_cidr: Option<Spanned<Cidr>>,
+    pub(crate) service_cidr: Option<Spanned<Cidr>>,
+    pub(crate) vip: Option<Spanned<IpAddr>>,
+    pub(crate) flux: Flux,
+    pub(crate) clone: Option<CloneMode>,
+    pub(crate) storage: Option<Spanned<String>>,
+}
+
+/// The network around a guest's address.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Addressing {
+    pub(crate) gateway: Option<Spanned<IpAddr>>,
+    pub(crate) prefix: Option<Spanned<u32>>,
+    pub(crate) nameservers: Vec<Spanned<IpAddr>>,
+    pub(crate) searchdomain: Option<Spanned<String>>,
+}
+
+/// `flux`: what a profile's cluster is fed from. The branch does not keep two clusters apart.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flux {
+    pub(crate) repo: Option<Spanned<String>>,
+    pub(crate) path: Option<Spanned<String>>,
+}
+
+/// Reads a profile; `stem` is the file's name without its ending, when the name must equal it.
+/// None when there is no usable name: then nothing of it can be addressed.
+pub(crate) fn read(
+    node: &Node,
+    stem: Option<&str>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Profile> {
+    let mut fields = Fields::open(node, "document", "a cluster profile", problems)?;
+    fields.take("kind");
+    let name = name(&mut fields, stem);
+    let kind = fields.word("type", &["talos", "generic"]);
+    fields.require("type", "type is talos or generic");
+    let template = template(&mut fields);
+    fields.require("template", "template is the VMID or name of what the guests are cloned from");
+    let tags = fields.parsed_list("tags", names::tag);
+    require_tags(&mut fields, node);
+    let (addressing, pod_cidr, service_cidr) = network(&mut fields);
+    let profile = Profile {
+        name: name.unwrap_or_else(|| Spanned::new(String::new(), node.span)),
+        kind: match kind {
+            Some(kind) if kind.value == "talos" => ProfileKind::Talos,
+            _ => ProfileKind::Generic,
+        },
+        template,
+        tags,
+        groups: groups(&mut fields),
+        addressing,
+        pod_cidr,
+        service_cidr,
+        vip: talos(&mut fields),
+        flux: flux(&mut fields),
+        clone: vm::clone_mode(&mut fields).map(|clone| clone.value),
+        storage: fields.parsed("storage", names::identifier),
+    };
+    fields.finish();
+    (!profile.name.value.is_empty()).then_some(profile)
+}
+
+fn name(fields: &mut Fields<'_, '_>, stem: Option<&str>) -> Option<Spanned<String>> {
+    let name = fields.parsed("name", names::lower_label);
+    fields.require("name", "name is the cluster's name, and the file's");
+    let name = name?;
+    if name.value == crate::address::STANDALONE {
+        let why = "'vm' is where standalone VMs are addressed; choose another name";
+        fields.problems.push(value::bad_value(name.span, "name", why));
+        return None;
+    }
+    if let Some(stem) = stem.filter(|stem| *stem != name.value) {
+        let message = format!(
+            "the profile is named '{}' in a file named {}",
+            name.value,
+            value::quoted(stem)
+        );
+        fields.problems.push(
+            Diagnostic::error("name-not-file", message)
+                .at(name.span, "differs from the file's name")
+                .help(format!("rename the file to {}.yaml, or the profile", name.value)),
+        );
+    }
+    Some(name)
+}
+
+/// A VMID, or a template's name.
+pub(crate) fn template(fields: &mut Fields<'_, '_>) -> Option<Spanned<TemplateRef>> {
+    let node = fields.take("template")?;
+    if matches!(node.kind, Kind::Number(_)) {
+        let vmid = value::integer(node, "template", group::VMIDS, fields.problems)?;
+        return Some(vmid.map(TemplateRef::Vmid));
+    }
+    super::fields::parsed(node, "template", names::identifier, fields.problems)
+        .map(|name| name.map(TemplateRef::Name))
+}
+
+/// Tags must be there and not empty; a tag that is there but bad has its own problem.
+fn require_tags(fields: &mut Fields<'_, '_>, node: &Node) {
+    const WHY: &str = "give at least one tag that no other profile has";
+    fields.require("tags", WHY);
+    if let Some(list) = node.get("tags").filter(|n| matches!(&n.kind, Kind::Seq(i) if i.is_empty()))
+    {
+        let problem = Diagnostic::error("missing-key", "a cluster profile needs tags");
+        fields.problems.push(problem.at(list.span, "this list is empty").help(WHY));
+    }
+}
+
+/// Groups, `controlplane` first, `workers` next, others in document order.
+fn groups(fields: &mut Fields<'_, '_>) -> Vec<Group> {
+    let entries = fields.named("nodes");
+    fields.require("nodes", "nodes has a group 'controlplane', and others such as 'workers'");
+    let mut groups: Vec<Group> =
+        entries.iter().filter_map(|entry| group::read(entry, fields.problems)).collect();
+    groups.sort_by_key(|group| match group.name.value.as_str() {
+        "controlplane" => 0,
+        "workers" => 1,
+        _ => 2,
+    });
+    groups
+}
+
+type Networks = (Addressing, Option<Spanned<Cidr>>, Option<Spanned<Cidr>>);
+
+fn network(fields: &mut Fields<'_, '_>) -> Networks {
+    let Some(mut fields) = fields.mapping("network", "network") else {
+        return Networks::default();
+    };
+    fields.parsed("api_endpoint", endpoint);
+    let pod = fields.parsed("pod_cidr", Cidr::read);
+    let service = fields.parsed("service_cidr", Cidr::read);
+    let addressing = addressing(&mut fields);
+    fields.finish();
+    (addressing, pod, service)
+}
+
+/// Takes `gateway`, `prefix`, `nameservers` and `searchdomain`.
+pub(crate) fn addressing(fields: &mut Fields<'_, '_>) -> Addressing {
+    Addressing {
+        gateway: fields.parsed("gateway", names::ip),
+        prefix: fields.integer("prefix", 1..=128),
+        nameservers: fields.parsed_list("nameservers", names::ip),
+        searchdomain: fields.parsed("searchdomain", names::identifier),
+    }
+}
+
+/// `10.0.0.60`, `api.lab.example`, either with a port.
+fn endpoint(text: &str) -> Result<(), String> {
+    super::config::host_and_port(text, 6443).map(|_| ())
+}
+
+/// Checks the `talos` block and gives `vip.ip`.
+fn talos(fields: &mut Fields<'_, '_>) -> Option<Spanned<IpAddr>> {
+    let mut fields = fields.mapping("talos", "talos")?;
+    for key in ["version", "kubernetes_version", "config_dir", "secrets_file", "patches_dir"] {
+        fields.text(key);
+    }
+    if let Some(mut factory) = fields.mapping("factory", "talos.factory") {
+        factory.text("schematic_id");
+        factory.texts("extensions");
+        factory.finish();
+    }
+    let vip = fields.mapping("vip", "talos.vip").and_then(|mut vip| {
+        vip.text("interface");
+        let ip = vip.parsed("ip", names::ip);
+        vip.finish();
+        ip
+    });
+    fields.finish();
+    vip
+}
+
+fn flux(fields: &mut Fields<'_, '_>) -> Flux {
+    let Some(mut fields) = fields.mapping("flux", "flux") else { return Flux::default() };
+    let flux = Flux { repo: fields.text("repo"), path: fields.text("path") };
+    fields.text("branch");
+    fields.finish();
+    flux
+}
+
+/// Where the profile's document begins, for problems without a better place.
+impl Profile {
+    pub(crate) fn span(&self) -> Span {
+        self.name.span
+    }
+}

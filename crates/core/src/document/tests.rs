@@ -1,0 +1,6 @@
+//! From files to guests and rendered problems.
+
+mod broken;
+mod lab;
+mod random;
+mod resolved;

@@ -1,0 +1,79 @@
+//! How many actions run at once, and on what. Proxmox locks storages for 10 s and configurations
+//! for 1 s at most (pve-behaviour, Locks), and runs three workers a daemon: more than that only
+//! queues, or fails.
+
+use std::collections::BTreeMap;
+
+use crate::plan::{Action, ActionKind};
+
+/// Upper bounds of actions in flight.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// In all.
+    pub total: usize,
+    /// Asked at one node.
+    pub per_node: usize,
+    /// Allocating, cloning or freeing volumes on one storage.
+    pub per_storage: usize,
+    /// Cloned from one template.
+    pub per_template: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { total: 16, per_node: 4, per_storage: 4, per_template: 4 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Resource {
+    Total,
+    Node(String),
+    Storage(String),
+    Template(u32),
+}
+
+/// What is in flight.
+#[derive(Debug, Default)]
+pub(super) struct Budget(BTreeMap<Resource, usize>);
+
+impl Budget {
+    /// Takes what the action needs; `false` when some bound is reached: then nothing is taken.
+    pub(super) fn take(&mut self, action: &Action, limits: &Limits) -> bool {
+        let needs = needs(action);
+        let full = |resource: &Resource| {
+            let bound = match resource {
+                Resource::Total => limits.total,
+                Resource::Node(_) => limits.per_node,
+                Resource::Storage(_) => limits.per_storage,
+                Resource::Template(_) => limits.per_template,
+            };
+            self.0.get(resource).copied().unwrap_or(0) >= bound.max(1)
+        };
+        if needs.iter().any(full) {
+            return false;
+        }
+        for resource in needs {
+            *self.0.entry(resource).or_default() += 1;
+        }
+        true
+    }
+
+    /// Gives it back.
+    pub(super) fn release(&mut self, action: &Action) {
+        for resource in needs(action) {
+            if let Some(count) = self.0.get_mut(&resource) {
+                *count = count.saturating_sub(1);
+            }
+        }
+    }
+}
+
+fn needs(action: &Action) -> Vec<Resource> {
+    let mut needs = vec![Resource::Total, Resource::Node(action.node.clone())];
+    needs.extend(action.storages.iter().cloned().map(Resource::Storage));
+    if let ActionKind::Clone { source, .. } = action.kind {
+        needs.push(Resource::Template(source));
+    }
+    needs
+}

@@ -1,0 +1,65 @@
+//! The executor carries a plan out and decides nothing (law 1). Its only choices are: does the
+//! precondition still hold, may this be retried, stop.
+
+mod budget;
+mod event;
+mod perform;
+mod run;
+
+pub use budget::Limits;
+pub use event::{Event, Sink};
+pub use run::{Outcome, Report, Stop, run};
+
+use std::time::Duration;
+
+use crate::plan::{Change, Plan};
+use crate::provider::{GuestKind, Writer};
+use crate::state::{Record, StateError};
+
+/// Where the executor writes what it is about to do, and what it did.
+pub trait History: Send {
+    /// Must be on disk when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the side effect does not begin.
+    fn record(&mut self, change: &Change, record: &Record) -> Result<(), StateError>;
+
+    /// All actions of a guest have succeeded.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    fn settled(&mut self, plan: &Plan, change: &Change) -> Result<(), StateError>;
+}
+
+/// How patient the executor is.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// How long one task may take.
+    pub task: Duration,
+    /// How often a refused-because-locked request is tried again.
+    pub tries: u32,
+    /// Pause before the first repetition; doubled each time.
+    pub pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { task: Duration::from_secs(3600), tries: 6, pause: Duration::from_millis(500) }
+    }
+}
+
+/// What a run works with.
+pub struct Context<'a, W: Writer> {
+    /// The plan, which lint has passed.
+    pub plan: &'a Plan,
+    /// The cluster.
+    pub writer: &'a W,
+    /// Knows where a guest keeps its identity.
+    pub kind: &'a dyn GuestKind,
+    /// How many actions at once, and on what.
+    pub limits: &'a Limits,
+    /// Deadlines and retries.
+    pub patience: &'a Patience,
+    /// Told of everything that happens.
+    pub sink: &'a dyn Sink,
+}

@@ -1,0 +1,138 @@
+//! One action: check, record, send, wait.
+
+use std::sync::Mutex;
+
+use super::{Context, Event, History};
+use crate::live::{Guest, GuestRef};
+use crate::plan::{Action, ActionKind, Change, Precondition};
+use crate::provider::{Begun, ErrorClass, ProviderError, TaskEnd, Writer};
+use crate::state::Record;
+
+/// Carries out one action. The end record is the caller's, because only it knows what follows.
+pub(super) async fn perform<W: Writer, H: History>(
+    context: &Context<'_, W>,
+    history: &Mutex<&mut H>,
+    change: &Change,
+    action: &Action,
+) -> Result<TaskEnd, ProviderError> {
+    check(context, action).await?;
+    let begin = Record::Begin {
+        action: action.id.0,
+        address: action.address.clone(),
+        vmid: action.vmid,
+        node: action.node.clone(),
+        verb: action.kind.verb().to_owned(),
+    };
+    write(history, change, &begin)?;
+    context.sink.event(&Event::Started { action: action.id });
+    let mut pause = context.patience.pause;
+    for attempt in 1.. {
+        let error = match attempt_once(context, history, change, action).await {
+            Ok(end) => return Ok(end),
+            Err(error) => error,
+        };
+        let again = error.class == ErrorClass::Busy && attempt < context.patience.tries;
+        if !again {
+            return Err(error);
+        }
+        let why = error.message.clone();
+        context.sink.event(&Event::Waiting { action: action.id, why });
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Err(ProviderError::new(ErrorClass::Busy, "no attempt was made"))
+}
+
+async fn attempt_once<W: Writer, H: History>(
+    context: &Context<'_, W>,
+    history: &Mutex<&mut H>,
+    change: &Change,
+    action: &Action,
+) -> Result<TaskEnd, ProviderError> {
+    match context.writer.begin(action, digest(action)).await? {
+        Begun::Done => Ok(TaskEnd { warnings: 0 }),
+        Begun::Task(upid) => {
+            let record = Record::Task { action: action.id.0, upid: upid.clone() };
+            // The task runs whether or not this line can be written, so it is waited for.
+            let written = write(history, change, &record);
+            context.sink.event(&Event::Task { action: action.id, upid: upid.clone() });
+            let end = context.writer.wait(&upid, context.patience.task).await?;
+            written.map(|()| end)
+        }
+    }
+}
+
+pub(super) fn write<H: History>(
+    history: &Mutex<&mut H>,
+    change: &Change,
+    record: &Record,
+) -> Result<(), ProviderError> {
+    let mut history = history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    history.record(change, record).map_err(|error| {
+        ProviderError::new(ErrorClass::Refused, format!("the journal cannot be written: {error}"))
+            .help("nothing more was begun for this guest; make the state folder writable and apply again")
+    })
+}
+
+fn digest(action: &Action) -> Option<&str> {
+    action.preconditions.iter().find_map(|p| match p {
+        Precondition::Digest { digest } => Some(digest.as_str()),
+        _ => None,
+    })
+}
+
+/// Reads the guest again when a precondition is about it, in the same breath as the write.
+async fn check<W: Writer>(context: &Context<'_, W>, action: &Action) -> Result<(), ProviderError> {
+    let about_guest = |p: &Precondition| match p {
+        Precondition::Owned { .. } | Precondition::Unprotected => true,
+        Precondition::Digest { .. } => matches!(action.kind, ActionKind::Destroy),
+        Precondition::VmidFree => false, // Proxmox refuses a taken one itself
+    };
+    if !action.preconditions.iter().any(about_guest) {
+        return Ok(());
+    }
+    let reference = GuestRef { vmid: action.vmid, node: action.node.clone() };
+    let found = context.writer.guests(std::slice::from_ref(&reference), false).await?;
+    let Some(guest) = found.into_iter().find(|g| g.vmid == action.vmid) else {
+        let text = format!("guest {} is not on {} any more", action.vmid, action.node);
+        return Err(changed(text));
+    };
+    action.preconditions.iter().try_for_each(|p| holds(context, action, &guest, p))
+}
+
+fn holds<W: Writer>(
+    context: &Context<'_, W>,
+    action: &Action,
+    guest: &Guest,
+    precondition: &Precondition,
+) -> Result<(), ProviderError> {
+    let vmid = guest.vmid;
+    match precondition {
+        Precondition::VmidFree => Ok(()),
+        Precondition::Owned { mark, uuid } => {
+            let tags = guest.config.get("tags").map_or("", String::as_str);
+            let marked = tags.split([';', ',', ' ']).any(|tag| tag.eq_ignore_ascii_case(mark));
+            if marked && context.kind.identity_of(guest) == Some(*uuid) {
+                return Ok(());
+            }
+            Err(changed(format!(
+                "guest {vmid} on {} is not {} any more: its mark or smbios uuid changed",
+                guest.node, action.address
+            )))
+        }
+        Precondition::Unprotected if guest.is_protected() => {
+            Err(changed(format!("guest {vmid} on {} was protected meanwhile", guest.node)))
+        }
+        Precondition::Unprotected => Ok(()),
+        Precondition::Digest { digest } if guest.digest.as_ref() == Some(digest) => Ok(()),
+        Precondition::Digest { .. } if matches!(action.kind, ActionKind::Destroy) => {
+            Err(changed(format!("guest {vmid} on {} changed since the plan", guest.node)))
+        }
+        Precondition::Digest { .. } => Ok(()), // sent along: Proxmox compares it under its lock
+    }
+}
+
+fn changed(text: String) -> ProviderError {
+    ProviderError::new(ErrorClass::Changed, text)
+        .help("nothing was done to it; plan again to see what it is now")
+}

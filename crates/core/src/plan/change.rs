@@ -1,0 +1,119 @@
+//! What happens to one guest, for people: verbs, attributes before and after, and what it costs.
+
+use serde::{Deserialize, Serialize};
+
+use super::action::ActionId;
+use crate::address::Address;
+use crate::diagnostic::Position;
+
+/// The one word for what happens to a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Made from a template or from nothing.
+    Create,
+    /// Its configuration or disks change.
+    Change,
+    /// It moves to another node, and may change too.
+    Migrate,
+    /// It is only started or shut down.
+    Power,
+    /// It goes, with its disks.
+    Destroy,
+}
+
+/// What a change costs (law 2). No code branches on it once it is in a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Takes effect at once, nobody notices.
+    Live,
+    /// Part of making the guest.
+    Create,
+    /// The guest is stopped: takes effect at its next start.
+    Offline,
+    /// Written now, waits for the next cold boot of the running guest.
+    PendingReboot,
+    /// The guest moves.
+    Migrate,
+    /// The guest starts.
+    Start,
+    /// The guest is shut down.
+    Stop,
+    /// The guest goes, and with it the bytes on its disks.
+    DataLoss,
+}
+
+/// One attribute, before and after, in the documents' words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributeChange {
+    /// The attribute: `cores`, `scsi0.size`, `net0.bridge`.
+    pub path: String,
+    /// Value before; absent when there was none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub before: Option<String>,
+    /// Value after; absent when it goes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<String>,
+    /// What it costs.
+    pub effect: Effect,
+    /// Why, in a few words.
+    pub reason: String,
+}
+
+/// Facts about a guest that a reader wants on its line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// What it is made from, in words: `full clone of debian-13 (100)`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<String>,
+    /// Cores in all sockets.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cores: Option<u32>,
+    /// Memory in MiB.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub memory: Option<u64>,
+    /// Disks with their sizes in bytes; for a guest that goes: what is lost.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub disks: Vec<(String, u64)>,
+    /// Addresses as documents give them (`10.0.0.62/24`).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub addresses: Vec<String>,
+    /// Tags.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tags: Vec<String>,
+    /// MAC addresses that documents give.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub macs: Vec<String>,
+}
+
+/// What happens to one guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The guest.
+    pub address: Address,
+    /// What happens.
+    pub verb: Verb,
+    /// Its VMID.
+    pub vmid: u32,
+    /// The node it is on, or comes to.
+    pub node: String,
+    /// The node it moves to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target: Option<String>,
+    /// Is it running before?
+    pub running: bool,
+    /// What a reader wants to know of it.
+    pub facts: Facts,
+    /// Attributes that change. Empty for a guest that comes or goes.
+    pub attributes: Vec<AttributeChange>,
+    /// The dearest effect of all.
+    pub effect: Effect,
+    /// Why this guest is touched at all.
+    pub reason: String,
+    /// Where the documents ask for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub position: Option<Position>,
+    /// The actions that carry it out, in order.
+    pub actions: Vec<ActionId>,
+}

@@ -1,0 +1,118 @@
+//! Checks of a finished plan (law 7): what the planner and the provider made must hang together.
+//! A complaint here is a fault of pvx, found before it reaches a cluster.
+
+use std::collections::BTreeMap;
+
+use super::{Action, ActionKind, Finding, Intent, Plan, Precondition, Verb};
+
+/// All complaints about a plan; empty for every plan that may be run.
+pub fn check(plan: &Plan) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Err(error) = plan.actions.sequence() {
+        found.push(complaint(format!("the actions cannot be ordered: {error}")));
+    }
+    for action in plan.actions.iter() {
+        found.extend(check_action(plan, action));
+    }
+    found.extend(check_coverage(plan));
+    found.extend(check_vmids(plan));
+    found
+}
+
+fn complaint(text: String) -> Finding {
+    Finding::error("internal-lint", text)
+        .help("this is a fault of pvx: please report it with the output of plan --format json")
+}
+
+fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut complain = |text: &str| {
+        let line =
+            format!("action {} ({} {}): {text}", action.id, action.kind.verb(), action.address);
+        found.push(complaint(line));
+    };
+    match &action.kind {
+        ActionKind::Configure { set, delete, .. } => {
+            if delete.iter().any(|key| set.contains_key(key)) {
+                complain("sets and deletes the same key");
+            }
+            if set.is_empty() && delete.is_empty() {
+                complain("changes nothing");
+            }
+            if delete.iter().any(|key| is_disk(key)) {
+                complain("deletes a disk");
+            }
+        }
+        ActionKind::Destroy => {
+            if !action.preconditions.iter().any(is_proof) {
+                complain("destroys without proof of ownership");
+            }
+            if plan.intent == Intent::Apply && action.reason.code != "not-in-documents" {
+                complain("destroys a guest that documents want");
+            }
+        }
+        ActionKind::Clone { storage: Some(_), full: false, .. } => {
+            complain("gives a linked clone a storage");
+        }
+        ActionKind::Create { .. } | ActionKind::Clone { .. } => {
+            if !action.preconditions.contains(&Precondition::VmidFree) {
+                complain("makes a guest without asking that the VMID is free");
+            }
+        }
+        ActionKind::Migrate { target, .. } => {
+            if *target == action.node {
+                complain("migrates to the node it is on");
+            }
+        }
+        ActionKind::Resize { .. } | ActionKind::Start | ActionKind::Shutdown { .. } => {}
+    }
+    found
+}
+
+fn is_proof(precondition: &Precondition) -> bool {
+    matches!(precondition, Precondition::Owned { .. } | Precondition::Digest { .. })
+}
+
+fn is_disk(key: &str) -> bool {
+    let name = key.trim_end_matches(|c: char| c.is_ascii_digit());
+    name.len() < key.len()
+        && matches!(name, "scsi" | "virtio" | "sata" | "ide" | "efidisk" | "tpmstate")
+}
+
+/// Every action belongs to exactly one change, and every change has actions.
+fn check_coverage(plan: &Plan) -> Vec<Finding> {
+    let mut owners: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for change in &plan.changes {
+        if change.actions.is_empty() {
+            found.push(complaint(format!("{} changes without any action", change.address)));
+        }
+        for id in &change.actions {
+            *owners.entry(id.0).or_default() += 1;
+            if plan.actions.get(*id).is_none_or(|a| a.address != change.address) {
+                found.push(complaint(format!(
+                    "{} names action {id} of another guest",
+                    change.address
+                )));
+            }
+        }
+    }
+    for action in plan.actions.iter() {
+        if owners.get(&action.id.0) != Some(&1) {
+            found.push(complaint(format!("action {} does not belong to one change", action.id)));
+        }
+    }
+    found
+}
+
+/// No VMID is made twice, or made and removed in the same plan.
+fn check_vmids(plan: &Plan) -> Vec<Finding> {
+    let mut seen: BTreeMap<u32, Verb> = BTreeMap::new();
+    let mut found = Vec::new();
+    for change in &plan.changes {
+        if seen.insert(change.vmid, change.verb).is_some() {
+            found.push(complaint(format!("VMID {} stands in two changes", change.vmid)));
+        }
+    }
+    found
+}

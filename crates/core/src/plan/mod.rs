@@ -1,0 +1,114 @@
+//! A plan is data (law 1): serialisable, versioned and complete. What is shown is what is run.
+
+mod action;
+mod change;
+mod finding;
+mod graph;
+pub mod lint;
+
+pub use action::{Action, ActionId, ActionKind, Precondition, Reason};
+pub use change::{AttributeChange, Change, Effect, Facts, Verb};
+pub use finding::{Finding, Weight};
+pub use graph::ActionGraph;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::Address;
+use crate::state::Remembered;
+
+/// The version of the serialised form. A reader refuses a newer one.
+pub const VERSION: u32 = 1;
+
+/// What the plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Intent {
+    /// Make the cluster as the documents say.
+    Apply,
+    /// Remove everything the documents own.
+    Destroy,
+}
+
+/// Everything that will be done, why, and what will not be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Apply or destroy.
+    pub intent: Intent,
+    /// Name of the live cluster the plan was made for.
+    pub cluster: String,
+    /// Number of nodes that answered, and of all nodes.
+    pub nodes: (usize, usize),
+    /// False when the cluster refuses writes.
+    pub quorate: bool,
+    /// What the plan says of each profile.
+    pub profiles: Vec<ProfileSummary>,
+    /// What happens, guest by guest, in the order of the documents.
+    pub changes: Vec<Change>,
+    /// What is run, and in which order.
+    pub actions: ActionGraph,
+    /// What is wrong, what is worth knowing, and what was not done.
+    pub findings: Vec<Finding>,
+    /// What state says of each guest when the plan has been carried out: a later plan resets
+    /// what a document no longer says (law 5).
+    pub outcomes: BTreeMap<Address, Remembered>,
+}
+
+/// A line about one profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileSummary {
+    /// `k3s`, or `vm.gitea` for a standalone VM.
+    pub key: String,
+    /// Number of guests the documents ask for.
+    pub wanted: usize,
+    /// Number of those that exist.
+    pub existing: usize,
+}
+
+/// How many guests each verb touches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Guests that come.
+    pub create: usize,
+    /// Guests that change in place.
+    pub change: usize,
+    /// Guests that move.
+    pub migrate: usize,
+    /// Guests that are only started or shut down.
+    pub power: usize,
+    /// Guests that go.
+    pub destroy: usize,
+}
+
+impl Plan {
+    /// Nothing to do?
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+
+    /// True when a finding forbids running the plan.
+    pub fn is_blocked(&self) -> bool {
+        self.findings.iter().any(|f| f.weight == Weight::Error)
+    }
+
+    /// Guests by verb. A guest that is changed and moved counts in both.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for change in &self.changes {
+            match change.verb {
+                Verb::Create => counts.create += 1,
+                Verb::Destroy => counts.destroy += 1,
+                Verb::Change => counts.change += 1,
+                Verb::Power => counts.power += 1,
+                Verb::Migrate => {
+                    counts.migrate += 1;
+                    counts.change += usize::from(!change.attributes.is_empty());
+                }
+            }
+        }
+        counts
+    }
+}

@@ -1,0 +1,180 @@
+//! Collects actions, changes and findings while a plan is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Input;
+use crate::address::Address;
+use crate::plan::{
+    Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Intent, Plan, Precondition,
+    ProfileSummary, Reason, VERSION,
+};
+use crate::state::Remembered;
+
+/// One action before it has a number.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) node: String,
+    pub(super) kind: ActionKind,
+    pub(super) reason: Reason,
+    pub(super) effect: Effect,
+    pub(super) preconditions: Vec<Precondition>,
+    pub(super) storages: Vec<String>,
+}
+
+impl Step {
+    pub(super) fn new(node: &str, kind: ActionKind, reason: Reason, effect: Effect) -> Self {
+        Self {
+            node: node.to_owned(),
+            kind,
+            reason,
+            effect,
+            preconditions: Vec::new(),
+            storages: Vec::new(),
+        }
+    }
+
+    pub(super) fn requires(mut self, precondition: Precondition) -> Self {
+        self.preconditions.push(precondition);
+        self
+    }
+
+    pub(super) fn on_storages(mut self, storages: impl IntoIterator<Item = String>) -> Self {
+        self.storages = storages.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        self
+    }
+}
+
+pub(super) struct Builder<'a> {
+    pub(super) input: &'a Input<'a>,
+    pub(super) actions: ActionGraph,
+    pub(super) changes: Vec<Change>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) outcomes: BTreeMap<Address, Remembered>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(input: &'a Input<'a>) -> Self {
+        Self {
+            input,
+            actions: ActionGraph::default(),
+            changes: Vec::new(),
+            findings: Vec::new(),
+            outcomes: BTreeMap::new(),
+        }
+    }
+
+    /// Is this guest meant by `--target`?
+    pub(super) fn is_target(&self, address: &Address) -> bool {
+        let targets = &self.input.options.targets;
+        targets.is_empty() || targets.iter().any(|t| matches_target(t, address))
+    }
+
+    /// Adds the steps of one guest, each waiting for the one before.
+    pub(super) fn chain(
+        &mut self,
+        address: &Address,
+        vmid: u32,
+        steps: Vec<Step>,
+    ) -> Vec<ActionId> {
+        let mut ids: Vec<ActionId> = Vec::new();
+        for step in steps {
+            let id = self.actions.add(Action {
+                id: ActionId(0),
+                address: address.clone(),
+                vmid,
+                node: step.node,
+                kind: step.kind,
+                reason: step.reason,
+                effect: step.effect,
+                preconditions: step.preconditions,
+                storages: step.storages,
+            });
+            if let Some(before) = ids.last() {
+                self.actions.order(*before, id);
+            }
+            ids.push(id);
+        }
+        ids
+    }
+
+    /// The cluster must accept writes.
+    pub(super) fn check_cluster(&mut self) {
+        let inventory = &self.input.snapshot.inventory;
+        if !inventory.quorate {
+            self.findings.push(
+                Finding::error(
+                    "no-quorum",
+                    format!("cluster {} has no quorum: it refuses every write", inventory.cluster),
+                )
+                .help("bring nodes back until `pvecm status` says Quorate: Yes"),
+            );
+        }
+        for (name, node) in &inventory.nodes {
+            if !node.online {
+                self.findings.push(Finding::warning(
+                    "node-offline",
+                    format!("node {name} is offline: its guests are left as they are"),
+                ));
+            }
+        }
+        for node in &self.input.desired.scope.nodes {
+            if !inventory.nodes.is_empty() && !inventory.nodes.contains_key(&node.value) {
+                self.findings.push(
+                    Finding::warning(
+                        "node-missing",
+                        format!("cluster {} has no node {}", inventory.cluster, node.value),
+                    )
+                    .at(node.span)
+                    .help("cluster.nodes[].name is the name that Proxmox shows"),
+                );
+            }
+        }
+    }
+
+    /// Every `--target` must mean something.
+    pub(super) fn check_targets(&mut self) {
+        for target in &self.input.options.targets {
+            let known = self.input.desired.guests().any(|g| matches_target(target, &g.address))
+                || self
+                    .input
+                    .desired
+                    .profiles
+                    .iter()
+                    .any(|p| target == p.key() || target.starts_with(&format!("{}/", p.name)));
+            if !known {
+                self.findings.push(
+                    Finding::error(
+                        "unknown-target",
+                        format!("--target {target} matches no guest of the documents"),
+                    )
+                    .help("name a guest (k3s/worker02) or a profile (k3s)"),
+                );
+            }
+        }
+    }
+
+    pub(super) fn finish(self, intent: Intent, profiles: Vec<ProfileSummary>) -> Plan {
+        let inventory = &self.input.snapshot.inventory;
+        let mut changes = self.changes;
+        let order: Vec<&Address> = self.input.desired.guests().map(|g| &g.address).collect();
+        let place = |change: &Change| order.iter().position(|a| **a == change.address);
+        changes.sort_by_key(|c| (place(c).unwrap_or(usize::MAX), c.address.clone()));
+        Plan {
+            version: VERSION,
+            intent,
+            cluster: inventory.cluster.clone(),
+            nodes: (inventory.online_nodes().count(), inventory.nodes.len()),
+            quorate: inventory.quorate,
+            profiles,
+            changes,
+            actions: self.actions,
+            findings: self.findings,
+            outcomes: self.outcomes,
+        }
+    }
+}
+
+/// A target is an address, or the name of a whole profile.
+fn matches_target(target: &str, address: &Address) -> bool {
+    target == address.profile() || target == address.to_string()
+}

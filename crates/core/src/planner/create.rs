@@ -1,0 +1,358 @@
+//! Guests that are wanted and missing, and guests whose making was cut off.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::build::{Builder, Step};
+use super::ownership::{Ownership, half_made_note, identity_of};
+use super::placement::Nodes;
+use super::template::{self, Route};
+use super::vmid::Vmids;
+use crate::address::Address;
+use crate::desired::{Guest, Origin, Power, Profile, VmidRequest};
+use crate::live;
+use crate::plan::{
+    ActionId, ActionKind, Change, Effect, Facts, Finding, Precondition, Reason, Verb,
+};
+use crate::provider::{Comparison, Wanted};
+use crate::state::Remembered;
+
+/// Start actions of guests that this plan makes or starts, for ordering.
+pub(super) type Starts = BTreeMap<Address, ActionId>;
+
+/// Plans every missing guest.
+pub(super) fn missing(builder: &mut Builder<'_>, ownership: &Ownership) -> Starts {
+    let input = builder.input;
+    let mut vmids = Vmids::new(input.desired, &input.snapshot.inventory);
+    let mut nodes = Nodes::new(input);
+    let mut starts = Starts::new();
+    for profile in &input.desired.profiles {
+        let mut seats = Seats::new(builder, ownership, profile);
+        for guest in &profile.guests {
+            let index = seats.next(&guest.group);
+            if ownership.member(&guest.address).is_some() || !builder.is_target(&guest.address) {
+                continue;
+            }
+            if ownership.is_contested(&guest.address) {
+                builder.findings.push(contested(guest));
+                continue;
+            }
+            if let Some(vmid) = ownership.may_be_unread(input, &guest.address) {
+                builder.findings.push(perhaps_there(guest, vmid));
+                continue;
+            }
+            let seat = match ownership.half_made(&guest.address) {
+                Some(vmid) => resume(builder, profile, guest, vmid),
+                None => seats.take(builder, profile, guest, index, &mut vmids, &mut nodes),
+            };
+            match seat {
+                Ok(Some(start)) => {
+                    starts.insert(guest.address.clone(), start);
+                }
+                Ok(None) => {}
+                Err(finding) => builder.findings.push(finding),
+            }
+        }
+    }
+    starts
+}
+
+/// Two guests with one identity, or one that lost its mark: never make a third.
+fn contested(guest: &Guest) -> Finding {
+    let text =
+        format!("{} is not made: a live guest may be it, and cannot be proved", guest.address);
+    Finding::error("identity-contested", text)
+        .about(&guest.address)
+        .at(guest.span)
+        .help("see the finding on that guest; mend or remove it first")
+}
+
+/// A guest that cannot be read is never made a second time.
+fn perhaps_there(guest: &Guest, vmid: u32) -> Finding {
+    let text = format!("{} is not made: guest {vmid} may be it, and cannot be read", guest.address);
+    Finding::note("perhaps-there", text).about(&guest.address).at(guest.span)
+}
+
+/// Which places of a profile's groups are taken.
+struct Seats {
+    index: BTreeMap<String, usize>,
+    nodes: BTreeMap<String, Vec<String>>,
+}
+
+impl Seats {
+    fn new(builder: &Builder<'_>, ownership: &Ownership, profile: &Profile) -> Self {
+        let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for guest in &profile.guests {
+            let live = ownership
+                .member(&guest.address)
+                .and_then(|vmid| builder.input.snapshot.guests.get(&vmid));
+            if let Some(live) = live {
+                nodes.entry(guest.group.clone()).or_default().push(live.node.clone());
+            }
+        }
+        Self { index: BTreeMap::new(), nodes }
+    }
+
+    fn next(&mut self, group: &str) -> usize {
+        let next = self.index.entry(group.to_owned()).or_default();
+        *next += 1;
+        *next - 1
+    }
+
+    fn take(
+        &mut self,
+        builder: &mut Builder<'_>,
+        profile: &Profile,
+        guest: &Guest,
+        index: usize,
+        vmids: &mut Vmids,
+        nodes: &mut Nodes,
+    ) -> Result<Option<ActionId>, Finding> {
+        let taken = self.nodes.entry(guest.group.clone()).or_default();
+        let node = nodes.choose(guest, index, taken, builder.input)?;
+        taken.push(node.clone());
+        let vmid = choose_vmid(builder, guest, vmids)?;
+        make(builder, profile, guest, vmid, &node)
+    }
+}
+
+fn choose_vmid(builder: &Builder<'_>, guest: &Guest, vmids: &mut Vmids) -> Result<u32, Finding> {
+    match guest.vmid {
+        VmidRequest::Fixed(vmid) if vmids.take(vmid) => Ok(vmid),
+        VmidRequest::Fixed(vmid) => Err(taken(builder, guest, vmid)),
+        VmidRequest::Auto => vmids.take_lowest().ok_or_else(|| {
+            let range = vmids.range();
+            let finding = Finding::error(
+                "no-vmid-left",
+                format!(
+                    "no VMID left in vmid_ranges.vms ({}-{}) for {}",
+                    range.first, range.last, guest.address
+                ),
+            )
+            .about(&guest.address)
+            .help("widen the range, or remove guests that nobody needs");
+            finding.at(range.span.unwrap_or(guest.span))
+        }),
+    }
+}
+
+fn taken(builder: &Builder<'_>, guest: &Guest, vmid: u32) -> Finding {
+    let owner = builder.input.snapshot.inventory.guests.get(&vmid).map_or_else(
+        || "another guest of this plan".to_owned(),
+        |g| format!("'{}' on {}", g.name.as_deref().unwrap_or("unnamed"), g.node),
+    );
+    Finding::error("vmid-taken", format!("VMID {vmid} of {} is taken by {owner}", guest.address))
+        .about(&guest.address)
+        .at(guest.place("vmid"))
+        .help(
+            "give the guest another VMID, or `auto`; pvx never takes over a guest it did not make",
+        )
+}
+
+/// A guest that is not there at all.
+fn make(
+    builder: &mut Builder<'_>,
+    profile: &Profile,
+    guest: &Guest,
+    vmid: u32,
+    node: &str,
+) -> Result<Option<ActionId>, Finding> {
+    let input = builder.input;
+    let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
+    let nothing = BTreeSet::new();
+    let wanted = wanted(guest, identity, &nothing);
+    let reason = Reason::new("missing", "in the documents, not on the cluster");
+    let (mut steps, comparison, origin) = match &guest.origin {
+        Origin::Template { template, clone } => {
+            let mut notes = Vec::new();
+            let route = template::route(input, guest, template, *clone, node, &mut notes)?;
+            builder.findings.extend(notes);
+            let note = half_made_note(&guest.address, identity);
+            let base = input.kind.clone_of(route.template, guest.address.guest(), &note);
+            let mut comparison = input.kind.compare(&wanted, &base);
+            comparison.findings.retain(|f| f.code != "disk-not-in-documents");
+            let origin = route.words();
+            (clone_steps(guest, &route, &note, &reason), comparison, origin)
+        }
+        Origin::Empty => {
+            let comparison = input.kind.create(&wanted);
+            for storage in &comparison.allocates {
+                template::check_storage(&input.snapshot.inventory, guest, storage, &[node])?;
+            }
+            let steps = vec![create_step(node, &comparison, &reason)];
+            (steps, comparison, "made from nothing".to_owned())
+        }
+    };
+    if matches!(guest.origin, Origin::Template { .. }) {
+        steps.extend(configure_steps(node, &comparison, &reason, Effect::Create, None));
+    }
+    let made = Made { vmid, node: node.to_owned(), steps, comparison, origin, reason };
+    Ok(finish(builder, guest, made))
+}
+
+/// A guest that was cloned and never configured.
+fn resume(
+    builder: &mut Builder<'_>,
+    profile: &Profile,
+    guest: &Guest,
+    vmid: u32,
+) -> Result<Option<ActionId>, Finding> {
+    let input = builder.input;
+    let Some(live) = input.snapshot.guests.get(&vmid) else { return Ok(None) };
+    let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
+    let nothing = BTreeSet::new();
+    let comparison = input.kind.compare(&wanted(guest, identity, &nothing), live);
+    let reason = Reason::new("half-made", "its making was cut off before");
+    let mut steps = Vec::new();
+    let mut node = live.node.clone();
+    if let crate::desired::Placement::Node(target) = &guest.placement
+        && *target != node
+    {
+        steps.push(migrate_step(&node, target, live.running, true, &reason));
+        node.clone_from(target);
+    }
+    let digest = live.digest.clone().filter(|_| steps.is_empty());
+    steps.extend(configure_steps(&node, &comparison, &reason, Effect::Create, digest));
+    let origin = "made before, now finished".to_owned();
+    Ok(finish(builder, guest, Made { vmid, node, steps, comparison, origin, reason }))
+}
+
+pub(super) fn wanted<'a>(
+    guest: &'a Guest,
+    identity: Uuid,
+    managed_before: &'a BTreeSet<String>,
+) -> Wanted<'a> {
+    Wanted { name: guest.address.guest(), identity, spec: &guest.spec, managed_before }
+}
+
+fn clone_steps(guest: &Guest, route: &Route<'_>, note: &str, reason: &Reason) -> Vec<Step> {
+    let kind = ActionKind::Clone {
+        source: route.template.vmid,
+        full: route.full,
+        storage: route.storage.clone(),
+        target: route.target.clone(),
+        name: guest.address.guest().to_owned(),
+        note: note.to_owned(),
+    };
+    let clone = Step::new(&route.template.node, kind, reason.clone(), Effect::Create)
+        .requires(Precondition::VmidFree)
+        .on_storages(route.storages.iter().cloned());
+    let mut steps = vec![clone];
+    if let Some(target) = &route.migrate_to {
+        let step = migrate_step(&route.template.node, target, false, false, reason);
+        steps.push(step.on_storages(route.storages.iter().cloned()));
+    }
+    steps
+}
+
+fn create_step(node: &str, comparison: &Comparison, reason: &Reason) -> Step {
+    let kind = ActionKind::Create { config: comparison.set.clone() };
+    Step::new(node, kind, reason.clone(), Effect::Create)
+        .requires(Precondition::VmidFree)
+        .on_storages(comparison.allocates.iter().cloned())
+}
+
+pub(super) fn migrate_step(
+    node: &str,
+    target: &str,
+    online: bool,
+    with_local_disks: bool,
+    reason: &Reason,
+) -> Step {
+    let kind = ActionKind::Migrate { target: target.to_owned(), online, with_local_disks };
+    Step::new(node, kind, reason.clone(), Effect::Migrate)
+}
+
+/// The writes that a comparison comes down to: one configuration write, then the disks.
+pub(super) fn configure_steps(
+    node: &str,
+    comparison: &Comparison,
+    reason: &Reason,
+    effect: Effect,
+    digest: Option<String>,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if !comparison.set.is_empty() || !comparison.delete.is_empty() {
+        let kind = ActionKind::Configure {
+            set: comparison.set.clone(),
+            delete: comparison.delete.iter().cloned().collect(),
+            background: !comparison.allocates.is_empty(),
+        };
+        let mut step = Step::new(node, kind, reason.clone(), effect)
+            .on_storages(comparison.allocates.iter().cloned());
+        if let Some(digest) = digest {
+            step = step.requires(Precondition::Digest { digest });
+        }
+        steps.push(step);
+    }
+    for (disk, size) in &comparison.resize {
+        let kind = ActionKind::Resize { disk: disk.clone(), size: *size };
+        steps.push(Step::new(node, kind, reason.clone(), effect));
+    }
+    steps
+}
+
+/// A guest on its way into the plan.
+struct Made {
+    vmid: u32,
+    node: String,
+    steps: Vec<Step>,
+    comparison: Comparison,
+    origin: String,
+    reason: Reason,
+}
+
+/// Adds the start, the actions and the change; the start's id when there is one.
+fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made) -> Option<ActionId> {
+    let Made { vmid, node, mut steps, comparison, origin, reason } = made;
+    let starts = guest.power == Power::Running;
+    if starts {
+        steps.push(Step::new(&node, ActionKind::Start, reason.clone(), Effect::Start));
+    }
+    let ids = builder.chain(&guest.address, vmid, steps);
+    builder.findings.extend(comparison.findings.into_iter().map(|f| f.about(&guest.address)));
+    let remembered = Remembered { vmid, managed: comparison.managed };
+    builder.outcomes.insert(guest.address.clone(), remembered);
+    builder.changes.push(Change {
+        address: guest.address.clone(),
+        verb: Verb::Create,
+        vmid,
+        node,
+        target: None,
+        running: false,
+        facts: facts(guest, origin),
+        attributes: Vec::new(),
+        effect: Effect::Create,
+        reason: reason.text,
+        position: Some(builder.input.sources.position(guest.span)),
+        actions: ids.clone(),
+    });
+    ids.last().copied().filter(|_| starts)
+}
+
+fn facts(guest: &Guest, origin: String) -> Facts {
+    let spec = &guest.spec;
+    let boot = spec.boot_disk.map(|size| ("boot disk".to_owned(), size));
+    let disks = spec.disks.iter().filter_map(|(slot, d)| d.size.map(|size| (slot.clone(), size)));
+    let ips = spec.cloudinit.ipconfig.values().flat_map(|c| [c.ip.clone(), c.ip6.clone()]);
+    Facts {
+        origin: Some(origin),
+        cores: spec.cores.map(|c| c * spec.sockets.unwrap_or(1)),
+        memory: spec.memory,
+        disks: boot.into_iter().chain(disks).collect(),
+        addresses: ips.flatten().collect(),
+        tags: spec.tags.iter().cloned().collect(),
+        macs: spec.networks.values().filter_map(|n| n.mac.clone()).collect(),
+    }
+}
+
+/// Disks of a live guest with their sizes, for what a destroy loses.
+pub(super) fn live_disks(builder: &Builder<'_>, guest: &live::Guest) -> Vec<(String, u64)> {
+    let volumes = builder.input.kind.volumes(guest);
+    volumes
+        .into_iter()
+        .filter(|v| !v.cloudinit)
+        .filter_map(|v| v.size.map(|size| (v.slot, size)))
+        .collect()
+}

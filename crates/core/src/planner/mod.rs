@@ -1,0 +1,115 @@
+//! The planner: pure and synchronous. Desired graph and live snapshot in, plan out.
+//!
+//! One file for each question: whose is it (`ownership`), which number (`vmid`), where
+//! (`placement`), from what (`template`), and what to do with a guest that is missing
+//! (`create`), there (`update`) or no longer wanted (`remove`). `order` joins guests.
+
+mod build;
+mod create;
+mod order;
+mod ownership;
+mod placement;
+mod remove;
+mod template;
+mod update;
+mod vmid;
+
+pub use ownership::{Claim, Ownership, half_made_note};
+pub(crate) use template::candidates as template_candidates;
+
+use crate::desired::Desired;
+use crate::diagnostic::Sources;
+use crate::live::Snapshot;
+use crate::plan::{Finding, Intent, Plan, ProfileSummary, lint};
+use crate::provider::GuestKind;
+use crate::state::Memory;
+
+use build::Builder;
+
+/// What a user may say beside the documents.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Only these addresses, or whole profiles (`k3s`); empty: everything.
+    pub targets: Vec<String>,
+    /// Seconds that a guest has to shut down.
+    pub shutdown_timeout: u32,
+    /// Stop a guest that does not shut down in time.
+    pub force_stop: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { targets: Vec::new(), shutdown_timeout: 120, force_stop: true }
+    }
+}
+
+/// Everything a plan is made from.
+pub struct Input<'a> {
+    /// What documents ask for.
+    pub desired: &'a Desired,
+    /// What is there.
+    pub snapshot: &'a Snapshot,
+    /// What was applied before.
+    pub memory: &'a Memory,
+    /// How Proxmox spells a guest.
+    pub kind: &'a dyn GuestKind,
+    /// What the user said.
+    pub options: &'a Options,
+    /// For positions in files.
+    pub sources: &'a Sources,
+}
+
+/// Makes the cluster as the documents say.
+pub fn apply(input: &Input<'_>) -> Plan {
+    make(input, Intent::Apply)
+}
+
+/// Removes every guest that the documents' profiles own, and nothing else.
+pub fn destroy(input: &Input<'_>) -> Plan {
+    make(input, Intent::Destroy)
+}
+
+fn make(input: &Input<'_>, intent: Intent) -> Plan {
+    let ownership = Ownership::of(input);
+    let mut builder = Builder::new(input);
+    builder.check_cluster();
+    builder.check_targets();
+    builder.findings.extend(ownership.findings(input));
+    match intent {
+        Intent::Apply => {
+            remove::orphans(&mut builder, &ownership);
+            let mut starts = create::missing(&mut builder, &ownership);
+            starts.extend(update::existing(&mut builder, &ownership));
+            order::by_dependency(&mut builder, &starts);
+        }
+        Intent::Destroy => remove::all(&mut builder, &ownership),
+    }
+    let mut plan = builder.finish(intent, summaries(input, &ownership));
+    plan.findings.extend(lint::check(&plan));
+    resolve_positions(&mut plan.findings, input.sources);
+    plan
+}
+
+fn summaries(input: &Input<'_>, ownership: &Ownership) -> Vec<ProfileSummary> {
+    let profile = |p: &crate::desired::Profile| ProfileSummary {
+        key: p.key().to_owned(),
+        wanted: p.guests.len(),
+        existing: p.guests.iter().filter(|g| ownership.member(&g.address).is_some()).count(),
+    };
+    input.desired.profiles.iter().map(profile).collect()
+}
+
+fn resolve_positions(findings: &mut Vec<Finding>, sources: &Sources) {
+    for finding in findings.iter_mut() {
+        finding.position = finding.span.map(|span| sources.position(span));
+    }
+    findings.sort_by(|a, b| {
+        (a.weight, &a.position, &a.address, &a.message).cmp(&(
+            b.weight,
+            &b.position,
+            &b.address,
+            &b.message,
+        ))
+    });
+    findings.dedup();
+}

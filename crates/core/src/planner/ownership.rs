@@ -1,0 +1,235 @@
+//! Whose is a guest? Law 4: it is ours when it carries the profile's mark *and* the identity
+//! that cluster, profile and name give; a copy made in the web UI carries the mark alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::Input;
+use crate::address::{Address, STANDALONE};
+use crate::desired::{Profile, ProfileKind};
+use crate::live::{self, Guest};
+use crate::plan::Finding;
+
+/// What a guest that was read has to do with a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Ours: mark and identity agree.
+    Member(Address),
+    /// Ours, but its making was cut off between clone and configuration.
+    HalfMade(Address),
+    /// Carries the mark and another identity: a clone of a member, or a renamed one.
+    CopiedMark(String),
+    /// Carries the identity, but the mark was taken away.
+    LostMark(Address),
+}
+
+/// Guests of the snapshot, by what they are to the documents.
+#[derive(Debug, Default)]
+pub struct Ownership {
+    members: BTreeMap<Address, u32>,
+    half_made: BTreeMap<Address, u32>,
+    claims: BTreeMap<u32, Claim>,
+    /// Marked guests that could not be read: profile key, and the summary's VMID.
+    unread: Vec<(String, u32)>,
+}
+
+impl Ownership {
+    /// Classifies every guest of the snapshot. Templates are never members, and two guests with
+    /// one identity are both left alone.
+    pub fn of(input: &Input<'_>) -> Self {
+        let mut found = Self::default();
+        let mut twins: BTreeSet<Address> = BTreeSet::new();
+        for guest in input.snapshot.guests.values() {
+            let Some(claim) = claim(input, guest) else { continue };
+            let place = match &claim {
+                Claim::Member(address) => Some((&mut found.members, address)),
+                Claim::HalfMade(address) => Some((&mut found.half_made, address)),
+                Claim::CopiedMark(_) | Claim::LostMark(_) => None,
+            };
+            if let Some((map, address)) = place
+                && map.insert(address.clone(), guest.vmid).is_some()
+            {
+                twins.insert(address.clone());
+            }
+            found.claims.insert(guest.vmid, claim);
+        }
+        found.unread = unread(input);
+        for address in twins {
+            found.members.remove(&address);
+            found.half_made.remove(&address);
+            found.disown(&address);
+        }
+        found
+    }
+
+    fn disown(&mut self, address: &Address) {
+        for claim in self.claims.values_mut() {
+            if matches!(claim, Claim::Member(a) | Claim::HalfMade(a) if a == address) {
+                *claim = Claim::CopiedMark(address.to_string());
+            }
+        }
+    }
+
+    /// VMID of the member at this address.
+    pub fn member(&self, address: &Address) -> Option<u32> {
+        self.members.get(address).copied()
+    }
+
+    /// VMID of the guest whose making was cut off.
+    pub fn half_made(&self, address: &Address) -> Option<u32> {
+        self.half_made.get(address).copied()
+    }
+
+    /// All guests that are ours, half-made ones included.
+    pub fn owned(&self) -> impl Iterator<Item = (&Address, u32)> {
+        self.members.iter().chain(&self.half_made).map(|(address, vmid)| (address, *vmid))
+    }
+
+    /// Does some live guest hold this address in a way that forbids making another?
+    pub fn is_contested(&self, address: &Address) -> bool {
+        self.claims.values().any(|claim| match claim {
+            Claim::LostMark(a) => a == address,
+            Claim::CopiedMark(text) => *text == address.to_string(),
+            Claim::Member(_) | Claim::HalfMade(_) => false,
+        })
+    }
+
+    /// The guest that could not be read and may be this one: of its name, or of no known name.
+    pub(super) fn may_be_unread(&self, input: &Input<'_>, address: &Address) -> Option<u32> {
+        let may_be = |vmid: &u32| {
+            let name = input.snapshot.inventory.guests.get(vmid).and_then(|g| g.name.as_deref());
+            name.is_none_or(|name| name == address.guest())
+        };
+        let key = address.key();
+        self.unread.iter().filter(|(k, _)| *k == key).map(|(_, vmid)| *vmid).find(may_be)
+    }
+
+    /// What a reader should know of guests that look like ours and are not.
+    pub(super) fn findings(&self, input: &Input<'_>) -> Vec<Finding> {
+        let claims = self.claims.iter().filter_map(|(vmid, claim)| finding(input, *vmid, claim));
+        let unread = self.unread.iter().filter_map(|(key, vmid)| unread_finding(input, key, *vmid));
+        claims.chain(unread).collect()
+    }
+}
+
+fn unread(input: &Input<'_>) -> Vec<(String, u32)> {
+    let mut found = Vec::new();
+    for guest in crate::read::marked(input.desired, &input.snapshot.inventory) {
+        if input.snapshot.guests.contains_key(&guest.vmid) {
+            continue;
+        }
+        let profiles = input.desired.profiles.iter().filter(|p| guest.tags.contains(&p.mark));
+        found.extend(profiles.map(|p| (p.key().to_owned(), guest.vmid)));
+    }
+    found
+}
+
+/// The description a clone carries until it is configured. It names the identity, so that a
+/// half-made guest is recognised without any local file.
+pub fn half_made_note(address: &Address, identity: Uuid) -> String {
+    format!("pvx is making {address} ({identity})")
+}
+
+fn claim(input: &Input<'_>, guest: &Guest) -> Option<Claim> {
+    if guest.is_template() || is_template_vmid(input, guest.vmid) {
+        return None;
+    }
+    let cluster = &input.snapshot.inventory.cluster;
+    let identity = input.kind.identity_of(guest);
+    let tags = tags_of(guest);
+    for profile in &input.desired.profiles {
+        let marked = tags.contains(&profile.mark);
+        let named = profile
+            .guests
+            .iter()
+            .find(|g| identity == Some(identity_of(cluster, profile, g.address.guest())));
+        match (marked, named) {
+            (true, Some(wanted)) => return Some(Claim::Member(wanted.address.clone())),
+            (false, Some(wanted)) => return Some(Claim::LostMark(wanted.address.clone())),
+            (true, None) => return Some(marked_only(cluster, profile, guest, identity)),
+            (false, None) => {}
+        }
+        if let Some(address) = half_made(cluster, profile, guest) {
+            return Some(Claim::HalfMade(address));
+        }
+    }
+    None
+}
+
+/// Marked, and none of the wanted guests: ours when its own name proves it (it was removed from
+/// the documents), otherwise a copy.
+fn marked_only(cluster: &str, profile: &Profile, guest: &Guest, id: Option<Uuid>) -> Claim {
+    let name = guest.name();
+    if id == Some(identity_of(cluster, profile, name)) {
+        Claim::Member(address_in(profile, name))
+    } else {
+        Claim::CopiedMark(profile.key().to_owned())
+    }
+}
+
+fn half_made(cluster: &str, profile: &Profile, guest: &Guest) -> Option<Address> {
+    let address = address_in(profile, guest.name());
+    let note = half_made_note(&address, identity_of(cluster, profile, guest.name()));
+    (guest.config.get("description").map(|d| d.trim_end()) == Some(note.as_str()))
+        .then_some(address)
+}
+
+fn is_template_vmid(input: &Input<'_>, vmid: u32) -> bool {
+    input.desired.scope.templates.is_some_and(|range| range.contains(vmid))
+}
+
+pub(super) fn tags_of(guest: &Guest) -> BTreeSet<String> {
+    let tags = guest.config.get("tags").map_or("", String::as_str);
+    tags.split([';', ',', ' ']).filter(|t| !t.is_empty()).map(str::to_lowercase).collect()
+}
+
+/// The address of a guest name inside a profile.
+pub(super) fn address_in(profile: &Profile, name: &str) -> Address {
+    match profile.kind {
+        ProfileKind::Vm => Address::new(STANDALONE, name),
+        ProfileKind::Talos | ProfileKind::Generic => Address::new(profile.name.clone(), name),
+    }
+}
+
+/// The identity of a guest name inside a profile.
+pub(super) fn identity_of(cluster: &str, profile: &Profile, name: &str) -> Uuid {
+    live::identity(cluster, profile.key(), name)
+}
+
+fn finding(input: &Input<'_>, vmid: u32, claim: &Claim) -> Option<Finding> {
+    let guest = input.snapshot.guests.get(&vmid)?;
+    let name = guest.name();
+    let node = &guest.node;
+    match claim {
+        Claim::Member(_) | Claim::HalfMade(_) => None,
+        Claim::CopiedMark(profile) => Some(
+            Finding::warning(
+                "copied-mark",
+                format!("guest {vmid} '{name}' on {node} carries the mark of {profile} but not its identity: left alone"),
+            )
+            .help("a clone made by hand copies tags; take the pvx- tag off it"),
+        ),
+        Claim::LostMark(address) => Some(
+            Finding::error(
+                "lost-mark",
+                format!("guest {vmid} '{name}' on {node} is {address} by its smbios uuid, but its ownership tag is gone"),
+            )
+            .about(address)
+            .help("put the tag back, or give the guest another smbios uuid to let it go"),
+        ),
+    }
+}
+
+fn unread_finding(input: &Input<'_>, key: &str, vmid: u32) -> Option<Finding> {
+    let guest = input.snapshot.inventory.guests.get(&vmid)?;
+    let name = guest.name.as_deref().unwrap_or("of unknown name");
+    let text = format!(
+        "guest {vmid} '{name}' on {} carries the mark of {key} and cannot be read: left alone",
+        guest.node
+    );
+    Some(
+        Finding::warning("unread-member", text)
+            .help("bring its node back, or give the token VM.Audit on it; then plan again"),
+    )
+}

@@ -1,0 +1,189 @@
+//! From which template, and how: the order of steps that works for shared and for node-local
+//! storage.
+//!
+//! Facts (pve-behaviour, qemu-server `API2/Qemu.pm` clone_vm): `target` needs every volume of the
+//! template, and the storage of a full clone, to be shared; `storage` is refused for a linked
+//! clone; a linked clone on node-local storage cannot leave its node. So: clone straight to the
+//! node where all is shared, otherwise clone on the template's node and migrate.
+
+use std::collections::BTreeSet;
+
+use super::Input;
+use crate::desired::{CloneMode, Guest, TemplateRef};
+use crate::live::{self, Inventory, Snapshot};
+use crate::plan::Finding;
+
+/// How a guest is cloned.
+#[derive(Debug, Clone)]
+pub(super) struct Route<'a> {
+    pub(super) template: &'a live::Guest,
+    pub(super) full: bool,
+    /// Storage parameter of a full clone.
+    pub(super) storage: Option<String>,
+    /// `target` parameter of the clone request.
+    pub(super) target: Option<String>,
+    /// Node to migrate to afterwards.
+    pub(super) migrate_to: Option<String>,
+    /// Storages that get volumes.
+    pub(super) storages: BTreeSet<String>,
+}
+
+impl Route<'_> {
+    /// What the clone is, in words: `full clone of debian-13 (100)`.
+    pub(super) fn words(&self) -> String {
+        let kind = if self.full { "full" } else { "linked" };
+        format!("{kind} clone of {} ({})", self.template.name(), self.template.vmid)
+    }
+}
+
+/// VMIDs that a reference can mean: its number, or every VM of that name.
+pub(crate) fn candidates(reference: &TemplateRef, inventory: &Inventory) -> Vec<u32> {
+    match reference {
+        TemplateRef::Vmid(vmid) => inventory.guests.get(vmid).map(|g| g.vmid).into_iter().collect(),
+        TemplateRef::Name(name) => inventory
+            .guests
+            .values()
+            .filter(|g| g.qemu && g.name.as_deref() == Some(name))
+            .map(|g| g.vmid)
+            .collect(),
+    }
+}
+
+/// The one template that a reference means.
+fn resolve<'a>(
+    reference: &TemplateRef,
+    snapshot: &'a Snapshot,
+) -> Result<&'a live::Guest, Finding> {
+    let read = |vmid: &u32| snapshot.guests.get(vmid);
+    let found = candidates(reference, &snapshot.inventory);
+    let templates: Vec<_> =
+        found.iter().filter_map(read).filter(|guest| guest.is_template()).collect();
+    match (templates.as_slice(), found.first()) {
+        ([one], _) => Ok(one),
+        ([], None) => {
+            Err(Finding::error("template-missing", format!("there is no template {reference}"))
+                .help(known_templates(snapshot)))
+        }
+        ([], Some(vmid)) => Err(Finding::error(
+            "not-a-template",
+            format!("guest {vmid} is not a template, or may not be read"),
+        )
+        .help("convert it with `qm template`, or give the token VM.Audit and VM.Clone on it")),
+        (several, _) => {
+            let vmids: Vec<_> = several.iter().map(|g| g.vmid.to_string()).collect();
+            Err(Finding::error(
+                "template-ambiguous",
+                format!("templates {} are all named {reference}", vmids.join(", ")),
+            )
+            .help("name the template by its VMID"))
+        }
+    }
+}
+
+fn known_templates(snapshot: &Snapshot) -> String {
+    let known: Vec<_> = snapshot
+        .inventory
+        .guests
+        .values()
+        .filter(|g| g.template)
+        .map(|g| format!("{} ({})", g.name.as_deref().unwrap_or("?"), g.vmid))
+        .collect();
+    if known.is_empty() {
+        "the cluster shows no templates to this token".to_owned()
+    } else {
+        format!("the cluster has {}", known.join(", "))
+    }
+}
+
+/// Finds the way from template to node.
+pub(super) fn route<'a>(
+    input: &Input<'a>,
+    guest: &Guest,
+    reference: &TemplateRef,
+    mode: CloneMode,
+    node: &str,
+    notes: &mut Vec<Finding>,
+) -> Result<Route<'a>, Finding> {
+    let locate = |finding: Finding| finding.about(&guest.address).at(guest.place("template"));
+    let template = resolve(reference, input.snapshot).map_err(locate)?;
+    let inventory = &input.snapshot.inventory;
+    if !inventory.nodes.get(&template.node).is_some_and(|n| n.online) {
+        let text =
+            format!("template {} is on node {}, which is offline", template.vmid, template.node);
+        return Err(locate(Finding::error("template-offline", text)));
+    }
+    let held: BTreeSet<String> =
+        input.kind.volumes(template).into_iter().map(|volume| volume.storage).collect();
+    let all_shared = held.iter().all(|storage| inventory.is_shared(storage));
+    let here = template.node == node;
+    let full = mode == CloneMode::Full || (!here && !all_shared);
+    if full && mode == CloneMode::Linked {
+        notes.push(fallback(guest, template, node));
+    }
+    let storage = guest.spec.storage.clone().filter(|_| full);
+    if let Some(storage) = &storage {
+        check_storage(inventory, guest, storage, &[&template.node, node])?;
+    } else if !full && guest.spec.storage.as_ref().is_some_and(|s| !held.contains(s)) {
+        notes.push(linked_stays(guest, &held));
+    }
+    let storages = storage.clone().map_or(held, |one| BTreeSet::from([one]));
+    let reachable = all_shared && storages.iter().all(|s| inventory.is_shared(s));
+    let away = (!here).then(|| node.to_owned());
+    let (target, migrate_to) = if reachable { (away, None) } else { (None, away) };
+    Ok(Route { template, full, storage, target, migrate_to, storages })
+}
+
+fn fallback(guest: &Guest, template: &live::Guest, node: &str) -> Finding {
+    let text = format!(
+        "{} is cloned in full: template {} is on node-local storage of {}, and a linked clone could not move to {node}",
+        guest.address, template.vmid, template.node
+    );
+    Finding::note("full-clone", text)
+        .about(&guest.address)
+        .at(guest.place("clone"))
+        .help("put the template on shared storage, or keep a copy of it on each node")
+}
+
+fn linked_stays(guest: &Guest, held: &BTreeSet<String>) -> Finding {
+    let held: Vec<_> = held.iter().map(String::as_str).collect();
+    let text = format!(
+        "{} stays on {}: a linked clone lives on its template's storage",
+        guest.address,
+        held.join(", ")
+    );
+    Finding::note("linked-clone-storage", text).about(&guest.address).at(guest.place("storage"))
+}
+
+/// The storage must be there on every node that needs it, and take disk images.
+pub(super) fn check_storage(
+    inventory: &Inventory,
+    guest: &Guest,
+    storage: &str,
+    nodes: &[&str],
+) -> Result<(), Finding> {
+    let at = |code: &str, text: String| {
+        let known: Vec<_> = inventory.storage_names().into_iter().collect();
+        Finding::error(code, text)
+            .about(&guest.address)
+            .at(guest.place("storage"))
+            .help(format!("the cluster has {}", known.join(", ")))
+    };
+    if inventory.storages.is_empty() {
+        return Ok(()); // the token may not see storages; Proxmox itself will say
+    }
+    for node in nodes {
+        match inventory.storage(node, storage) {
+            None => {
+                return Err(at("storage-missing", format!("node {node} has no storage {storage}")));
+            }
+            Some(found) if !found.content.contains("images") => {
+                return Err(at(
+                    "storage-content",
+                    format!("storage {storage} does not take disk images"),
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}

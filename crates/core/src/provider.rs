@@ -1,0 +1,190 @@
+//! What the core asks of a provider: reading the cluster, carrying out actions, and the pure
+//! knowledge of how Proxmox spells a guest's configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::desired::GuestSpec;
+use crate::live::{Guest, GuestRef, Inventory};
+use crate::plan::{Action, AttributeChange, Finding};
+
+/// What kind of failure it was, as far as the executor may act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// Refused without any effect.
+    Refused,
+    /// Refused without any effect because a lock was held: may be tried again.
+    Busy,
+    /// A privilege is missing.
+    Denied,
+    /// Nothing could be reached; no effect.
+    Unreachable,
+    /// The answer to a write was lost: look before anything else.
+    OutcomeUnknown,
+    /// The object changed since it was planned on.
+    Changed,
+    /// What was to be made is there already.
+    Exists,
+    /// What was to be changed is not there.
+    Missing,
+    /// A task began and failed.
+    Failed,
+    /// An answer that could not be understood.
+    Protocol,
+}
+
+/// What went wrong at the provider, ready for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ProviderError {
+    /// What kind of failure.
+    pub class: ErrorClass,
+    /// What happened, with method, path and node.
+    pub message: String,
+    /// What to do next.
+    pub help: Option<String>,
+    /// The task that failed, when one began.
+    pub upid: Option<String>,
+    /// Last lines of its log.
+    pub log: Vec<String>,
+}
+
+impl ProviderError {
+    /// A failure without a task.
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), help: None, upid: None, log: Vec::new() }
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+}
+
+/// Reads the cluster. Requests are bounded: [`Reader::inventory`] costs two, and
+/// [`Reader::guests`] one a guest and one a node that holds any of them.
+pub trait Reader: Send + Sync {
+    /// Cluster, nodes, storages and the list of guests.
+    fn inventory(&self) -> impl Future<Output = Result<Inventory, ProviderError>> + Send;
+
+    /// Reads guests in full. A guest that is gone, or that may not be read, is left out.
+    /// With `power` each node is asked which of them run; without it the answer is from the
+    /// inventory's lagging list, which is enough for templates and for checks before a write.
+    fn guests(
+        &self,
+        wanted: &[GuestRef],
+        power: bool,
+    ) -> impl Future<Output = Result<Vec<Guest>, ProviderError>> + Send;
+}
+
+/// An action that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// Done already.
+    Done,
+    /// Goes on as a task.
+    Task(String),
+}
+
+/// How a task ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskEnd {
+    /// Number of warnings in its log.
+    pub warnings: u32,
+}
+
+/// Carries out actions. It decides nothing: what is sent is in the action.
+pub trait Writer: Reader {
+    /// Sends the action's request.
+    fn begin(
+        &self,
+        action: &Action,
+        digest: Option<&str>,
+    ) -> impl Future<Output = Result<Begun, ProviderError>> + Send;
+
+    /// Waits for a task. A failed one is an error with the last lines of its log.
+    fn wait(
+        &self,
+        upid: &str,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<TaskEnd, ProviderError>> + Send;
+}
+
+/// One volume of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Slot (`scsi0`, `efidisk0`).
+    pub slot: String,
+    /// Storage it is on.
+    pub storage: String,
+    /// Size in bytes, when the configuration tells.
+    pub size: Option<u64>,
+    /// A cloud-init drive: made anew for every guest.
+    pub cloudinit: bool,
+}
+
+/// What a guest's configuration should be, beside its [`GuestSpec`].
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Proxmox name.
+    pub name: &'a str,
+    /// Identity, kept in smbios1.
+    pub identity: Uuid,
+    /// The documents' configuration.
+    pub spec: &'a GuestSpec,
+    /// Paths that documents managed when the guest was last applied (law 5).
+    pub managed_before: &'a BTreeSet<String>,
+}
+
+/// The difference between a live guest and what is wanted, in both languages: attributes for
+/// people, keys and values for Proxmox.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Comparison {
+    /// What differs, for people.
+    pub attributes: Vec<AttributeChange>,
+    /// Keys to set.
+    pub set: BTreeMap<String, String>,
+    /// Keys to delete.
+    pub delete: BTreeSet<String>,
+    /// Disks to grow: slot and absolute size in bytes.
+    pub resize: Vec<(String, u64)>,
+    /// Storages on which `set` allocates volumes.
+    pub allocates: BTreeSet<String>,
+    /// Paths that the documents manage now.
+    pub managed: BTreeSet<String>,
+    /// What cannot be done, or is left alone.
+    pub findings: Vec<Finding>,
+}
+
+impl Comparison {
+    /// Nothing to do?
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.delete.is_empty() && self.resize.is_empty()
+    }
+}
+
+/// How Proxmox spells a guest: pure, no I/O.
+pub trait GuestKind: Send + Sync {
+    /// The smbios uuid of a guest.
+    fn identity_of(&self, guest: &Guest) -> Option<Uuid>;
+
+    /// Volumes that the guest's configuration refers to.
+    fn volumes(&self, guest: &Guest) -> Vec<Volume>;
+
+    /// What a clone of `template` looks like before it is configured: without identity, MACs and
+    /// template flag, with `note` as its description.
+    fn clone_of(&self, template: &Guest, name: &str, note: &str) -> Guest;
+
+    /// The whole configuration of a guest that is made from nothing.
+    fn create(&self, wanted: &Wanted<'_>) -> Comparison;
+
+    /// What must change on `live`.
+    fn compare(&self, wanted: &Wanted<'_>, live: &Guest) -> Comparison;
+}

@@ -1,0 +1,75 @@
+//! Journals and state files of all profiles that a plan touches, as the executor's history.
+
+use std::collections::BTreeMap;
+
+use super::{Folder, Journal, ProfileLock, Record, StateError};
+use crate::execute::History;
+use crate::plan::{Change, Plan, Verb};
+
+/// One open journal a profile, under the profile's lock.
+#[derive(Debug)]
+pub struct Histories {
+    folder: Folder,
+    locks: Vec<ProfileLock>,
+    journals: BTreeMap<String, Journal>,
+}
+
+impl Histories {
+    /// Locks the profiles, so that no other pvx on this machine works on them.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] when one is taken.
+    pub fn lock<'a>(
+        folder: Folder,
+        profiles: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, StateError> {
+        let locks = profiles.into_iter().map(|p| folder.lock(p)).collect::<Result<_, _>>()?;
+        Ok(Self { folder, locks, journals: BTreeMap::new() })
+    }
+
+    /// Says what the plan found unchanged, and closes the journals when every outcome is known.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn close(mut self, plan: &Plan, all_known: bool) -> Result<(), StateError> {
+        if all_known {
+            for journal in self.journals.values_mut() {
+                journal.append(&Record::Closed)?;
+            }
+        }
+        let changed =
+            |address: &crate::address::Address| plan.changes.iter().any(|c| c.address == *address);
+        for (address, remembered) in plan.outcomes.iter().filter(|(a, _)| !changed(a)) {
+            let remembered = remembered.clone();
+            self.folder.update(&address.key(), |guests| {
+                guests.insert(address.clone(), remembered);
+            })?;
+        }
+        drop(self.locks);
+        Ok(())
+    }
+}
+
+impl History for Histories {
+    fn record(&mut self, change: &Change, record: &Record) -> Result<(), StateError> {
+        let key = change.address.key();
+        if !self.journals.contains_key(&key) {
+            let journal = Journal::begin(&self.folder, &key)?;
+            self.journals.insert(key.clone(), journal);
+        }
+        self.journals.get_mut(&key).map_or(Ok(()), |journal| journal.append(record))
+    }
+
+    fn settled(&mut self, plan: &Plan, change: &Change) -> Result<(), StateError> {
+        let address = change.address.clone();
+        let remembered = plan.outcomes.get(&address).cloned();
+        self.folder.update(&address.key(), |guests| match remembered {
+            Some(remembered) if change.verb != Verb::Destroy => {
+                guests.insert(address, remembered);
+            }
+            _ => {
+                guests.remove(&address);
+            }
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! The journal (law 3): a begin record is on disk before a side effect. A begin without an end
+//! means that the outcome is unknown, and the next run looks before it does anything.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Folder, StateError};
+use crate::address::Address;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// About to send a request.
+    Begin {
+        /// Action number in its plan.
+        action: u32,
+        /// The guest.
+        address: Address,
+        /// Its VMID.
+        vmid: u32,
+        /// The node that is asked.
+        node: String,
+        /// What is done (`clone`, `configure`, …).
+        verb: String,
+    },
+    /// The request became a task.
+    Task {
+        /// Action number.
+        action: u32,
+        /// The task.
+        upid: String,
+    },
+    /// The outcome is known.
+    End {
+        /// Action number.
+        action: u32,
+        /// Did it succeed?
+        ok: bool,
+    },
+    /// The run is over and every outcome is known.
+    Closed,
+}
+
+/// An action that began and did not end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The guest.
+    pub address: Address,
+    /// Its VMID.
+    pub vmid: u32,
+    /// The node that was asked.
+    pub node: String,
+    /// What was done.
+    pub verb: String,
+    /// The task, when the request got as far.
+    pub upid: Option<String>,
+}
+
+/// Appends records of one run.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// What the profile's last run left unfinished. A torn last line (the power went while it was
+    /// written) is as if it had not been written: its side effect had not begun.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a line before the last is damaged.
+    pub fn unfinished(folder: &Folder, profile: &str) -> Result<Vec<Unfinished>, StateError> {
+        let path = folder.file(profile, "journal");
+        match fs::read_to_string(&path) {
+            Ok(text) => open_actions(&text).map_err(|detail| StateError::Damaged { path, detail }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(StateError::Io { path, source }),
+        }
+    }
+
+    /// Begins a new journal; the one of the last run is kept as `.journal.old`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn begin(folder: &Folder, profile: &str) -> Result<Self, StateError> {
+        folder.make_folder()?;
+        let path = folder.file(profile, "journal");
+        let io = |source| StateError::Io { path: path.clone(), source };
+        if path.exists() {
+            fs::rename(&path, folder.file(profile, "journal.old")).map_err(io)?;
+        }
+        let file = File::create_new(&path).map_err(io)?;
+        Ok(Self { file, path })
+    }
+
+    /// Appends a record and waits until it is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the side effect must not begin.
+    pub fn append(&mut self, record: &Record) -> Result<(), StateError> {
+        let io = |source| StateError::Io { path: self.path.clone(), source };
+        let mut line = serde_json::to_vec(record).map_err(|e| io(e.into()))?;
+        line.push(b'\n');
+        self.file.write_all(&line).and_then(|()| self.file.sync_data()).map_err(io)
+    }
+}
+
+fn open_actions(text: &str) -> Result<Vec<Unfinished>, String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut open: BTreeMap<u32, Unfinished> = BTreeMap::new();
+    for (index, line) in lines.iter().enumerate() {
+        let record = match serde_json::from_str(line) {
+            Ok(record) => record,
+            Err(_) if index + 1 == lines.len() && !text.ends_with('\n') => break,
+            Err(error) => return Err(format!("line {}: {error}", index + 1)),
+        };
+        match record {
+            Record::Begin { action, address, vmid, node, verb } => {
+                let upid = None;
+                open.insert(action, Unfinished { address, vmid, node, verb, upid });
+            }
+            Record::Task { action, upid } => {
+                if let Some(entry) = open.get_mut(&action) {
+                    entry.upid = Some(upid);
+                }
+            }
+            Record::End { action, .. } => {
+                open.remove(&action);
+            }
+            Record::Closed => open.clear(),
+        }
+    }
+    Ok(open.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(action: u32) -> Record {
+        Record::Begin {
+            action,
+            address: Address::new("k3s", "cp01"),
+            vmid: 1000,
+            node: "pve1".into(),
+            verb: "clone".into(),
+        }
+    }
+
+    fn text(records: &[Record]) -> String {
+        records.iter().map(|r| serde_json::to_string(r).unwrap() + "\n").collect()
+    }
+
+    #[test]
+    fn a_begin_without_an_end_is_unfinished() {
+        let task = Record::Task { action: 1, upid: "UPID:x".into() };
+        let records = [begin(0), Record::End { action: 0, ok: true }, begin(1), task];
+        let open = open_actions(&text(&records)).unwrap();
+        assert_eq!(open.len(), 1);
+        assert_eq!(open[0].upid.as_deref(), Some("UPID:x"));
+    }
+
+    #[test]
+    fn a_torn_last_line_never_began() {
+        let whole = text(&[begin(0)]);
+        assert_eq!(open_actions(&whole[..whole.len() - 5]).unwrap(), []);
+    }
+
+    #[test]
+    fn damage_before_the_end_is_said() {
+        let error = open_actions(&format!("garbage\n{}", text(&[begin(0)]))).unwrap_err();
+        assert!(error.starts_with("line 1:"), "{error}");
+    }
+}

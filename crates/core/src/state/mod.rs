@@ -1,0 +1,55 @@
+//! The local cache and history (law 4): deleting it loses no guest and destroys none. What it
+//! adds to the cluster is memory: which keys documents managed before, so that a key that is no
+//! longer said can be reset (law 5).
+
+mod file;
+mod history;
+mod journal;
+
+pub use file::{Folder, ProfileLock, StateError};
+pub use history::Histories;
+pub use journal::{Journal, Record, Unfinished};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::Address;
+
+/// What was applied to one guest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// VMID it had.
+    pub vmid: u32,
+    /// Paths that documents managed (`cores`, `net0.tag`).
+    pub managed: BTreeSet<String>,
+}
+
+/// What is remembered of all guests of the documents at hand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory(BTreeMap<Address, Remembered>);
+
+static NOTHING: BTreeSet<String> = BTreeSet::new();
+
+impl Memory {
+    /// What documents managed on this guest; nothing when it is not remembered.
+    pub fn managed(&self, address: &Address) -> &BTreeSet<String> {
+        self.0.get(address).map_or(&NOTHING, |r| &r.managed)
+    }
+
+    /// The VMID the guest had.
+    pub fn vmid(&self, address: &Address) -> Option<u32> {
+        self.0.get(address).map(|r| r.vmid)
+    }
+
+    /// Remembers a guest.
+    pub fn insert(&mut self, address: Address, remembered: Remembered) {
+        self.0.insert(address, remembered);
+    }
+}
+
+impl FromIterator<(Address, Remembered)> for Memory {
+    fn from_iter<I: IntoIterator<Item = (Address, Remembered)>>(items: I) -> Self {
+        Self(items.into_iter().collect())
+    }
+}
