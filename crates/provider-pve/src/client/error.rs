@@ -1,0 +1,275 @@
+//! What can go wrong with a request, in the words of its reader.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{Endpoint, Method, TlsRefusal, Upid};
+
+/// The request that an error is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// HTTP method.
+    pub method: Method,
+    /// Encoded path below `/api2/json`.
+    pub path: String,
+    /// The node it was meant for, when it names one.
+    pub node: Option<String>,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)?;
+        match &self.node {
+            Some(node) => write!(f, " (node {node})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One endpoint that was tried, or passed over, and why it did not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Why it did not serve.
+    pub reason: String,
+    /// Set when its certificate was not accepted.
+    pub refusal: Option<TlsRefusal>,
+}
+
+/// Why a request failed. Every text says method, path and node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// No endpoint could be connected to, or a read got no answer. Nothing was changed.
+    #[error("{call}: no API address answered{}", list(attempts))]
+    Unreachable {
+        /// The request.
+        call: Box<Call>,
+        /// Each endpoint with its reason.
+        attempts: Vec<Attempt>,
+    },
+    /// Every endpoint was reached and no certificate was accepted. Nothing was sent.
+    #[error("{call}: no API address showed a trusted certificate{}", list(attempts))]
+    Tls {
+        /// The request.
+        call: Box<Call>,
+        /// Each endpoint with its refusal.
+        attempts: Vec<Attempt>,
+    },
+    /// 401: the token is not known, or expired, or its secret is wrong. Takes 3 s by design.
+    #[error(
+        "{call}: not logged in (401 {reason}); does the token exist, is it still valid, is its secret right?"
+    )]
+    Unauthorized {
+        /// The request.
+        call: Box<Call>,
+        /// `Authentication failed!`, `No ticket`, …
+        reason: String,
+    },
+    /// 403: the token may not do this. Also the answer for a guest that does not exist.
+    #[error("{call}: not allowed (403 {reason}){}", missing_privilege(acl_path.as_deref(), privilege.as_deref()))]
+    Forbidden {
+        /// The request.
+        call: Box<Call>,
+        /// Proxmox's text.
+        reason: String,
+        /// The ACL path of `Permission check failed (/vms/100, VM.Audit)`.
+        acl_path: Option<String>,
+        /// The privilege, or several joined with `|`, of the same.
+        privilege: Option<String>,
+    },
+    /// 400: parameters were not accepted.
+    #[error("{call}: not accepted (400 {reason}){}", fields(errors))]
+    Invalid {
+        /// The request.
+        call: Box<Call>,
+        /// Proxmox's text, normally `Parameter verification failed.`.
+        reason: String,
+        /// Text for each parameter.
+        errors: BTreeMap<String, String>,
+    },
+    /// Proxmox refused: most refusals are 500, whatever their reason.
+    #[error("{call}: refused ({status} {reason})")]
+    Refused {
+        /// The request.
+        call: Box<Call>,
+        /// HTTP status.
+        status: u16,
+        /// Proxmox's text.
+        reason: String,
+    },
+    /// 501: this version of Proxmox VE has no such path or method.
+    #[error("{call}: this Proxmox VE has no such call (501 {reason})")]
+    NotImplemented {
+        /// The request.
+        call: Box<Call>,
+        /// Proxmox's text.
+        reason: String,
+    },
+    /// 595, 596 or 599 for a read: the endpoint could not get an answer from the node.
+    #[error("{call}: the node did not answer ({status} {reason})")]
+    NodeUnreachable {
+        /// The request.
+        call: Box<Call>,
+        /// 595 no connection, 596 TLS or time-out, 599 connection closed.
+        status: u16,
+        /// The proxy's text, for instance `No route to host`.
+        reason: String,
+    },
+    /// A write was sent and its answer was lost. It may have happened, or happen still.
+    #[error(
+        "{call}: the answer was lost ({cause}); the change may have been made: look at the cluster before repeating it"
+    )]
+    OutcomeUnknown {
+        /// The request.
+        call: Box<Call>,
+        /// How the answer was lost.
+        cause: String,
+    },
+    /// An answer that is not what was asked for.
+    #[error("{call}: the answer cannot be read: {detail}")]
+    Decode {
+        /// The request.
+        call: Box<Call>,
+        /// What is wrong with it; never its content.
+        detail: String,
+    },
+    /// A task still ran at the deadline. It goes on.
+    #[error("{call}: the task {upid} has not ended after {seconds} s and goes on{}", last(last_error.as_deref()))]
+    TaskDeadline {
+        /// The last question about the task.
+        call: Box<Call>,
+        /// The task.
+        upid: Box<Upid>,
+        /// How long was waited, in seconds.
+        seconds: u64,
+        /// The last poll's error, when it failed.
+        last_error: Option<String>,
+    },
+}
+
+fn list(attempts: &[Attempt]) -> String {
+    attempts.iter().map(|a| format!("\n  {}: {}", a.endpoint, a.reason)).collect()
+}
+
+fn fields(errors: &BTreeMap<String, String>) -> String {
+    errors.iter().map(|(field, text)| format!("\n  {field}: {}", text.trim())).collect()
+}
+
+fn last(error: Option<&str>) -> String {
+    error.map(|e| format!("; the last look at it failed: {e}")).unwrap_or_default()
+}
+
+fn missing_privilege(acl_path: Option<&str>, privilege: Option<&str>) -> String {
+    match (acl_path, privilege) {
+        (Some(path), Some(privilege)) => format!("; the token lacks {privilege} on {path}"),
+        _ => String::new(),
+    }
+}
+
+impl ApiError {
+    /// The request that failed.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        match self {
+            Self::Unreachable { call, .. }
+            | Self::Tls { call, .. }
+            | Self::Unauthorized { call, .. }
+            | Self::Forbidden { call, .. }
+            | Self::Invalid { call, .. }
+            | Self::Refused { call, .. }
+            | Self::NotImplemented { call, .. }
+            | Self::NodeUnreachable { call, .. }
+            | Self::OutcomeUnknown { call, .. }
+            | Self::Decode { call, .. }
+            | Self::TaskDeadline { call, .. } => call,
+        }
+    }
+
+    /// Whether the same request may well succeed a little later. Says nothing of whether it is
+    /// safe to repeat: after [`ApiError::OutcomeUnknown`] a write is not.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::NodeUnreachable { .. }
+            | Self::OutcomeUnknown { .. } => true,
+            Self::Refused { status, .. } => {
+                matches!(status, 429 | 502..=504) || self.is_lock_timeout()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a write may have been made all the same: its answer was lost, or it was accepted
+    /// and the answer cannot be read.
+    #[must_use]
+    pub fn is_outcome_unknown(&self) -> bool {
+        match self {
+            Self::OutcomeUnknown { .. } => true,
+            Self::Decode { call, .. } => call.method.is_write(),
+            _ => false,
+        }
+    }
+
+    /// The guest's config file does not exist on the node that was asked. It can still exist on
+    /// another one.
+    #[must_use]
+    pub fn is_missing_guest(&self) -> bool {
+        self.says(|t| {
+            (t.starts_with("Configuration file 'nodes/") && t.contains("does not exist"))
+                || t.contains("unable to find configuration file for VM ")
+        })
+    }
+
+    /// A lock was not to be had in time: a config's flock, a storage's lock, or a cluster lock.
+    #[must_use]
+    pub fn is_lock_timeout(&self) -> bool {
+        self.says(|t| {
+            (t.contains("can't lock file ") && t.contains("got timeout"))
+                || t.contains("got lock request timeout")
+                || t.contains("got lock timeout")
+        })
+    }
+
+    /// The config was changed since its digest was read.
+    #[must_use]
+    pub fn is_digest_mismatch(&self) -> bool {
+        self.says(|t| {
+            t.contains("checksum mismatch (file change by other user?)")
+                || t.contains("detected modified configuration - file changed by other user?")
+        })
+    }
+
+    /// What was to be created exists. After a lost answer this is no proof that it is one's own.
+    #[must_use]
+    pub fn is_already_exists(&self) -> bool {
+        self.says(|t| t.contains("already exists") || t.contains("already defined"))
+    }
+
+    /// The cluster has no quorum: reads go on, writes fail.
+    #[must_use]
+    pub fn is_no_quorum(&self) -> bool {
+        self.says(|t| t.contains("no quorum"))
+    }
+
+    /// The config property `lock:` of `VM is locked (backup)`: another operation works on the
+    /// guest.
+    #[must_use]
+    pub fn guest_lock(&self) -> Option<&str> {
+        let Self::Refused { reason, .. } = self else { return None };
+        let (_, rest) = reason.split_once("is locked (")?;
+        rest.split_once(')').map(|(lock, _)| lock)
+    }
+
+    /// Whether Proxmox's text, or that of one parameter, fulfils `test`.
+    fn says(&self, test: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Refused { reason, .. } => test(reason),
+            Self::Invalid { reason, errors, .. } => {
+                test(reason) || errors.values().any(|t| test(t))
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The client: limits, routing, retries, and the meaning of what comes back.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::Endpoint;
+use super::error::{ApiError, Attempt, Call};
+use super::gate::Gate;
+use super::lost::Failure;
+use super::options::{ClientError, ClientOptions, RetryOptions};
+use super::request::Request;
+use super::retry::backoff;
+use super::routing::Router;
+use super::stats::Stats;
+use super::wire::{Answer, Wire};
+
+/// A client of one cluster. Cheap to clone; clones share connections, limits and counters.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    wire: Wire,
+    router: Router,
+    gate: Gate,
+    retry: RetryOptions,
+}
+
+/// Rows of a list that the API gives in pages.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Listing<T> {
+    /// The rows.
+    #[serde(rename = "data")]
+    pub rows: T,
+    /// How many there are in all, when the answer says so.
+    #[serde(default)]
+    pub total: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: T,
+}
+
+impl Client {
+    /// Makes a client. Connects nowhere.
+    ///
+    /// # Errors
+    /// [`ClientError`]: no endpoint, a token that no header can carry, or a trust that cannot be
+    /// set up.
+    pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
+        if options.endpoints.is_empty() {
+            return Err(ClientError::NoEndpoint);
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                wire: Wire::new(&options)?,
+                router: Router::new(options.endpoints, options.skip_after_failure),
+                gate: Gate::new(options.per_node_in_flight, options.total_in_flight),
+                retry: options.retry,
+            }),
+        })
+    }
+
+    /// Reads, and gives what stands under `data`.
+    ///
+    /// # Errors
+    /// [`ApiError`]. Transient failures were retried by then.
+    pub async fn get<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ApiError> {
+        let answer = self.execute(request).await?;
+        decode::<Envelope<T>>(request, &answer).map(|envelope| envelope.data)
+    }
+
+    /// Reads one page of a list.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_page<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+    ) -> Result<Listing<T>, ApiError> {
+        let answer = self.execute(request).await?;
+        decode(request, &answer)
+    }
+
+    /// Sends a POST, PUT or DELETE once, and gives what stands under `data`: normally a UPID, or
+    /// null.
+    ///
+    /// # Errors
+    /// [`ApiError`]; see [`ApiError::is_outcome_unknown`] before repeating anything.
+    pub async fn send(&self, request: &Request) -> Result<serde_json::Value, ApiError> {
+        let answer = self.execute(request).await?;
+        if answer.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(serde_json::Value::Null);
+        }
+        decode::<Envelope<serde_json::Value>>(request, &answer).map(|envelope| envelope.data)
+    }
+
+    /// What was sent and received since the client was made.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.wire.stats()
+    }
+
+    /// One write, or up to `tries` tries of a read.
+    async fn execute(&self, request: &Request) -> Result<Answer, ApiError> {
+        if let Some(problem) = request.path().problem() {
+            let call = Box::new(call(request));
+            let errors = [("path".to_owned(), problem.to_owned())].into();
+            let reason = "not sent".to_owned();
+            return Err(ApiError::Invalid { call, reason, errors });
+        }
+        let retry = &self.inner.retry;
+        let began = Instant::now();
+        let mut made = 0;
+        loop {
+            made += 1;
+            let error = match self.attempt(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let again = !request.method().is_write()
+                && error.is_transient()
+                && made < retry.tries
+                && began.elapsed() < retry.window;
+            if !again {
+                return Err(error);
+            }
+            let pause = backoff(retry.first_pause, made);
+            tracing::debug!(%error, pause_ms = pause.as_millis(), "trying the read again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One try: the first endpoint that can be connected to gets the request.
+    async fn attempt(&self, request: &Request) -> Result<Answer, ApiError> {
+        let inner = &*self.inner;
+        let _pass = inner.gate.enter(request.preferred_node().unwrap_or_default()).await;
+        let passed_over = inner.router.passed_over();
+        let mut attempts = Vec::new();
+        for endpoint in inner.router.candidates(request.preferred_node()) {
+            match inner.wire.exchange(endpoint, request).await {
+                Ok(result) => {
+                    inner.router.mark_up(endpoint);
+                    return result;
+                }
+                Err(Failure::Connect { reason, refusal }) => {
+                    inner.router.mark_down(endpoint, &reason);
+                    tracing::warn!(%endpoint, reason, "cannot connect, passing it over for a while");
+                    attempts.push(Attempt { endpoint: endpoint.clone(), reason, refusal });
+                }
+                Err(Failure::Lost { cause }) => {
+                    let error = lost(request, endpoint, cause);
+                    tracing::debug!(%error, "no answer");
+                    return Err(error);
+                }
+            }
+        }
+        Err(unreachable(request, attempts, passed_over))
+    }
+}
+
+fn decode<T: DeserializeOwned>(request: &Request, answer: &Answer) -> Result<T, ApiError> {
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        let (status, bytes) = (answer.status, answer.body.len());
+        let detail = format!("status {status}, {bytes} bytes: {}", mismatch(&error));
+        ApiError::Decode { call: Box::new(call(request)), detail }
+    })
+}
+
+/// What is wrong with an answer, without the answer's own text: it can hold secrets, and serde
+/// quotes the value that did not fit before it says what was expected.
+fn mismatch(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if !error.is_data() || text.starts_with("missing field") {
+        return text;
+    }
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => format!("unfit value at line {} column {}", error.line(), error.column()),
+    }
+}
+
+pub(super) fn call(request: &Request) -> Call {
+    Call {
+        method: request.method(),
+        path: request.path().to_string(),
+        node: request.preferred_node().map(str::to_owned),
+    }
+}
+
+/// The error after a request was sent and no answer came.
+fn lost(request: &Request, endpoint: &Endpoint, cause: String) -> ApiError {
+    let call = Box::new(call(request));
+    if request.method().is_write() {
+        return ApiError::OutcomeUnknown { call, cause: format!("{endpoint}: {cause}") };
+    }
+    let attempt = Attempt { endpoint: endpoint.clone(), reason: cause, refusal: None };
+    ApiError::Unreachable { call, attempts: vec![attempt] }
+}
+
+/// The error after no endpoint could be connected to.
+fn unreachable(
+    request: &Request,
+    mut attempts: Vec<Attempt>,
+    passed_over: Vec<(&Endpoint, String)>,
+) -> ApiError {
+    let call = Box::new(call(request));
+    for (endpoint, reason) in passed_over {
+        if !attempts.iter().any(|a| &a.endpoint == endpoint) {
+            let reason = format!("passed over for a while: {reason}");
+            attempts.push(Attempt { endpoint: endpoint.clone(), reason, refusal: None });
+        }
+    }
+    if attempts.iter().all(|a| a.refusal.is_some()) {
+        ApiError::Tls { call, attempts }
+    } else {
+        ApiError::Unreachable { call, attempts }
+    }
+}

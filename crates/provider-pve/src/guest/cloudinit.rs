@@ -1,0 +1,89 @@
+//! Cloud-init: a drive for every guest that wants one, and the keys that are written onto it.
+
+use pvx_core::plan::Finding;
+
+use super::differ::Differ;
+use super::{disk, effect};
+use crate::codec::{IpConfig, encode_ssh_keys};
+
+pub(super) fn compare(differ: &mut Differ<'_>) {
+    let wanted = &differ.wanted.spec.cloudinit;
+    if wanted.drive {
+        drive(differ);
+    }
+    let keys = wanted.ssh_keys.as_deref().map(encode_ssh_keys);
+    let servers = (!wanted.nameservers.is_empty()).then(|| wanted.nameservers.join(" "));
+    text(differ, "cloudinit.user", "ciuser", wanted.user.as_deref());
+    text(differ, "cloudinit.ssh_keys", "sshkeys", keys.as_deref());
+    text(differ, "cloudinit.nameservers", "nameserver", servers.as_deref());
+    text(differ, "cloudinit.searchdomain", "searchdomain", wanted.searchdomain.as_deref());
+    addresses(differ);
+}
+
+fn text(differ: &mut Differ<'_>, path: &str, key: &str, wanted: Option<&str>) {
+    match wanted {
+        Some(value) => differ.value(path, key, value, None),
+        None if differ.is_dropped(path) => differ.reset(path, key),
+        None => {}
+    }
+}
+
+fn addresses(differ: &mut Differ<'_>) {
+    let wanted = &differ.wanted.spec.cloudinit.ipconfig;
+    for (index, config) in wanted {
+        let parts =
+            [("ip", &config.ip), ("gw", &config.gw), ("ip6", &config.ip6), ("gw6", &config.gw6)];
+        let mut value = IpConfig::default();
+        for (name, part) in parts {
+            if let Some(part) = part
+                && value.set(name, part).is_err()
+            {
+                let text = format!("ipconfig{index}: '{part}' cannot be its {name}");
+                differ.finding(Finding::error("ipconfig", text));
+            }
+        }
+        differ.value(
+            &format!("ipconfig{index}"),
+            &format!("ipconfig{index}"),
+            &value.to_string(),
+            None,
+        );
+    }
+    let dropped: Vec<&str> =
+        differ.managed_before("ipconfig").filter(|path| differ.is_dropped(path)).collect();
+    for path in dropped {
+        differ.reset(path, path);
+    }
+}
+
+/// Adds a drive where the guest has none. With OVMF it must not sit on IDE (formats.md), so it
+/// takes `scsi1` there and `ide2`, Proxmox's own habit, elsewhere.
+fn drive(differ: &mut Differ<'_>) {
+    differ.manage("cloudinit.drive");
+    if disk::volumes(differ.live).iter().any(|volume| volume.cloudinit) {
+        return;
+    }
+    let spec = differ.wanted.spec;
+    let home = disk::boot_disk(differ.live);
+    let beside = home.and_then(|slot| {
+        disk::volumes(differ.live).into_iter().find(|v| v.slot == slot).map(|v| v.storage)
+    });
+    let Some(storage) = spec.storage.clone().or(beside) else {
+        let text = "the guest wants a cloud-init drive and no storage is given for it";
+        differ.finding(Finding::error("cloudinit-storage", text).help("give `storage`"));
+        return;
+    };
+    let ovmf = spec.bios.as_deref().or(differ.stored("bios")) == Some("ovmf");
+    let free =
+        |slot: &&str| !differ.live.config.contains_key(*slot) && !spec.disks.contains_key(*slot);
+    let slots = if ovmf { ["scsi1", "scsi2", "sata5"] } else { ["ide2", "scsi1", "sata5"] };
+    let Some(slot) = slots.into_iter().find(free) else {
+        let text = format!("no slot is free for a cloud-init drive ({})", slots.join(", "));
+        differ.finding(Finding::error("cloudinit-slot", text).help("free one of them"));
+        return;
+    };
+    let effect = effect::of_key(slot, differ.live);
+    differ.attribute(slot, None, Some(&format!("cloud-init drive on {storage}")), effect);
+    differ.set(slot, &format!("{storage}:cloudinit"));
+    differ.allocates_on(&storage);
+}

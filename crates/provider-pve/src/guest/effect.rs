@@ -1,0 +1,103 @@
+//! What a change costs: the written decision table.
+//!
+//! From qemu-server `vmconfig_hotplug_pending` (src/PVE/QemuServer.pm): some keys apply at once,
+//! some hot-plug when the guest's `hotplug` says so, all others wait for the next cold boot.
+
+use pvx_core::live::Guest;
+use pvx_core::plan::Effect;
+
+/// Keys that Proxmox applies at once on a running guest (`$fast_plug_option`, and the cloud-init
+/// keys, which go onto the regenerated drive).
+const AT_ONCE: &[&str] = &[
+    "name",
+    "description",
+    "onboot",
+    "protection",
+    "startup",
+    "tags",
+    "hookscript",
+    "template",
+    "ciuser",
+    "cipassword",
+    "sshkeys",
+    "nameserver",
+    "searchdomain",
+    "cicustom",
+    "ciupgrade",
+    "citype",
+];
+
+/// What is hot-plugged when `hotplug` is not set.
+const DEFAULT_HOTPLUG: &str = "network,disk,usb";
+
+/// The effect of changing `key` on this guest.
+pub(super) fn of_key(key: &str, guest: &Guest) -> Effect {
+    let kind = key.trim_end_matches(|c: char| c.is_ascii_digit());
+    if AT_ONCE.contains(&key) || kind == "ipconfig" {
+        return Effect::Live;
+    }
+    if !guest.running {
+        return Effect::Offline;
+    }
+    let hot = match kind {
+        "net" => hotplugs(guest, "network"),
+        "scsi" | "virtio" => hotplugs(guest, "disk"),
+        "memory" => hotplugs(guest, "memory") && guest.config.get("numa").is_some_and(|v| v == "1"),
+        _ => false,
+    };
+    if hot { Effect::Live } else { Effect::PendingReboot }
+}
+
+/// Does the guest's `hotplug` name this feature? `1` means the default, `0` nothing.
+fn hotplugs(guest: &Guest, feature: &str) -> bool {
+    let stored = guest.config.get("hotplug").map_or("1", String::as_str);
+    let list = match stored {
+        "0" => "",
+        "1" => DEFAULT_HOTPLUG,
+        other => other,
+    };
+    list.split([',', ';', ' ']).any(|f| f == feature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest(running: bool, hotplug: Option<&str>) -> Guest {
+        let mut guest = Guest { running, ..Guest::default() };
+        if let Some(value) = hotplug {
+            guest.config.insert("hotplug".into(), value.into());
+        }
+        guest
+    }
+
+    #[test]
+    fn the_decision_table() {
+        use Effect::{Live, Offline, PendingReboot};
+        let table = [
+            ("tags", true, None, Live),
+            ("tags", false, None, Live),
+            ("ipconfig0", true, None, Live),
+            ("cores", false, None, Offline),
+            ("cores", true, None, PendingReboot),
+            ("cores", true, Some("network,disk,cpu"), PendingReboot),
+            ("memory", true, None, PendingReboot),
+            ("memory", true, Some("memory"), PendingReboot), // needs numa
+            ("net0", true, None, Live),
+            ("net0", true, Some("0"), PendingReboot),
+            ("net0", true, Some("disk"), PendingReboot),
+            ("scsi1", true, Some("1"), Live),
+            ("ide2", true, None, PendingReboot),
+            ("sata0", true, None, PendingReboot),
+            ("efidisk0", true, None, PendingReboot),
+            ("bios", true, None, PendingReboot),
+        ];
+        for (key, running, hotplug, effect) in table {
+            assert_eq!(
+                of_key(key, &guest(running, hotplug)),
+                effect,
+                "{key} {running} {hotplug:?}"
+            );
+        }
+    }
+}

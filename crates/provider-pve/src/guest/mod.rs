@@ -1,0 +1,60 @@
+//! VMs (`qemu`): how Proxmox spells what documents say, and what differs on a live one. Pure.
+//!
+//! `scalar` has the keys that hold one value, `network`, `disk` and `cloudinit` those that hold
+//! property strings, `effect` the written decision of what a change costs.
+
+mod cloudinit;
+mod differ;
+mod disk;
+mod effect;
+mod identity;
+mod network;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+use pvx_core::live::Guest;
+use pvx_core::provider::{Comparison, GuestKind, Volume, Wanted};
+use uuid::Uuid;
+
+use differ::Differ;
+
+/// QEMU guests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Qemu;
+
+impl GuestKind for Qemu {
+    fn identity_of(&self, guest: &Guest) -> Option<Uuid> {
+        identity::of(guest)
+    }
+
+    fn volumes(&self, guest: &Guest) -> Vec<Volume> {
+        disk::volumes(guest)
+    }
+
+    fn clone_of(&self, template: &Guest, name: &str, note: &str) -> Guest {
+        identity::clone_of(template, name, note)
+    }
+
+    fn create(&self, wanted: &Wanted<'_>) -> Comparison {
+        let nothing = Guest::default();
+        let mut differ = Differ::new(wanted, &nothing);
+        compare_all(&mut differ);
+        disk::efidisk(&mut differ);
+        differ.finish()
+    }
+
+    fn compare(&self, wanted: &Wanted<'_>, live: &Guest) -> Comparison {
+        let mut differ = Differ::new(wanted, live);
+        compare_all(&mut differ);
+        differ.finish()
+    }
+}
+
+fn compare_all(differ: &mut Differ<'_>) {
+    identity::compare(differ);
+    scalar::compare(differ);
+    disk::compare(differ);
+    network::compare(differ);
+    cloudinit::compare(differ);
+}

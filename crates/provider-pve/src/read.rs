@@ -1,0 +1,284 @@
+//! Reading the cluster: two requests for everything, one a guest for details, and one a node for
+//! what runs right now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
+use pvx_core::live::{Guest, GuestRef, Inventory, Node, Pending, Storage, Summary};
+use pvx_core::provider::{ErrorClass, ProviderError, Reader};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::client::{ApiError, ApiPath, Request};
+use crate::cluster::{Cluster, provider_error};
+use crate::codec;
+
+impl Reader for Cluster {
+    async fn inventory(&self) -> Result<Inventory, ProviderError> {
+        let status = Request::get("/cluster/status");
+        let resources = Request::get("/cluster/resources");
+        let (status, resources) = futures::future::try_join(
+            self.client.get::<Vec<StatusRow>>(&status),
+            self.client.get::<Vec<ResourceRow>>(&resources),
+        )
+        .await
+        .map_err(|e| provider_error(&e))?;
+        assemble(&status, resources)
+    }
+
+    async fn guests(&self, wanted: &[GuestRef], power: bool) -> Result<Vec<Guest>, ProviderError> {
+        let nodes: BTreeSet<&str> =
+            wanted.iter().filter(|_| power).map(|g| g.node.as_str()).collect();
+        let running = try_join_all(nodes.iter().map(|node| self.running(node)));
+        let configs = try_join_all(wanted.iter().map(|guest| self.config(guest)));
+        let (running, configs) =
+            futures::future::try_join(running, configs).await.map_err(|e| provider_error(&e))?;
+        let running: BTreeSet<u32> = running.into_iter().flatten().collect();
+        let mut guests: Vec<Guest> = configs.into_iter().flatten().collect();
+        for guest in &mut guests {
+            guest.running = running.contains(&guest.vmid);
+        }
+        Ok(guests)
+    }
+}
+
+impl Cluster {
+    /// VMIDs of the VMs that run on a node: live, unlike `/cluster/resources`.
+    async fn running(&self, node: &str) -> Result<Vec<u32>, ApiError> {
+        let request = Request::get(ApiPath::new("/nodes/{}/qemu", &[&node]));
+        let rows: Vec<PowerRow> = self.client.get(&request).await?;
+        let runs = |row: &PowerRow| row.status == "running" || row.status == "paused";
+        Ok(rows.into_iter().filter(runs).map(|row| row.vmid).collect())
+    }
+
+    /// A guest's configuration with pending values, in one request. `None` when it is gone or may
+    /// not be read.
+    async fn config(&self, guest: &GuestRef) -> Result<Option<Guest>, ApiError> {
+        let path = ApiPath::new("/nodes/{}/qemu/{}/pending", &[&guest.node, &guest.vmid]);
+        match self.client.get::<Vec<PendingRow>>(&Request::get(path)).await {
+            Ok(rows) => Ok(Some(guest_of(guest, rows))),
+            Err(error) if error.is_missing_guest() => Ok(None),
+            Err(ApiError::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A row of `/cluster/status`: the cluster itself, or a node.
+#[derive(Debug, Deserialize)]
+struct StatusRow {
+    r#type: String,
+    name: String,
+    #[serde(default)]
+    quorate: Option<Value>,
+    #[serde(default)]
+    online: Option<Value>,
+}
+
+/// A row of `/cluster/resources`. Only `id` and `type` are always there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ResourceRow {
+    r#type: String,
+    node: Option<String>,
+    vmid: Option<Value>,
+    name: Option<String>,
+    tags: Option<String>,
+    template: Option<Value>,
+    status: Option<String>,
+    lock: Option<String>,
+    maxmem: Option<Value>,
+    maxcpu: Option<Value>,
+    maxdisk: Option<Value>,
+    disk: Option<Value>,
+    storage: Option<String>,
+    shared: Option<Value>,
+    plugintype: Option<String>,
+    content: Option<String>,
+}
+
+/// A row of `/nodes/{node}/qemu`.
+#[derive(Debug, Deserialize)]
+struct PowerRow {
+    vmid: u32,
+    status: String,
+}
+
+/// A row of `…/pending`: one key, with what runs, what waits, and whether it goes.
+#[derive(Debug, Deserialize)]
+struct PendingRow {
+    key: String,
+    #[serde(default)]
+    value: Option<Value>,
+    #[serde(default)]
+    pending: Option<Value>,
+    #[serde(default)]
+    delete: Option<Value>,
+}
+
+fn assemble(status: &[StatusRow], rows: Vec<ResourceRow>) -> Result<Inventory, ProviderError> {
+    let cluster = status.iter().find(|row| row.r#type == "cluster");
+    let alone = status.iter().find(|row| row.r#type == "node");
+    let Some(identity) = cluster.or(alone) else {
+        let text = "/cluster/status names neither a cluster nor a node";
+        return Err(ProviderError::new(ErrorClass::Protocol, text));
+    };
+    let mut inventory = Inventory {
+        cluster: identity.name.clone(),
+        quorate: cluster.is_none_or(|row| is_set(row.quorate.as_ref())),
+        ..Inventory::default()
+    };
+    for row in status.iter().filter(|row| row.r#type == "node") {
+        let node = Node { online: is_set(row.online.as_ref()), ..Node::default() };
+        inventory.nodes.insert(row.name.clone(), node);
+    }
+    for row in rows {
+        add(&mut inventory, row);
+    }
+    Ok(inventory)
+}
+
+fn add(inventory: &mut Inventory, row: ResourceRow) {
+    let Some(node) = row.node.clone() else { return };
+    match row.r#type.as_str() {
+        "node" => {
+            let found = inventory.nodes.entry(node).or_default();
+            found.cpus = u32::try_from(number(row.maxcpu.as_ref())).unwrap_or(u32::MAX);
+            found.memory = number(row.maxmem.as_ref());
+        }
+        "storage" => {
+            let Some(name) = row.storage.clone() else { return };
+            inventory.storages.insert((node, name), storage(&row));
+        }
+        "qemu" | "lxc" => {
+            let Ok(vmid) = u32::try_from(number(row.vmid.as_ref())) else { return };
+            inventory.guests.insert(vmid, summary(vmid, node, row));
+        }
+        _ => {}
+    }
+}
+
+fn storage(row: &ResourceRow) -> Storage {
+    let content = row.content.as_deref().unwrap_or_default();
+    Storage {
+        shared: is_set(row.shared.as_ref()),
+        plugin: row.plugintype.clone().unwrap_or_default(),
+        content: content.split(',').filter(|c| !c.is_empty()).map(str::to_owned).collect(),
+        total: number(row.maxdisk.as_ref()),
+        used: number(row.disk.as_ref()),
+        available: row.status.as_deref() == Some("available"),
+    }
+}
+
+fn summary(vmid: u32, node: String, row: ResourceRow) -> Summary {
+    Summary {
+        vmid,
+        qemu: row.r#type == "qemu",
+        node,
+        name: row.name,
+        tags: tags(row.tags.as_deref().unwrap_or_default()),
+        template: is_set(row.template.as_ref()),
+        status: row.status.unwrap_or_default(),
+        memory: number(row.maxmem.as_ref()),
+        lock: row.lock,
+    }
+}
+
+fn guest_of(reference: &GuestRef, rows: Vec<PendingRow>) -> Guest {
+    let mut guest =
+        Guest { vmid: reference.vmid, node: reference.node.clone(), ..Guest::default() };
+    let mut config = BTreeMap::new();
+    for row in rows {
+        let value = row.value.as_ref().map(text);
+        if row.key == "digest" {
+            guest.digest = value;
+            continue;
+        }
+        let goes = is_set(row.delete.as_ref());
+        let next = if goes { None } else { row.pending.as_ref().map(text).or(value.clone()) };
+        if goes || row.pending.is_some() {
+            let running = value;
+            guest.pending.push(Pending { key: row.key.clone(), running, next: next.clone() });
+        }
+        if let Some(next) = next {
+            config.insert(row.key, next);
+        }
+    }
+    guest.pending.sort_by(|a, b| a.key.cmp(&b.key));
+    guest.config = config;
+    guest
+}
+
+fn tags(stored: &str) -> BTreeSet<String> {
+    codec::Tags::parse(stored).iter().map(str::to_owned).collect()
+}
+
+/// Proxmox gives numbers as numbers or as text, by key (pve-behaviour, Transport).
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(flag) => u8::from(*flag).to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn number(value: Option<&Value>) -> u64 {
+    match value {
+        Some(Value::Number(number)) => number
+            .as_u64()
+            .or_else(|| number.as_f64().filter(|f| *f >= 0.0).map(|f| f as u64))
+            .unwrap_or(0),
+        Some(Value::String(text)) => text.parse().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// 0/1, `"0"`/`"1"`, booleans; `delete` can be 2 (forced).
+fn is_set(value: Option<&Value>) -> bool {
+    match value {
+        Some(Value::Bool(flag)) => *flag,
+        other => number(other) > 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows<T: serde::de::DeserializeOwned>(json: &str) -> Vec<T> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_standalone_node_is_its_own_cluster() {
+        let status = r#"[{"type":"node","name":"alone","online":1,"local":1}]"#;
+        let inventory = assemble(&rows(status), vec![]).unwrap();
+        assert_eq!((inventory.cluster.as_str(), inventory.quorate), ("alone", true));
+    }
+
+    #[test]
+    fn a_new_guest_has_no_name_yet() {
+        let resources = r#"[{"type":"qemu","status":"unknown","node":"pve1","vmid":4000,
+            "id":"qemu/4000","tags":"alpha;zeta"}]"#;
+        let status = r#"[{"type":"cluster","name":"lab","quorate":0},
+            {"type":"node","name":"pve1","online":0}]"#;
+        let inventory = assemble(&rows(status), rows(resources)).unwrap();
+        assert!(!inventory.quorate);
+        assert!(!inventory.nodes["pve1"].online);
+        let guest = &inventory.guests[&4000];
+        assert_eq!((guest.name.as_ref(), guest.tags.len()), (None, 2));
+    }
+
+    #[test]
+    fn pending_values_are_merged_and_kept() {
+        let pending = r#"[{"key":"cores","value":1,"pending":2},{"key":"balloon","value":0,
+            "delete":1},{"key":"memory","value":"128"},{"key":"digest","value":"abc"}]"#;
+        let reference = GuestRef { vmid: 4010, node: "pve1".into() };
+        let guest = guest_of(&reference, rows(pending));
+        assert_eq!(guest.digest.as_deref(), Some("abc"));
+        assert_eq!(guest.config["cores"], "2");
+        assert!(!guest.config.contains_key("balloon"));
+        let keys: Vec<_> = guest.pending.iter().map(|p| p.key.as_str()).collect();
+        assert_eq!(keys, ["balloon", "cores"]);
+    }
+}
