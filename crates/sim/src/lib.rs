@@ -1,1 +1,37 @@
-//! Placeholder.
+//! A simulator of the Proxmox VE API in one process.
+//!
+//! [`Sim::start`] serves a [`World`] over HTTPS on loopback. Configuration values are kept as the
+//! text that Proxmox VE would store, tasks run on a clock of their own ([`TimeScale`]), and what
+//! the real server refuses is refused in its words. The recordings of a real cluster
+//! (`tests/recordings`) are the measure.
+//!
+//! | folder | holds |
+//! |---|---|
+//! | [`mod@world`] | the state: nodes, storages, volumes, guests, users, tasks; files of it |
+//! | `server` | sockets, TLS, authentication, the request log, the scheduler of tasks |
+//! | `api` | the table of endpoints: path, parameters, permission, handler |
+//! | `guest` | what a guest's configuration means: keys, property strings, drives, pending |
+//! | `work` | the effects of tasks, one file per kind |
+//!
+//! The crate shares no code with the provider: a shared mistake would cancel itself out in every
+//! test.
+
+mod api;
+mod clock;
+mod error;
+mod guest;
+mod server;
+mod work;
+pub mod world;
+
+pub use clock::TimeScale;
+pub use error::SimError;
+pub use server::log::RequestRecord;
+pub use server::{Options, Sim};
+pub use world::access::{Access, AclEntry, AclKind, Token, User};
+pub use world::guest::{Guest, GuestStatus, Running};
+pub use world::lab::LabOptions;
+pub use world::node::Node;
+pub use world::storage::{Storage, StorageKind, Volume};
+pub use world::task::{Task, TaskState};
+pub use world::{WORLD_VERSION, World};

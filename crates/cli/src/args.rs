@@ -1,0 +1,247 @@
+//! The command line, as clap reads it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// A declarative reconciler for Proxmox VE: YAML in, plan out, apply, and nothing when nothing
+/// changed.
+#[derive(Debug, Parser)]
+#[command(name = "pvx", version, propagate_version = false, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done or nothing to do · 1 error, nothing was changed · \
+    2 changes are planned (plan --detailed-exitcode) · 3 carried out in part · \
+    4 refused: not confirmed · 130 stopped by Ctrl-C")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// The cluster configuration [default: cluster-config.yaml, searched upwards]
+    #[arg(long, global = true, value_name = "FILE", env = "PVX_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Where local state is kept [default: `state` beside the configuration]
+    #[arg(long, global = true, value_name = "DIR", env = "PVX_STATE", hide_env_values = true)]
+    pub(crate) state: Option<PathBuf>,
+    /// How data is printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human, value_name = "FORMAT")]
+    pub(crate) format: Format,
+    /// Work on the embedded simulator; its cluster is kept in `state/sim` between runs
+    #[arg(long, global = true, env = "PVX_SIM", hide_env_values = true)]
+    pub(crate) sim: bool,
+    /// How many times faster than real the simulator's tasks run; 0: at once
+    #[arg(long, global = true, value_name = "N", default_value_t = 20.0, hide = true)]
+    pub(crate) sim_speed: f64,
+    /// Say more: -v counts requests, -vv logs them, -vvv with parameters
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// How a real cluster is reached.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// API address, host[:port]; repeat it for fallbacks [default: cluster.nodes[].host]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST",
+        env = "PVX_ENDPOINT",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) endpoint: Vec<String>,
+    /// File with the API token: id and secret on two lines, or `user@realm!name=secret`.
+    /// Without it: the environment's PVX_TOKEN, then credentials.pass_path
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PVX_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) token_file: Option<PathBuf>,
+    /// CA certificate (PEM) that signs the nodes' certificates; Proxmox's own is
+    /// /etc/pve/pve-root-ca.pem
+    #[arg(long, global = true, value_name = "FILE", env = "PVX_CA_FILE", hide_env_values = true)]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// SHA-256 fingerprint of a node's certificate; repeat it for every node
+    #[arg(
+        long,
+        global = true,
+        value_name = "SHA256",
+        env = "PVX_FINGERPRINT",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) fingerprint: Vec<String>,
+    /// Accept any certificate: whoever answers gets the token
+    #[arg(long, global = true, env = "PVX_INSECURE", hide_env_values = true)]
+    pub(crate) insecure: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a cluster-config.yaml and a first profile
+    Init(InitOptions),
+    /// Check documents without asking the cluster
+    Validate(Documents),
+    /// Show what apply would do
+    Plan(PlanOptions),
+    /// Make the cluster as the documents say
+    Apply(ApplyOptions),
+    /// Remove every guest that the documents own, and nothing else
+    Destroy(DestroyOptions),
+    /// Show the guests of the documents and where they run
+    Status(Documents),
+    /// Show one guest: documents and cluster side by side
+    Show(ShowOptions),
+    /// The embedded simulator
+    Sim(SimOptions),
+    /// Print the version
+    Version,
+    /// Print a completion script for a shell
+    Completions(CompletionsOptions),
+}
+
+/// Which documents.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Documents {
+    /// Files or folders of documents [default: `clusters` and `vms` beside the configuration]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// `pvx init`
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitOptions {
+    /// Folder to write into
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
+}
+
+/// `pvx plan`
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanOptions {
+    #[command(flatten)]
+    pub(crate) documents: Documents,
+    /// Only this guest (k3s/worker02) or profile (k3s); repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) target: Vec<String>,
+    /// Plan the removal instead
+    #[arg(long)]
+    pub(crate) destroy: bool,
+    /// Exit with 2 when there are changes
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+/// What apply and destroy share.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunOptions {
+    /// Only this guest (k3s/worker02) or profile (k3s); repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) target: Vec<String>,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+    /// Actions in flight at most
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) parallel: usize,
+    /// Seconds that one task may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub(crate) task_timeout: u64,
+    /// Seconds that a guest has to shut down
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) shutdown_timeout: u32,
+    /// Fail when a guest does not shut down in time, instead of stopping it
+    #[arg(long)]
+    pub(crate) no_force_stop: bool,
+}
+
+/// `pvx apply`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApplyOptions {
+    #[command(flatten)]
+    pub(crate) documents: Documents,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+/// `pvx destroy`
+#[derive(Debug, clap::Args)]
+pub(crate) struct DestroyOptions {
+    #[command(flatten)]
+    pub(crate) documents: Documents,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+/// `pvx show`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowOptions {
+    /// The guest: k3s/worker02, vm/gitea
+    pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) documents: Documents,
+}
+
+/// `pvx sim`
+#[derive(Debug, clap::Args)]
+pub(crate) struct SimOptions {
+    #[command(subcommand)]
+    pub(crate) command: SimCommand,
+}
+
+/// What to do with the simulator.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Serve the API on an address until Ctrl-C
+    Serve(ServeOptions),
+    /// List the built-in worlds
+    Worlds,
+    /// Forget the world that --sim keeps
+    Reset,
+}
+
+/// `pvx sim serve`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeOptions {
+    /// Address and port; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8006", value_name = "ADDR:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// A built-in world, or a world file
+    #[arg(long, default_value = "lab", value_name = "NAME|FILE")]
+    pub(crate) world: String,
+    /// How many times faster than real tasks run; 0: at once
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    pub(crate) time_scale: f64,
+    /// Keep the world in this file between runs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state_file: Option<PathBuf>,
+}
+
+/// `pvx completions`
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsOptions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

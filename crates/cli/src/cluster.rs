@@ -1,0 +1,206 @@
+//! Reaching a cluster: a real one, or the embedded simulator. Both are spoken to over HTTPS by
+//! the same client.
+
+use std::path::{Path, PathBuf};
+
+use pvx_core::desired::{Scope, VmidRange};
+use pvx_core::document::ClusterConfig;
+use pvx_provider_pve::Cluster;
+use pvx_provider_pve::client::{Client, ClientOptions, Endpoint, Fingerprint, TlsTrust};
+use pvx_provider_pve::credentials::TokenSource;
+use pvx_sim::{LabOptions, Options, Sim, TimeScale, World};
+use secrecy::SecretString;
+
+use crate::args::{Connection, Global};
+use crate::exit::CliError;
+
+/// The name of the built-in world, and of its cluster.
+pub(crate) const LAB: &str = "lab";
+
+/// A cluster that can be asked, and the simulator behind it when there is one.
+pub(crate) struct Connected {
+    pub(crate) cluster: Cluster,
+    sim: Option<Sim>,
+}
+
+impl Connected {
+    /// Ends the simulator in good order.
+    pub(crate) async fn close(self) {
+        if let Some(sim) = self.sim {
+            sim.shutdown().await;
+        }
+    }
+}
+
+/// Connects as options, environment and configuration say.
+pub(crate) async fn connect(
+    global: &Global,
+    config: Option<&ClusterConfig>,
+    root: &Path,
+) -> Result<Connected, CliError> {
+    if global.sim {
+        return simulate(global, config, root).await;
+    }
+    let connection = &global.connection;
+    let token = token_source(connection, config)?
+        .load()
+        .await
+        .map_err(|error| CliError::message(error.to_string()))?;
+    let options =
+        ClientOptions::new(endpoints(connection, config)?, trust(connection, config)?, token);
+    Ok(Connected { cluster: Cluster::new(client(options)?), sim: None })
+}
+
+fn client(options: ClientOptions) -> Result<Client, CliError> {
+    Client::new(options).map_err(|error| CliError::message(error.to_string()))
+}
+
+fn endpoints(
+    connection: &Connection,
+    config: Option<&ClusterConfig>,
+) -> Result<Vec<Endpoint>, CliError> {
+    if !connection.endpoint.is_empty() {
+        let parse = |text: &String| {
+            text.parse::<Endpoint>().map_err(|error| CliError::message(error.to_string()))
+        };
+        return connection.endpoint.iter().map(parse).collect();
+    }
+    let nodes = config.map(|c| c.cluster.nodes.as_slice()).unwrap_or_default();
+    if nodes.is_empty() {
+        return Err(CliError::with_help(
+            "no cluster is named",
+            "write cluster.nodes into cluster-config.yaml (`pvx init` makes one), give --endpoint HOST, or try everything with --sim",
+        ));
+    }
+    let parse = |node: &pvx_core::document::ClusterNode| {
+        let host = &node.host.value;
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        format!("{bracketed}:{}", node.port)
+            .parse::<Endpoint>()
+            .map(|endpoint| endpoint.with_node(node.name.value.clone()))
+            .map_err(|error| CliError::message(error.to_string()))
+    };
+    nodes.iter().map(parse).collect()
+}
+
+/// Flags first, then the environment, then the configuration.
+fn token_source(
+    connection: &Connection,
+    config: Option<&ClusterConfig>,
+) -> Result<TokenSource, CliError> {
+    if let Some(file) = &connection.token_file {
+        return Ok(TokenSource::File(file.clone()));
+    }
+    if let Ok(text) = std::env::var("PVX_TOKEN") {
+        return Ok(TokenSource::Inline(SecretString::from(text)));
+    }
+    let credentials = config.map(|c| &c.credentials);
+    if let Some(file) = credentials.and_then(|c| c.token_file.as_ref()) {
+        return Ok(TokenSource::File(file.value.clone()));
+    }
+    if let Some(path) = credentials.and_then(|c| c.pass_path.as_ref()) {
+        return Ok(TokenSource::Pass { path: path.value.clone() });
+    }
+    Err(CliError::with_help(
+        "no API token is known",
+        "set PVX_TOKEN to `user@realm!name=secret`, give --token-file FILE, or write credentials.pass_path into cluster-config.yaml",
+    ))
+}
+
+/// The narrowest trust that is given; without any, the system's certificate authorities.
+fn trust(connection: &Connection, config: Option<&ClusterConfig>) -> Result<TlsTrust, CliError> {
+    if connection.insecure {
+        return Ok(TlsTrust::Insecure);
+    }
+    let configured = config.into_iter().flat_map(|c| {
+        let nodes = c.cluster.nodes.iter().filter_map(|n| n.fingerprint.clone());
+        c.tls.fingerprints.iter().cloned().chain(nodes)
+    });
+    let said = &connection.fingerprint;
+    let pins: Vec<String> = if said.is_empty() { configured.collect() } else { said.clone() };
+    if connection.ca_file.is_none() && !pins.is_empty() {
+        let parse = |text: &String| {
+            text.parse::<Fingerprint>().map_err(|error| CliError::message(error.to_string()))
+        };
+        return pins.iter().map(parse).collect::<Result<_, _>>().map(TlsTrust::Fingerprints);
+    }
+    let in_config = config.and_then(|c| c.tls.ca_file.as_ref()).map(|file| &file.value);
+    match connection.ca_file.as_ref().or(in_config) {
+        Some(file) => std::fs::read(file).map(TlsTrust::CaPem).map_err(|error| {
+            CliError::message(format!("the CA file {} cannot be read: {error}", file.display()))
+        }),
+        None => Ok(TlsTrust::System),
+    }
+}
+
+/// Where `--sim` keeps the world of a cluster.
+pub(crate) fn sim_file(global: &Global, config: Option<&ClusterConfig>, root: &Path) -> PathBuf {
+    let name = config
+        .and_then(|c| c.cluster.name.as_ref())
+        .map_or(LAB, |name| name.value.as_str())
+        .replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
+    global.state_root(root).join("sim").join(format!("{name}.json"))
+}
+
+/// What documents may count on when no configuration says it: the built-in lab.
+pub(crate) fn lab_scope() -> Scope {
+    Scope {
+        cluster: Some(LAB.to_owned()),
+        nodes: Vec::new(),
+        vms: VmidRange::default(),
+        templates: Some(VmidRange { first: 100, last: 999, span: None }),
+    }
+}
+
+/// The built-in lab, dressed as the configuration's cluster: its node names, storage and bridge.
+async fn simulate(
+    global: &Global,
+    config: Option<&ClusterConfig>,
+    root: &Path,
+) -> Result<Connected, CliError> {
+    let file = sim_file(global, config, root);
+    let options = Options {
+        time_scale: time_scale(global.sim_speed),
+        state_file: Some(file.clone()),
+        ..Options::default()
+    };
+    let sim = Sim::start(world(config), options).await.map_err(|error| {
+        CliError::with_help(
+            format!("the simulator does not start: {error}"),
+            format!("`pvx sim reset` forgets its world ({})", file.display()),
+        )
+    })?;
+    let (id, secret) = sim.token();
+    let token = TokenSource::Inline(SecretString::from(format!("{id}={secret}")))
+        .load()
+        .await
+        .map_err(|error| CliError::message(error.to_string()))?;
+    let address: Endpoint =
+        sim.addr().to_string().parse().map_err(|e: pvx_provider_pve::client::EndpointError| {
+            CliError::message(e.to_string())
+        })?;
+    let pin: Fingerprint =
+        sim.fingerprint().parse().map_err(|e: pvx_provider_pve::client::FingerprintError| {
+            CliError::message(e.to_string())
+        })?;
+    let options = ClientOptions::new(vec![address], TlsTrust::Fingerprints(vec![pin]), token);
+    Ok(Connected { cluster: Cluster::new(client(options)?), sim: Some(sim) })
+}
+
+/// 0 means at once.
+pub(crate) fn time_scale(factor: f64) -> TimeScale {
+    if factor > 0.0 { TimeScale::times(factor) } else { TimeScale::INSTANT }
+}
+
+fn world(config: Option<&ClusterConfig>) -> World {
+    let Some(config) = config.filter(|c| !c.cluster.nodes.is_empty()) else { return World::lab() };
+    let text = |value: &Option<pvx_core::diagnostic::Spanned<String>>| {
+        value.iter().map(|v| v.value.clone()).collect::<Vec<_>>()
+    };
+    World::lab_with(LabOptions {
+        cluster: text(&config.cluster.name).pop().unwrap_or_else(|| LAB.to_owned()),
+        nodes: config.cluster.nodes.iter().map(|n| n.name.value.clone()).collect(),
+        storages: text(&config.defaults.storage),
+        bridges: text(&config.defaults.network_bridge),
+    })
+}

@@ -1,0 +1,14 @@
+//! One file a command.
+
+pub(crate) mod apply;
+pub(crate) mod completions;
+pub(crate) mod destroy;
+pub(crate) mod init;
+pub(crate) mod plan;
+pub(crate) mod show;
+pub(crate) mod sim;
+pub(crate) mod status;
+pub(crate) mod validate;
+pub(crate) mod version;
+
+mod execute;

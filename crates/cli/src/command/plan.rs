@@ -1,0 +1,34 @@
+//! `pvx plan`
+
+use pvx_core::plan::Intent;
+use pvx_core::planner::Options;
+
+use crate::args::{Format, Global, PlanOptions};
+use crate::exit::{CliError, Code};
+use crate::output;
+use crate::session::Session;
+use crate::view;
+
+pub(crate) async fn run(global: &Global, options: &PlanOptions) -> Result<Code, CliError> {
+    let session = Session::open(global, &options.documents.paths).await?;
+    let result = plan(&session, options).await;
+    session.close().await;
+    result
+}
+
+async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliError> {
+    let intent = if options.destroy { Intent::Destroy } else { Intent::Apply };
+    let inventory = session.inventory().await?;
+    let reading = session.read(inventory).await?;
+    let chosen = Options { targets: options.target.clone(), ..Options::default() };
+    let plan = session.plan(&reading, intent, &chosen);
+    match session.global.format {
+        Format::Json => output::json(&plan),
+        Format::Human => output::text(&view::plan::render(&plan, &session.loaded.sources)),
+    }
+    Ok(match (plan.is_blocked(), plan.is_empty()) {
+        (true, _) => Code::Error,
+        (false, false) if options.detailed_exitcode => Code::Changes,
+        _ => Code::Success,
+    })
+}

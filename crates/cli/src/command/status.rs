@@ -1,0 +1,31 @@
+//! `pvx status`
+
+use pvx_core::planner::Options;
+
+use crate::args::{Documents, Format, Global};
+use crate::exit::{CliError, Code};
+use crate::output;
+use crate::session::Session;
+use crate::view::status;
+
+pub(crate) async fn run(global: &Global, options: &Documents) -> Result<Code, CliError> {
+    let session = Session::open(global, &options.paths).await?;
+    let result = status(&session).await;
+    session.close().await;
+    result
+}
+
+async fn status(session: &Session<'_>) -> Result<Code, CliError> {
+    let inventory = session.inventory().await?;
+    let reading = session.read(inventory).await?;
+    let options = Options::default();
+    let rows = status::rows(&session.input(&reading, &options));
+    match session.global.format {
+        Format::Json => output::json(&status::to_json(&reading.snapshot.inventory, &rows)),
+        Format::Human => {
+            output::text(&status::headline(&reading.snapshot.inventory));
+            output::text(&status::render(&rows));
+        }
+    }
+    Ok(Code::Success)
+}

@@ -1,0 +1,150 @@
+//! The one crossing point from errors to exit codes and to what the user reads.
+
+use std::process::ExitCode;
+
+use pvx_core::diagnostic::{Diagnostic, Sources};
+use pvx_core::provider::ProviderError;
+use pvx_core::state::StateError;
+use serde_json::json;
+
+use crate::args::{Format, Global};
+use crate::output;
+use crate::view;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// Done, or nothing to do.
+    Success,
+    /// An error; nothing was changed.
+    Error,
+    /// `plan --detailed-exitcode`: there are changes.
+    Changes,
+    /// Carried out in part.
+    Partial,
+    /// Not confirmed.
+    Refused,
+    /// Stopped by Ctrl-C.
+    Interrupted,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(match code {
+            Code::Success => 0,
+            Code::Error => 1,
+            Code::Changes => 2,
+            Code::Partial => 3,
+            Code::Refused => 4,
+            Code::Interrupted => 130,
+        })
+    }
+}
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub(crate) enum CliError {
+    /// The documents have errors.
+    Documents { diagnostics: Vec<Diagnostic>, sources: Sources },
+    /// The cluster could not be read.
+    Provider(ProviderError),
+    /// The local state cannot be used.
+    State(StateError),
+    /// The user did not agree, or could not be asked.
+    Refused { message: String, help: String },
+    /// Anything else.
+    Message { message: String, help: Option<String> },
+}
+
+impl CliError {
+    pub(crate) fn message(message: impl Into<String>) -> Self {
+        Self::Message { message: message.into(), help: None }
+    }
+
+    pub(crate) fn with_help(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Message { message: message.into(), help: Some(help.into()) }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::Refused { .. } => Code::Refused,
+            _ => Code::Error,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Documents { diagnostics, .. } => {
+                let errors = view::diagnostics::count_errors(diagnostics);
+                format!("{errors} in the documents")
+            }
+            Self::Provider(error) => error.message.clone(),
+            Self::State(error) => error.to_string(),
+            Self::Refused { message, .. } | Self::Message { message, .. } => message.clone(),
+        }
+    }
+
+    fn help(&self) -> Option<&str> {
+        match self {
+            Self::Documents { .. } | Self::State(_) => None,
+            Self::Provider(error) => error.help.as_deref(),
+            Self::Refused { help, .. } => Some(help),
+            Self::Message { help, .. } => help.as_deref(),
+        }
+    }
+}
+
+impl From<ProviderError> for CliError {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl From<StateError> for CliError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+/// Prints what went wrong and turns the result into the process's exit code.
+pub(crate) fn report(result: Result<Code, CliError>, global: &Global) -> ExitCode {
+    let error = match result {
+        Ok(code) => return code.into(),
+        Err(error) => error,
+    };
+    match global.format {
+        Format::Json => output::json(&json_error(&error)),
+        Format::Human => print_error(&error),
+    }
+    error.code().into()
+}
+
+fn print_error(error: &CliError) {
+    if let CliError::Documents { diagnostics, sources } = error {
+        output::errors(&view::diagnostics::render(diagnostics, sources));
+    }
+    output::errors(&view::problem(&error.text(), error.help()));
+    if let CliError::Provider(error) = error {
+        output::errors(&view::log_tail(&error.log));
+    }
+}
+
+fn json_error(error: &CliError) -> serde_json::Value {
+    let mut value = json!({ "error": { "message": error.text(), "help": error.help() } });
+    if let CliError::Documents { diagnostics, sources } = error
+        && let Some(object) = value.as_object_mut()
+    {
+        let list = view::diagnostics::to_json(diagnostics, sources);
+        object.insert("diagnostics".to_owned(), list);
+    }
+    value
+}
+
+/// clap's own words for a command line that it does not understand; help and version go through
+/// here too. Exit code 2 means "changes", so a wrong command line is a plain error.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let wrong = error.use_stderr();
+    // When the terminal is gone there is nobody left to tell.
+    let _ = error.print();
+    if wrong { Code::Error.into() } else { Code::Success.into() }
+}

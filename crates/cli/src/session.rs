@@ -1,0 +1,147 @@
+//! What most commands begin with: documents are read and checked, the cluster is asked, a plan is
+//! made.
+
+use std::path::{Path, PathBuf};
+
+use pvx_core::desired::Desired;
+use pvx_core::diagnostic::has_errors;
+use pvx_core::document::{self, LoadOptions, Loaded};
+use pvx_core::live::{Inventory, Snapshot};
+use pvx_core::plan::{Intent, Plan};
+use pvx_core::planner::{self, Input, Options};
+use pvx_core::provider::Reader;
+use pvx_core::read;
+use pvx_core::state::{Folder, Memory};
+use pvx_provider_pve::guest::Qemu;
+
+use crate::args::{Format, Global};
+use crate::cluster::{self, Connected};
+use crate::exit::CliError;
+use crate::output;
+use crate::view;
+
+impl Global {
+    /// Where local state is kept.
+    pub(crate) fn state_root(&self, root: &Path) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| root.join("state"))
+    }
+}
+
+/// Reads the documents. Warnings are shown; errors end the command.
+pub(crate) fn load(global: &Global, paths: &[PathBuf]) -> Result<Loaded, CliError> {
+    let loaded = load_unchecked(global, paths);
+    if has_errors(&loaded.diagnostics) {
+        return Err(CliError::Documents {
+            diagnostics: loaded.diagnostics,
+            sources: loaded.sources,
+        });
+    }
+    if global.format == Format::Human {
+        output::errors(&view::diagnostics::render(&loaded.diagnostics, &loaded.sources));
+    }
+    Ok(loaded)
+}
+
+/// Reads the documents, with whatever is wrong with them.
+pub(crate) fn load_unchecked(global: &Global, paths: &[PathBuf]) -> Loaded {
+    let options = load_options(global, paths.to_vec());
+    if !paths.is_empty() {
+        return document::load(&options);
+    }
+    let config = document::load_config(&options);
+    let usual = ["clusters", "vms"].map(|name| config.root.join(name));
+    let mut there: Vec<PathBuf> = usual.into_iter().filter(|path| path.is_dir()).collect();
+    if there.is_empty() {
+        there.push(config.root);
+    }
+    document::load(&load_options(global, there))
+}
+
+pub(crate) fn load_options(global: &Global, paths: Vec<PathBuf>) -> LoadOptions {
+    LoadOptions {
+        paths,
+        config: global.config.clone(),
+        working_dir: PathBuf::from("."),
+        home: std::env::var_os("HOME").map(PathBuf::from),
+        fallback_scope: global.sim.then(cluster::lab_scope),
+    }
+}
+
+/// Documents and a cluster.
+pub(crate) struct Session<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) loaded: Loaded,
+    pub(crate) connected: Connected,
+}
+
+/// What a plan was made from.
+pub(crate) struct Reading {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) memory: Memory,
+}
+
+impl<'a> Session<'a> {
+    /// Reads documents and connects.
+    pub(crate) async fn open(global: &'a Global, paths: &[PathBuf]) -> Result<Self, CliError> {
+        let loaded = load(global, paths)?;
+        let connected = cluster::connect(global, loaded.config.as_ref(), &loaded.root).await?;
+        Ok(Self { global, loaded, connected })
+    }
+
+    pub(crate) fn desired(&self) -> &Desired {
+        &self.loaded.desired
+    }
+
+    /// Keys of the documents' profiles.
+    pub(crate) fn profiles(&self) -> Vec<&str> {
+        self.desired().profiles.iter().map(pvx_core::desired::Profile::key).collect()
+    }
+
+    /// The state folder of a cluster.
+    pub(crate) fn folder(&self, inventory: &Inventory) -> Folder {
+        Folder::new(&self.global.state_root(&self.loaded.root), &inventory.cluster)
+    }
+
+    /// The cluster as a whole.
+    pub(crate) async fn inventory(&self) -> Result<Inventory, CliError> {
+        Ok(self.connected.cluster.inventory().await?)
+    }
+
+    /// Everything a plan depends on.
+    pub(crate) async fn read(&self, inventory: Inventory) -> Result<Reading, CliError> {
+        let memory = self.folder(&inventory).load(self.profiles())?;
+        let reader = &self.connected.cluster;
+        let snapshot = read::snapshot(reader, inventory, self.desired(), &memory, &Qemu).await?;
+        Ok(Reading { snapshot, memory })
+    }
+
+    /// The plan for what was read.
+    pub(crate) fn plan(&self, reading: &Reading, intent: Intent, options: &Options) -> Plan {
+        let input = self.input(reading, options);
+        match intent {
+            Intent::Apply => planner::apply(&input),
+            Intent::Destroy => planner::destroy(&input),
+        }
+    }
+
+    /// The planner's view of what was read.
+    pub(crate) fn input<'b>(&'b self, reading: &'b Reading, options: &'b Options) -> Input<'b> {
+        Input {
+            desired: self.desired(),
+            snapshot: &reading.snapshot,
+            memory: &reading.memory,
+            kind: &Qemu,
+            options,
+            sources: &self.loaded.sources,
+        }
+    }
+
+    /// Says what it cost, when asked, and ends the simulator.
+    pub(crate) async fn close(self) {
+        if self.global.verbose > 0 {
+            let stats = self.connected.cluster.client().stats();
+            output::errors(&view::requests(stats));
+        }
+        self.connected.close().await;
+    }
+}

@@ -1,0 +1,51 @@
+//! What the user sees: text made from data. Calm, dense, one fact a line, the same words
+//! everywhere; colour only adds.
+
+pub(crate) mod diagnostics;
+mod paint;
+pub(crate) mod plan;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod show;
+pub(crate) mod status;
+mod units;
+
+use pvx_provider_pve::client::Stats;
+
+use paint::{BAD, FAINT, WARN, paint};
+
+/// `1 guest`, `2 guests`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// An error that has no place in a document.
+pub(crate) fn problem(message: &str, help: Option<&str>) -> String {
+    let mut text = format!("{} {}\n", paint(BAD, "×"), message.trim_end());
+    if let Some(help) = help {
+        text.push_str(&format!("  {} {help}\n", paint(FAINT, "help:")));
+    }
+    text
+}
+
+/// Something worth knowing.
+pub(crate) fn note(message: &str) -> String {
+    format!("{} {message}\n", paint(WARN, "!"))
+}
+
+/// The last lines of a task's log.
+pub(crate) fn log_tail(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  {} {line}\n", paint(FAINT, "│"))).collect()
+}
+
+/// What a command cost.
+pub(crate) fn requests(stats: Stats) -> String {
+    format!(
+        "{} ({} that write), {} received, {} sent\n",
+        count(usize::try_from(stats.requests).unwrap_or(usize::MAX), "request"),
+        stats.writes,
+        units::bytes(stats.bytes_in),
+        units::bytes(stats.bytes_out)
+    )
+}

@@ -1,0 +1,66 @@
+//! Colours. They are taken out again where nobody sees them (anstream); the words carry the
+//! meaning without them. Only the terminal's own sixteen are used, so light and dark both read.
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::UnicodeWidthStr;
+
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(super) const GONE: Style = AnsiColor::Red.on_default();
+pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
+pub(super) const MOVE: Style = AnsiColor::Cyan.on_default();
+pub(super) const STRONG: Style = Style::new().bold();
+pub(super) const FAINT: Style = Style::new().dimmed();
+
+/// Text in a colour.
+pub(super) fn paint(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Text filled up with spaces to a width in columns.
+pub(super) fn pad(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(text.width());
+    format!("{text}{}", " ".repeat(missing))
+}
+
+/// Columns of the widest text.
+pub(super) fn widest<'a>(texts: impl IntoIterator<Item = &'a str>) -> usize {
+    texts.into_iter().map(UnicodeWidthStr::width).max().unwrap_or(0)
+}
+
+/// Joins facts with a middle dot and breaks between them before column 80.
+pub(super) fn facts(facts: &[String], indent: usize) -> String {
+    const WIDTH: usize = 80;
+    const JOINT: &str = " · ";
+    let margin = " ".repeat(indent);
+    let mut lines: Vec<String> = Vec::new();
+    for fact in facts {
+        match lines.last_mut() {
+            Some(line) if indent + line.width() + JOINT.width() + fact.width() <= WIDTH => {
+                line.push_str(JOINT);
+                line.push_str(fact);
+            }
+            _ => lines.push(fact.clone()),
+        }
+    }
+    lines.iter().map(|line| format!("{margin}{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_break_before_column_80() {
+        let many: Vec<String> = (0..12).map(|i| format!("fact number {i}")).collect();
+        let text = facts(&many, 4);
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        assert_eq!(text.matches("fact").count(), 12);
+    }
+
+    #[test]
+    fn width_counts_columns_not_bytes() {
+        assert_eq!(pad("→", 3), "→  ");
+        assert_eq!(widest(["→→", "a"]), 2);
+    }
+}

@@ -1,0 +1,102 @@
+//! How an apply or a destroy ended.
+
+use pvx_core::execute::{Outcome, Report};
+use pvx_core::plan::{ActionId, Intent, Plan};
+use serde_json::{Value, json};
+
+use super::paint::{BAD, FAINT, GOOD, WARN, paint};
+use super::{count, log_tail};
+
+/// For people: failures with the last lines of their logs, then what is left, then one line.
+pub(crate) fn render(plan: &Plan, report: &Report) -> String {
+    let mut text = String::new();
+    for (id, error) in &report.failed {
+        text.push_str(&format!(
+            "{} {}: {}\n",
+            paint(BAD, "×"),
+            name(plan, *id),
+            error.message.trim_end()
+        ));
+        if let Some(upid) = &error.upid {
+            text.push_str(&format!("  {upid}\n"));
+        }
+        text.push_str(&log_tail(&error.log));
+        if let Some(help) = &error.help {
+            text.push_str(&format!("  {} {help}\n", paint(FAINT, "help:")));
+        }
+    }
+    for (id, because) in &report.skipped {
+        let line = format!("{} not run, because {} failed", name(plan, *id), name(plan, *because));
+        text.push_str(&format!("{} {line}\n", paint(WARN, "!")));
+    }
+    for id in &report.abandoned {
+        text.push_str(&format!(
+            "{} {} still runs on the cluster\n",
+            paint(WARN, "!"),
+            name(plan, *id)
+        ));
+    }
+    for id in &report.unstarted {
+        text.push_str(&format!("{} {} not begun\n", paint(WARN, "!"), name(plan, *id)));
+    }
+    for error in &report.state_errors {
+        text.push_str(&format!("{} local state: {error}\n", paint(BAD, "×")));
+    }
+    text + &last_line(plan, report)
+}
+
+fn last_line(plan: &Plan, report: &Report) -> String {
+    let done =
+        plan.changes.iter().filter(|c| c.actions.iter().all(|id| report.done.contains(id))).count();
+    let word = match plan.intent {
+        Intent::Apply => "applied",
+        Intent::Destroy => "destroyed",
+    };
+    let total = plan.changes.len();
+    match report.outcome() {
+        Outcome::Complete => format!("\n{} {}\n", paint(GOOD, word), count(done, "guest")),
+        Outcome::Failed => format!(
+            "\n{} {done} of {total} guests; run the command again when the cause is mended\n",
+            paint(BAD, word)
+        ),
+        Outcome::Cancelled => format!(
+            "\n{} {done} of {total} guests, then stopped; run the command again to go on\n",
+            paint(WARN, word)
+        ),
+    }
+}
+
+fn name(plan: &Plan, id: ActionId) -> String {
+    plan.actions.get(id).map_or_else(
+        || id.to_string(),
+        |action| {
+            format!(
+                "{} {} ({} on {})",
+                action.kind.verb(),
+                action.address,
+                action.vmid,
+                action.node
+            )
+        },
+    )
+}
+
+/// For programs.
+pub(crate) fn to_json(plan: &Plan, report: &Report, left: Option<&Plan>) -> Value {
+    let failed = |(id, error): (&ActionId, &pvx_core::provider::ProviderError)| {
+        json!({
+            "action": id, "class": error.class, "message": error.message,
+            "help": error.help, "upid": error.upid, "log": error.log,
+        })
+    };
+    json!({
+        "plan": plan,
+        "result": report.outcome(),
+        "done": report.done,
+        "failed": report.failed.iter().map(failed).collect::<Vec<_>>(),
+        "skipped": report.skipped.keys().collect::<Vec<_>>(),
+        "abandoned": report.abandoned,
+        "unstarted": report.unstarted,
+        "converged": left.map(Plan::is_empty),
+    })
+}

@@ -1,0 +1,174 @@
+//! Who runs where.
+
+use std::collections::BTreeMap;
+
+use pvx_core::live::{Inventory, Pending};
+use pvx_core::planner::{Input, Ownership};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::paint::{FAINT, GONE, GOOD, STRONG, WARN, pad, paint, widest};
+use super::{count, units};
+
+/// One guest of the documents.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    pub(crate) address: String,
+    pub(crate) group: String,
+    pub(crate) state: State,
+    pub(crate) vmid: Option<u32>,
+    pub(crate) node: Option<String>,
+    pub(crate) cores: Option<u32>,
+    /// MiB.
+    pub(crate) memory: Option<u64>,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) pending: Vec<Pending>,
+}
+
+/// What a guest is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    Running,
+    Stopped,
+    HalfMade,
+    Missing,
+    NotInDocuments,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::HalfMade => "half-made",
+            Self::Missing => "missing",
+            Self::NotInDocuments => "not in documents",
+        }
+    }
+}
+
+/// A row for every guest of the documents, and for every member that no document names any more.
+pub(crate) fn rows(input: &Input<'_>) -> Vec<Row> {
+    let ownership = Ownership::of(input);
+    let live: BTreeMap<_, u32> = ownership.owned().collect();
+    let mut rows = Vec::new();
+    for guest in input.desired.guests() {
+        let vmid = live.get(&guest.address).copied();
+        let mut row = row(input, guest.address.to_string(), vmid);
+        row.group.clone_from(&guest.group);
+        if ownership.half_made(&guest.address).is_some() {
+            row.state = State::HalfMade;
+        }
+        let ips =
+            guest.spec.cloudinit.ipconfig.values().flat_map(|c| [c.ip.clone(), c.ip6.clone()]);
+        row.addresses = ips.flatten().collect();
+        rows.push(row);
+    }
+    let named = |address: &pvx_core::address::Address| {
+        input.desired.guests().any(|guest| guest.address == *address)
+    };
+    for (address, vmid) in live.iter().filter(|(address, _)| !named(address)) {
+        let mut row = row(input, address.to_string(), Some(*vmid));
+        row.state = State::NotInDocuments;
+        rows.push(row);
+    }
+    rows
+}
+
+fn row(input: &Input<'_>, address: String, vmid: Option<u32>) -> Row {
+    let live = vmid.and_then(|vmid| input.snapshot.guests.get(&vmid));
+    let number = |key: &str| live.and_then(|g| g.config.get(key)).and_then(|v| v.parse().ok());
+    let state = match live {
+        None => State::Missing,
+        Some(guest) if guest.running => State::Running,
+        Some(_) => State::Stopped,
+    };
+    Row {
+        address,
+        group: String::new(),
+        state,
+        vmid,
+        node: live.map(|guest| guest.node.clone()),
+        cores: live.map(|_| {
+            let (cores, sockets) = (number("cores").unwrap_or(1), number("sockets").unwrap_or(1));
+            u32::try_from(cores * sockets).unwrap_or(u32::MAX)
+        }),
+        memory: live.map(|_| number("memory").unwrap_or(512)),
+        addresses: Vec::new(),
+        pending: live.map(|guest| guest.pending.clone()).unwrap_or_default(),
+    }
+}
+
+/// The cluster in one line.
+pub(crate) fn headline(inventory: &Inventory) -> String {
+    let online = inventory.online_nodes().count();
+    let nodes = count(inventory.nodes.len(), "node");
+    let quorate = if inventory.quorate { "quorate" } else { "NO QUORUM" };
+    let away =
+        if online == inventory.nodes.len() { String::new() } else { format!(", {online} online") };
+    let name = paint(STRONG, &inventory.cluster);
+    format!("cluster {name} · {nodes}{away} · {quorate}\n\n")
+}
+
+/// The table for people.
+pub(crate) fn render(rows: &[Row]) -> String {
+    let address = widest(rows.iter().map(|r| r.address.as_str())).max(7);
+    let node = widest(rows.iter().filter_map(|r| r.node.as_deref())).max(4);
+    let head = format!(
+        "{}  {}  {}  {}  CORES    MEMORY  ADDRESS",
+        pad("GUEST", address),
+        pad("VMID", 6),
+        pad("NODE", node),
+        pad("STATE", 9)
+    );
+    let mut text = paint(FAINT, &head) + "\n";
+    for row in rows {
+        let style = match row.state {
+            State::Running => GOOD,
+            State::Stopped => FAINT,
+            State::HalfMade => WARN,
+            State::Missing | State::NotInDocuments => GONE,
+        };
+        let line = format!(
+            "{}  {}  {}  {}  {:>5}  {:>8}  {}",
+            pad(&row.address, address),
+            pad(&row.vmid.map_or_else(|| "-".to_owned(), |v| v.to_string()), 6),
+            pad(row.node.as_deref().unwrap_or("-"), node),
+            paint(style, &pad(row.state.word(), 9)),
+            row.cores.map_or_else(|| "-".to_owned(), |v| v.to_string()),
+            row.memory.map_or_else(|| "-".to_owned(), units::mebibytes),
+            row.addresses.join(" ")
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.push_str(&pending(rows));
+    text
+}
+
+fn pending(rows: &[Row]) -> String {
+    let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
+    let line = |row: &Row, p: &Pending| {
+        let text = format!(
+            "{} {}: {} → {} at its next cold boot",
+            row.address,
+            p.key,
+            word(&p.running),
+            word(&p.next)
+        );
+        format!("{} {text}\n", paint(FAINT, "·"))
+    };
+    rows.iter().flat_map(|row| row.pending.iter().map(move |p| line(row, p))).collect()
+}
+
+/// The table for programs.
+pub(crate) fn to_json(inventory: &Inventory, rows: &[Row]) -> Value {
+    json!({
+        "version": 1,
+        "cluster": inventory.cluster,
+        "quorate": inventory.quorate,
+        "nodes": inventory.nodes,
+        "guests": rows,
+    })
+}

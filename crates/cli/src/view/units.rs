@@ -1,0 +1,55 @@
+//! Numbers for people, in Proxmox's binary units.
+
+const UNITS: [(&str, u64); 4] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+/// `40 GiB`, `1.5 GiB`, `528 KiB`, `17 B`.
+pub(super) fn bytes(bytes: u64) -> String {
+    for (name, size) in UNITS {
+        if bytes >= size {
+            let tenths = (u128::from(bytes) * 10 + u128::from(size) / 2) / u128::from(size);
+            let (whole, rest) = (tenths / 10, tenths % 10);
+            return if rest == 0 {
+                format!("{whole} {name}")
+            } else {
+                format!("{whole}.{rest} {name}")
+            };
+        }
+    }
+    format!("{bytes} B")
+}
+
+/// MiB as Proxmox counts memory.
+pub(super) fn mebibytes(mib: u64) -> String {
+    bytes(mib.saturating_mul(1 << 20))
+}
+
+/// `0.4s`, `12s`, `1m40s`.
+pub(super) fn seconds(duration: std::time::Duration) -> String {
+    let whole = duration.as_secs();
+    match whole {
+        0..10 => format!("{:.1}s", duration.as_secs_f64()),
+        10..60 => format!("{whole}s"),
+        _ => format!("{}m{:02}s", whole / 60, whole % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table() {
+        for (number, text) in [
+            (17, "17 B"),
+            (528 << 10, "528 KiB"),
+            (40 << 30, "40 GiB"),
+            ((3 << 30) / 2, "1.5 GiB"),
+            (2 << 40, "2 TiB"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
+        assert_eq!(seconds(std::time::Duration::from_millis(420)), "0.4s");
+        assert_eq!(seconds(std::time::Duration::from_secs(100)), "1m40s");
+    }
+}

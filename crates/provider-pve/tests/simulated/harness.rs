@@ -1,0 +1,144 @@
+//! A simulator, a folder of documents, and the way from one to the other.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use pvx_core::desired::Desired;
+use pvx_core::diagnostic::Sources;
+use pvx_core::document::{LoadOptions, load};
+use pvx_core::execute::{self, Context, History, Limits, Patience, Report, Stop};
+use pvx_core::live::Snapshot;
+use pvx_core::plan::{Change, Intent, Plan, lint};
+use pvx_core::planner::{self, Input, Options};
+use pvx_core::provider::Reader;
+use pvx_core::read;
+use pvx_core::state::{Memory, Record, StateError};
+use pvx_provider_pve::Cluster;
+use pvx_provider_pve::client::{Client, ClientOptions, Endpoint, Fingerprint, TlsTrust};
+use pvx_provider_pve::credentials::TokenSource;
+use pvx_provider_pve::guest::Qemu;
+use pvx_sim::{Sim, TimeScale, World};
+use tempfile::TempDir;
+
+/// The cluster under test.
+pub(crate) struct Lab {
+    pub(crate) sim: Sim,
+    cluster: Cluster,
+    folder: TempDir,
+}
+
+/// Keeps nothing: what pvx needs is on the cluster.
+struct Forgetful;
+
+impl History for Forgetful {
+    fn record(&mut self, _: &Change, _: &Record) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    fn settled(&mut self, _: &Plan, _: &Change) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
+impl Lab {
+    /// A simulator whose tasks end at once.
+    pub(crate) async fn start(world: World) -> Self {
+        let options = pvx_sim::Options { time_scale: TimeScale::INSTANT, ..Default::default() };
+        let sim = Sim::start(world, options).await.unwrap();
+        let (id, secret) = sim.token();
+        let token = TokenSource::Inline(format!("{id}={secret}").into()).load().await.unwrap();
+        let endpoint: Endpoint = sim.addr().to_string().parse().unwrap();
+        let pin: Fingerprint = sim.fingerprint().parse().unwrap();
+        let options = ClientOptions::new(vec![endpoint], TlsTrust::Fingerprints(vec![pin]), token);
+        let cluster = Cluster::new(Client::new(options).unwrap());
+        Self { sim, cluster, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Documents by file name, checked: a test never plans from broken ones.
+    pub(crate) fn documents(&self, files: &[(&str, String)]) -> (Desired, Sources) {
+        let paths: Vec<PathBuf> = files
+            .iter()
+            .map(|(name, text)| {
+                let path = self.folder.path().join(name);
+                std::fs::write(&path, text).unwrap();
+                path
+            })
+            .collect();
+        let options = LoadOptions {
+            paths,
+            working_dir: self.folder.path().to_owned(),
+            ..LoadOptions::default()
+        };
+        let loaded = load(&options);
+        let errors: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == pvx_core::diagnostic::Severity::Error)
+            .collect();
+        assert!(errors.is_empty(), "{errors:#?}\n{files:#?}");
+        (loaded.desired, loaded.sources)
+    }
+
+    pub(crate) async fn read(&self, desired: &Desired) -> Snapshot {
+        let inventory = self.cluster.inventory().await.unwrap();
+        read::snapshot(&self.cluster, inventory, desired, &Memory::default(), &Qemu).await.unwrap()
+    }
+
+    pub(crate) async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
+        let snapshot = self.read(&documents.0).await;
+        let input = Input {
+            desired: &documents.0,
+            snapshot: &snapshot,
+            memory: &Memory::default(),
+            kind: &Qemu,
+            options: &Options::default(),
+            sources: &documents.1,
+        };
+        let plan = match intent {
+            Intent::Apply => planner::apply(&input),
+            Intent::Destroy => planner::destroy(&input),
+        };
+        assert_eq!(lint::check(&plan), []);
+        plan
+    }
+
+    /// Carries a plan out and expects that nothing fails.
+    pub(crate) async fn carry_out(&self, plan: &Plan) -> Report {
+        let failures = Mutex::new(Vec::new());
+        let sink = |event: &execute::Event| {
+            if let execute::Event::Failed { error, .. } = event {
+                failures.lock().unwrap().push(error.clone());
+            }
+        };
+        let context = Context {
+            plan,
+            writer: &self.cluster,
+            kind: &Qemu,
+            limits: &Limits::default(),
+            patience: &Patience::default(),
+            sink: &sink,
+        };
+        let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
+        let report = execute::run(&context, &mut Forgetful, stop).await;
+        assert_eq!(*failures.lock().unwrap(), []);
+        report
+    }
+
+    /// Plans, carries out, and expects that nothing is left to do.
+    pub(crate) async fn apply(&self, documents: &(Desired, Sources)) -> Plan {
+        let plan = self.plan(documents, Intent::Apply).await;
+        assert!(!plan.is_blocked(), "{:#?}", plan.findings);
+        self.carry_out(&plan).await;
+        let again = self.plan(documents, Intent::Apply).await;
+        assert!(again.is_empty(), "{:#?}", again.changes);
+        plan
+    }
+
+    pub(crate) async fn destroy(&self, documents: &(Desired, Sources)) -> Plan {
+        let plan = self.plan(documents, Intent::Destroy).await;
+        assert!(!plan.is_blocked(), "{:#?}", plan.findings);
+        self.carry_out(&plan).await;
+        assert!(self.plan(documents, Intent::Destroy).await.is_empty());
+        plan
+    }
+}

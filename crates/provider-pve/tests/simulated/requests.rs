@@ -1,0 +1,63 @@
+//! What reading costs, counted by the simulator: at most 3 + nodes + owned guests.
+
+use pvx_core::plan::Intent;
+use pvx_sim::{Guest, LabOptions, World};
+
+use crate::harness::Lab;
+
+const NODES: usize = 5;
+
+fn document(workers: usize) -> String {
+    format!(
+        "name: big\ntype: generic\ntemplate: debian-13\nclone: linked\ntags: [big]\nnodes:\n  \
+         controlplane: {{ count: 1, start_vmid: auto }}\n  \
+         workers: {{ count: {workers}, start_vmid: auto, placement: spread }}\n"
+    )
+}
+
+fn world() -> World {
+    let mut world = World::lab_with(LabOptions {
+        cluster: "big".to_owned(),
+        nodes: (1..=NODES).map(|n| format!("pve{n}")).collect(),
+        storages: Vec::new(),
+        bridges: Vec::new(),
+    });
+    // Guests that pvx does not own cost nothing to read.
+    for vmid in 5000..5200 {
+        let config = [("name", "theirs"), ("tags", "theirs")];
+        world.add_guest(Guest::new(vmid, "pve1", &config));
+    }
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_for_100_guests_on_5_nodes() {
+    let lab = Lab::start(world()).await;
+    let documents = lab.documents(&[("big.yaml", document(99))]);
+
+    lab.sim.clear_requests();
+    let plan = lab.plan(&documents, Intent::Apply).await;
+    assert_eq!(plan.counts().create, 100);
+    let to_create = lab.sim.requests();
+    assert!(to_create.len() <= 3 + NODES, "{to_create:#?}");
+    lab.carry_out(&plan).await;
+
+    lab.sim.clear_requests();
+    assert!(lab.plan(&documents, Intent::Apply).await.is_empty());
+    let unchanged = lab.sim.requests();
+    assert!(unchanged.len() <= 3 + NODES + 100, "{}", unchanged.len());
+    assert!(unchanged.iter().all(|request| !request.write));
+}
+
+/// Per created guest: clone, configure, resize and start, each with the looks at its task.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_per_created_guest() {
+    let lab = Lab::start(world()).await;
+    let documents = lab.documents(&[("big.yaml", document(9))]);
+    let plan = lab.plan(&documents, Intent::Apply).await;
+    lab.sim.clear_requests();
+    lab.carry_out(&plan).await;
+    let writes = lab.sim.requests().iter().filter(|request| request.write).count();
+    assert_eq!(writes, plan.actions.len());
+    assert!(writes <= 10 * 4, "{writes}");
+}

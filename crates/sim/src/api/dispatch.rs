@@ -1,0 +1,116 @@
+//! From a request to an answer, in the order of `PVE::HTTPServer`: path, login, permission, node,
+//! parameters, handler.
+
+use std::collections::BTreeMap;
+
+use super::call::{Call, Reply};
+use super::endpoint::{Endpoint, Method};
+use super::params::Params;
+use super::permission::Permission;
+use super::refusal::Refusal;
+use crate::clock::Moment;
+use crate::world::World;
+use crate::world::access::Caller;
+
+/// A request whose endpoint is known.
+pub(crate) struct Request {
+    pub(crate) endpoint: &'static Endpoint,
+    /// Of the path, the query and the body.
+    pub(crate) params: Params,
+    /// Who calls, or why that is not known.
+    pub(crate) caller: Result<Caller, String>,
+}
+
+/// Carries a request out.
+pub(crate) fn dispatch(
+    world: &mut World,
+    request: &Request,
+    moment: Moment,
+    fingerprint: &str,
+) -> Result<Reply, Refusal> {
+    let endpoint = request.endpoint;
+    let caller = match (&request.caller, endpoint.permission) {
+        (Ok(caller), _) => caller.clone(),
+        (Err(_), Permission::World) => Caller { authid: String::new() },
+        (Err(reason), _) => return Err(Refusal::unauthorized(reason)),
+    };
+    endpoint.permission.check(world, &caller, &request.params)?;
+    check_node(world, endpoint, &request.params)?;
+    verify(endpoint, &request.params)?;
+    check_quorum(world, endpoint, &request.params)?;
+    let params = request.params.clone();
+    let mut call = Call { world, params, caller, moment, fingerprint };
+    (endpoint.handler)(&mut call)
+}
+
+/// Without quorum the configuration file system cannot be written. What the API itself writes is
+/// refused in one of these words; what a worker writes fails in its task.
+fn check_quorum(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
+    if endpoint.method == Method::Get || world.quorate() {
+        return Ok(());
+    }
+    let vmid = params.get("vmid").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let node = params.get("node").unwrap_or_default();
+    match (endpoint.method, endpoint.path) {
+        (Method::Post, "/nodes/{node}/qemu" | "/nodes/{node}/qemu/{vmid}/clone")
+        | (Method::Post, "/nodes/{node}/qemu/{vmid}/status/start") => {
+            Err(Refusal::die("cluster not ready - no quorum?"))
+        }
+        (Method::Put, path)
+            if path.starts_with("/nodes/{node}/qemu/{vmid}/") && !path.ends_with("/resize") =>
+        {
+            Err(Refusal::die(crate::work::not_writable(node, vmid)))
+        }
+        (Method::Post, "/access/users") => {
+            Err(Refusal::die("create user failed: cfs-lock 'file-user_cfg' error: no quorum!"))
+        }
+        (Method::Put, "/access/acl") => {
+            Err(Refusal::die("update ACL failed: cfs-lock 'file-user_cfg' error: no quorum!"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the proxy says of a node that is unknown or cannot be reached.
+fn check_node(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
+    let Some(node) = params.get("node").filter(|_| endpoint.path.starts_with("/nodes/{node}/"))
+    else {
+        return Ok(());
+    };
+    match world.nodes.get(node) {
+        Some(found) if found.online => Ok(()),
+        Some(_) => {
+            let reason = "No route to host".to_owned();
+            Err(Refusal::Bare { status: 595, reason })
+        }
+        None if node == "localhost" => Ok(()),
+        None => Err(Refusal::die(format!(
+            "hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"
+        ))),
+    }
+}
+
+/// Parameter verification (`PVE::JSONSchema::validate`).
+fn verify(endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
+    let mut errors = BTreeMap::new();
+    for (name, value) in &params.0 {
+        match endpoint.kind(name) {
+            Some(kind) => {
+                if let Err(error) = crate::guest::format::check(kind, name, value) {
+                    errors.insert(name.clone(), error);
+                }
+            }
+            None => {
+                let text = "property is not defined in schema and the schema does not allow additional properties";
+                errors.insert(name.clone(), text.to_owned());
+            }
+        }
+    }
+    for param in endpoint.params.iter().filter(|param| param.required) {
+        if params.get(param.name).is_none() {
+            let text = "property is missing and it is not optional";
+            errors.insert(param.name.to_owned(), text.to_owned());
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) }
+}

@@ -1,0 +1,168 @@
+//! Clone and template.
+
+use super::call::{Call, Reply, check_lock, check_node};
+use super::create::{check_allocate, check_bridges, check_pool};
+use super::endpoint::{Endpoint, optional, required};
+use super::permission::Permission;
+use super::refusal::Refusal;
+use crate::guest::drive::drives;
+use crate::guest::format::{Format, Kind};
+use crate::work::Work;
+use crate::work::clone::Clone_;
+use crate::work::template::Template;
+use crate::world::guest::Guest;
+use crate::world::volumes::split_volid;
+
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/clone", clone)
+        .may(Permission::All("/vms/{vmid}", &["VM.Clone"]))
+        .with(&[
+            required("newid", Kind::Format(Format::Vmid)),
+            optional("bwlimit", Kind::NATURAL),
+            optional("description", Kind::TEXT),
+            optional("format", Kind::Enum(&["raw", "qcow2", "vmdk"])),
+            optional("full", Kind::Bool),
+            optional("name", Kind::Format(Format::DnsName)),
+            optional("pool", Kind::TEXT),
+            optional("snapname", Kind::Format(Format::ConfigId)),
+            optional("storage", Kind::Format(Format::StorageId)),
+            optional("target", Kind::Format(Format::Node)),
+        ]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/template", template)
+        .may(Permission::All("/vms/{vmid}", &["VM.Allocate"]))
+        .with(&[optional("disk", Kind::TEXT)]),
+];
+
+fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let (node, vmid) = (call.node(), call.vmid());
+    let newid: u32 = call.params.get("newid").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let pool = call.params.get("pool").map(str::to_owned);
+    check_allocate(call.world, &call.caller, newid, pool.as_deref())?;
+    call.checked_guest()?;
+    check_pool(call.world, pool.as_deref())?;
+    let own = |name: &str| call.params.get(name).map(str::to_owned);
+    let (storage, format) = (own("storage"), own("format"));
+    let target = own("target").filter(|target| *target != node && target != "localhost");
+    if let Some(target) = &target {
+        check_node(call.world, target)?;
+    }
+    if let Some(storage) = &storage {
+        check_storage(call, storage, target.is_some())?;
+    }
+    let guest = call.guest()?;
+    check_lock(guest).map_err(Refusal::die)?;
+    if let Some(name) = call.params.get("snapname") {
+        return Err(Refusal::die(format!("snapshot '{name}' does not exist")));
+    }
+    let full = call.params.flag("full").unwrap_or(!guest.template());
+    if !full && storage.is_some() {
+        return Err(Refusal::die("parameter 'storage' not allowed for linked clones"));
+    }
+    if !full && format.is_some() {
+        return Err(Refusal::die("parameter 'format' not allowed for linked clones"));
+    }
+    let shared = check_volumes(call, guest, storage.as_deref())?;
+    check_bridges(call.world, &call.caller, guest.config.iter())?;
+    if let Some(target) = target.as_ref().filter(|_| !shared) {
+        return Err(Refusal::die(format!(
+            "can't clone VM to node '{target}' (VM uses local storage)"
+        )));
+    }
+    if call.world.guests.contains_key(&newid) {
+        return Err(Refusal::die(format!(
+            "unable to create VM {newid}: config file already exists"
+        )));
+    }
+    if !full {
+        check_bases(guest)?;
+    }
+    let work = Clone_ {
+        source: vmid,
+        vmid: newid,
+        name: own("name"),
+        description: own("description"),
+        full,
+        storage,
+        format,
+        target,
+        pool,
+        queue: Vec::new(),
+        locked: None,
+        made: Vec::new(),
+        begun: false,
+    };
+    call.fork_guest("qmclone", Work::Clone(work))
+}
+
+fn check_storage(call: &Call<'_>, id: &str, elsewhere: bool) -> Result<(), Refusal> {
+    let found = crate::guest::drive::storage_of(call.world, id).map_err(Refusal::die)?;
+    let node = call.node();
+    if !found.on_node(&node) {
+        return Err(Refusal::die(format!("storage '{id}' is not available on node '{node}'")));
+    }
+    if !found.holds("images") {
+        return Err(Refusal::param(
+            "storage",
+            format!("storage '{id}' does not support vm images"),
+        ));
+    }
+    if elsewhere && !found.shared {
+        return Err(Refusal::die(format!("can't clone to non-shared storage '{id}'")));
+    }
+    Ok(())
+}
+
+/// `check_storage_access_clone`: may allocate, and whether every disk is on shared storage.
+fn check_volumes(call: &Call<'_>, guest: &Guest, storage: Option<&str>) -> Result<bool, Refusal> {
+    let mut shared = true;
+    for (_, drive) in drives(guest) {
+        let Some((own, _)) = split_volid(drive.file()) else { continue };
+        let found = crate::guest::drive::storage_of(call.world, own).map_err(Refusal::die)?;
+        let cdrom = drive.is_cdrom() && !drive.is_cloudinit();
+        shared &= found.shared;
+        if cdrom {
+            call.world.require_any(
+                &call.caller,
+                &format!("/storage/{own}"),
+                &["Datastore.AllocateSpace", "Datastore.Audit"],
+            )?;
+            continue;
+        }
+        let to = storage.unwrap_or(own);
+        call.require(&format!("/storage/{to}"), &["Datastore.AllocateSpace"])?;
+    }
+    Ok(shared)
+}
+
+/// Only base volumes can be cloned by link.
+fn check_bases(guest: &Guest) -> Result<(), Refusal> {
+    for (key, drive) in drives(guest) {
+        let file = drive.file();
+        let Some((_, name)) = split_volid(file) else { continue };
+        let own = crate::world::volumes::own_name(name);
+        let last = own.rsplit('/').next().unwrap_or(own);
+        if !drive.is_cdrom() && key != "tpmstate0" && !last.starts_with("base-") {
+            return Err(Refusal::die(format!(
+                "Linked clone feature is not supported for '{file}' ({key})"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn template(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let vmid = call.vmid();
+    let guest = call.guest()?;
+    check_lock(guest).map_err(Refusal::die)?;
+    let disk = call.params.get("disk").map(str::to_owned);
+    if guest.template() && disk.is_none() {
+        return Err(Refusal::die("you can't convert a template to a template"));
+    }
+    if guest.running.is_some() {
+        return Err(Refusal::die("you can't convert a VM to template if VM is running"));
+    }
+    if let Some(disk) = disk.as_ref().filter(|disk| guest.get(disk).is_none()) {
+        return Err(Refusal::param("disk", format!("disk '{disk}' does not exist")));
+    }
+    call.fork_guest("qmtemplate", Work::Template(Template { vmid, disk }))
+}

@@ -1,0 +1,86 @@
+//! Guests of a node: list, index, removal.
+
+use serde_json::Value;
+
+use super::call::{Call, Reply};
+use super::cluster::subdirs;
+use super::endpoint::{Endpoint, optional};
+use super::permission::Permission;
+use super::refusal::Refusal;
+use crate::guest::format::Kind;
+use crate::guest::status;
+use crate::work::Work;
+use crate::work::destroy::Destroy;
+
+const AUDIT: Permission = Permission::All("/vms/{vmid}", &["VM.Audit"]);
+
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get("/nodes/{node}/qemu", list).with(&[optional("full", Kind::Bool)]),
+    Endpoint::get("/nodes/{node}/qemu/{vmid}", index),
+    Endpoint::delete("/nodes/{node}/qemu/{vmid}", destroy)
+        .may(Permission::All("/vms/{vmid}", &["VM.Allocate"]))
+        .with(&[
+            optional("destroy-unreferenced-disks", Kind::Bool),
+            optional("purge", Kind::Bool),
+            optional("skiplock", Kind::Bool),
+        ]),
+    Endpoint::get("/nodes/{node}/qemu/{vmid}/status", status_index),
+    Endpoint::get("/nodes/{node}/qemu/{vmid}/status/current", current).may(AUDIT),
+];
+
+fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let node = call.node();
+    let own = call.world.guests.values().filter(|guest| guest.node == node);
+    let visible = own.filter(|guest| call.may(&format!("/vms/{}", guest.vmid), &["VM.Audit"]));
+    let items = visible.map(|guest| Value::Object(status::status(guest, call.moment.now)));
+    Ok(Value::Array(items.collect()).into())
+}
+
+fn index(_: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let names = [
+        "agent",
+        "clone",
+        "cloudinit",
+        "config",
+        "migrate",
+        "move_disk",
+        "pending",
+        "resize",
+        "snapshot",
+        "status",
+        "template",
+        "unlink",
+    ];
+    Ok(subdirs(&names, "subdir").into())
+}
+
+fn status_index(_: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let names = ["current", "start", "stop", "reset", "shutdown", "suspend", "resume", "reboot"];
+    Ok(subdirs(&names, "subdir").into())
+}
+
+fn current(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let guest = call.guest()?;
+    Ok(status::current(call.world, guest, call.moment.now).into())
+}
+
+fn destroy(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let vmid = call.vmid();
+    if call.params.flag("skiplock") == Some(true) && !call.caller.is_root() {
+        return Err(Refusal::param("skiplock", "Only root may use this option."));
+    }
+    let guest = call.guest()?;
+    call.check_lock(guest)?;
+    if guest.flag("protection") {
+        return Err(Refusal::die(format!("can't remove VM {vmid} - protection mode enabled")));
+    }
+    if guest.running.is_some() {
+        return Err(Refusal::die(format!("VM {vmid} is running - destroy failed")));
+    }
+    let work = Destroy {
+        vmid,
+        purge: call.params.flag("purge").unwrap_or(false),
+        unreferenced: call.params.flag("destroy-unreferenced-disks").unwrap_or(false),
+    };
+    call.fork_guest("qmdestroy", Work::Destroy(work))
+}

@@ -1,0 +1,102 @@
+//! Migration and its preconditions.
+
+use serde_json::{Map, Value, json};
+
+use super::call::{Call, Reply, check_lock, check_node};
+use super::endpoint::{Endpoint, optional, required};
+use super::permission::Permission;
+use super::refusal::Refusal;
+use crate::guest::format::{Format, Kind};
+use crate::work::Work;
+use crate::work::migrate::{Migrate, local_volumes};
+use crate::world::guest::Guest;
+use crate::world::volumes::split_volid;
+
+const MIGRATE: Permission = Permission::All("/vms/{vmid}", &["VM.Migrate"]);
+
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get("/nodes/{node}/qemu/{vmid}/migrate", precondition)
+        .may(MIGRATE)
+        .with(&[optional("target", Kind::Format(Format::Node))]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/migrate", migrate).may(MIGRATE).with(&[
+        required("target", Kind::Format(Format::Node)),
+        optional("bwlimit", Kind::NATURAL),
+        optional("force", Kind::Bool),
+        optional("migration_network", Kind::TEXT),
+        optional("migration_type", Kind::Enum(&["secure", "insecure"])),
+        optional("online", Kind::Bool),
+        optional("targetstorage", Kind::TEXT),
+        optional("with-conntrack-state", Kind::Bool),
+        optional("with-local-disks", Kind::Bool),
+    ]),
+];
+
+/// Storages that a guest's volumes need and `target` lacks.
+fn missing_storages(call: &Call<'_>, guest: &Guest, target: &str) -> Vec<String> {
+    let volumes = crate::work::destroy::volumes(call.world, guest.vmid);
+    let mut missing: Vec<String> = volumes
+        .iter()
+        .filter_map(|volid| split_volid(volid))
+        .filter(|(storage, _)| {
+            !call.world.storages.get(*storage).is_some_and(|found| found.on_node(target))
+        })
+        .map(|(storage, _)| storage.to_owned())
+        .collect();
+    missing.sort();
+    missing.dedup();
+    missing
+}
+
+fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let node = call.node();
+    let guest = call.guest()?;
+    let (mut allowed, mut refused) = (Vec::new(), Map::new());
+    for other in call.world.nodes.values().filter(|other| other.name != node) {
+        let missing = missing_storages(call, guest, &other.name);
+        if missing.is_empty() {
+            allowed.push(other.name.clone());
+            refused.insert(other.name.clone(), json!({}));
+        } else {
+            refused.insert(other.name.clone(), json!({ "unavailable_storages": missing }));
+        }
+    }
+    let disks = local_volumes(call.world, guest).into_iter().map(|(volid, generated)| {
+        let size = call.world.volume(&node, &volid).map(|volume| volume.size);
+        json!({ "volid": volid, "size": size, "cdrom": u8::from(generated), "is_unused": 0 })
+    });
+    let mut out = json!({
+        "running": u8::from(guest.running.is_some()), "local_disks": Value::Array(disks.collect()),
+        "local_resources": [], "mapped-resources": [], "mapped-resource-info": {}, "has-dbus-vmstate": 1,
+    });
+    if let Some(members) = out.as_object_mut() {
+        if guest.running.is_none() {
+            members.insert("allowed_nodes".to_owned(), json!(allowed));
+        }
+        members.insert("not_allowed_nodes".to_owned(), Value::Object(refused));
+    }
+    Ok(out.into())
+}
+
+fn migrate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let (node, vmid) = (call.node(), call.vmid());
+    let target = call.params.get("target").unwrap_or_default().to_owned();
+    if target == node {
+        return Err(Refusal::param("target", "target is local node."));
+    }
+    check_node(call.world, &target)?;
+    let guest = call.guest()?;
+    check_lock(guest).map_err(Refusal::die)?;
+    let online = call.params.flag("online").unwrap_or(false);
+    let with_local_disks = call.params.flag("with-local-disks").unwrap_or(false);
+    if guest.running.is_some() && !online {
+        return Err(Refusal::die("can't migrate running VM without --online"));
+    }
+    let storage =
+        call.params.get("targetstorage").filter(|storage| *storage != "1").map(str::to_owned);
+    if let Some(storage) = &storage {
+        call.require(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
+        crate::guest::drive::storage_of(call.world, storage).map_err(Refusal::die)?;
+    }
+    let work = Migrate { vmid, target, online, with_local_disks, storage, locked: false };
+    call.fork_guest("qmigrate", Work::Migrate(work))
+}

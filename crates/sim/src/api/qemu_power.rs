@@ -1,0 +1,106 @@
+//! Power actions.
+
+use super::call::{Call, Reply};
+use super::endpoint::{Endpoint, optional};
+use super::permission::Permission;
+use super::refusal::Refusal;
+use crate::guest::format::{Format, Kind};
+use crate::work::Work;
+use crate::work::power::{Action, Power};
+
+const POWER: Permission = Permission::All("/vms/{vmid}", &["VM.PowerMgmt"]);
+
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/status/start", start).may(POWER).with(&[
+        optional("force-cpu", Kind::TEXT),
+        optional("machine", Kind::TEXT),
+        optional("migratedfrom", Kind::Format(Format::Node)),
+        optional("migration_network", Kind::TEXT),
+        optional("migration_type", Kind::Enum(&["secure", "insecure"])),
+        optional("nets-host-mtu", Kind::TEXT),
+        optional("skiplock", Kind::Bool),
+        optional("stateuri", Kind::TEXT),
+        optional("targetstorage", Kind::TEXT),
+        optional("timeout", Kind::NATURAL),
+        optional("with-conntrack-state", Kind::Bool),
+    ]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/status/stop", stop).may(POWER).with(&[
+        optional("keepActive", Kind::Bool),
+        optional("migratedfrom", Kind::Format(Format::Node)),
+        optional("overrule-shutdown", Kind::Bool),
+        optional("skiplock", Kind::Bool),
+        optional("timeout", Kind::NATURAL),
+    ]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/status/shutdown", shutdown).may(POWER).with(&[
+        optional("forceStop", Kind::Bool),
+        optional("keepActive", Kind::Bool),
+        optional("skiplock", Kind::Bool),
+        optional("timeout", Kind::NATURAL),
+    ]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/status/reboot", reboot)
+        .may(POWER)
+        .with(&[optional("timeout", Kind::NATURAL)]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/status/reset", reset)
+        .may(POWER)
+        .with(&[optional("skiplock", Kind::Bool)]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/status/suspend", suspend).may(POWER).with(&[
+        optional("skiplock", Kind::Bool),
+        optional("statestorage", Kind::Format(Format::StorageId)),
+        optional("todisk", Kind::Bool),
+    ]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/status/resume", resume)
+        .may(POWER)
+        .with(&[optional("nocheck", Kind::Bool), optional("skiplock", Kind::Bool)]),
+];
+
+fn power(call: &mut Call<'_>, action: Action, kind: &str) -> Result<Reply, Refusal> {
+    let vmid = call.vmid();
+    let skiplock = call.params.flag("skiplock").unwrap_or(false);
+    if skiplock && !call.caller.is_root() {
+        return Err(Refusal::param("skiplock", "Only root may use this option."));
+    }
+    let mut work = Power::new(vmid, action);
+    work.timeout = call.params.int("timeout");
+    work.force = call.params.flag("forceStop").unwrap_or(false);
+    work.skiplock = skiplock;
+    call.fork_guest(kind, Work::Power(work))
+}
+
+fn start(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    power(call, Action::Start, "qmstart")
+}
+
+fn stop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    power(call, Action::Stop, "qmstop")
+}
+
+fn shutdown(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    power(call, Action::Shutdown, "qmshutdown")
+}
+
+fn reboot(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    require_running(call)?;
+    power(call, Action::Reboot, "qmreboot")
+}
+
+fn reset(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    require_running(call)?;
+    power(call, Action::Reset, "qmreset")
+}
+
+fn suspend(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    require_running(call)?;
+    power(call, Action::Suspend, "qmpause")
+}
+
+fn resume(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    require_running(call)?;
+    power(call, Action::Resume, "qmresume")
+}
+
+fn require_running(call: &Call<'_>) -> Result<(), Refusal> {
+    if call.checked_guest()?.running.is_some() {
+        return Ok(());
+    }
+    Err(Refusal::die(format!("VM {} not running", call.vmid())))
+}

@@ -1,0 +1,100 @@
+//! How the API refuses, in the shapes of `PVE::Exception` and `PVE::APIServer::AnyEvent`.
+
+use std::collections::BTreeMap;
+
+use crate::world::lock::LockName;
+
+/// Why a request is not done.
+#[derive(Clone, Debug)]
+pub(crate) enum Refusal {
+    /// A status with a message that stands in the reason phrase and in the body.
+    Message { status: u16, message: String },
+    /// 400 with a text per parameter.
+    Params(BTreeMap<String, String>),
+    /// A status whose body is empty.
+    Bare { status: u16, reason: String },
+    /// Nothing was done: a task holds the lock. Tried again until it is free, at most so many
+    /// milliseconds of sim time.
+    Blocked { lock: LockName, wait_ms: i64 },
+}
+
+impl Refusal {
+    /// `die "text\n"`: status 500.
+    pub(crate) fn die(text: impl Into<String>) -> Self {
+        Self::message(500, text)
+    }
+
+    /// A status and a text; a line end is added in the body.
+    pub(crate) fn message(status: u16, text: impl Into<String>) -> Self {
+        let mut message = text.into();
+        if !message.ends_with('\n') {
+            message.push('\n');
+        }
+        Self::Message { status, message }
+    }
+
+    /// `raise_param_exc`: status 400.
+    pub(crate) fn param(name: &str, text: impl Into<String>) -> Self {
+        Self::Params(BTreeMap::from([(name.to_owned(), text.into())]))
+    }
+
+    /// `raise_perm_exc`: status 403.
+    pub(crate) fn permission(detail: &str) -> Self {
+        if detail.is_empty() {
+            return Self::message(403, "Permission check failed");
+        }
+        Self::message(403, format!("Permission check failed ({detail})"))
+    }
+
+    /// 501 for a path or method that is not there. The message has no line end.
+    pub(crate) fn not_implemented(method: &str, path: &str) -> Self {
+        Self::Message { status: 501, message: format!("Method '{method} {path}' not implemented") }
+    }
+
+    /// 401 with an empty body.
+    pub(crate) fn unauthorized(reason: &str) -> Self {
+        Self::Bare { status: 401, reason: reason.to_owned() }
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Message { status, .. } | Self::Bare { status, .. } => *status,
+            Self::Params(_) => 400,
+            Self::Blocked { .. } => 500,
+        }
+    }
+
+    /// The message as in the body.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Message { message, .. } => message.clone(),
+            Self::Params(_) => "Parameter verification failed.\n".to_owned(),
+            Self::Bare { reason, .. } => reason.clone(),
+            Self::Blocked { lock, .. } => format!("{}\n", lock.timeout()),
+        }
+    }
+
+    /// The first line of the message, for the status line.
+    pub(crate) fn reason(&self) -> String {
+        self.text().lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// What a task that met it ends with.
+    pub(crate) fn exit(&self) -> String {
+        match self {
+            Self::Params(errors) => {
+                let lines =
+                    errors.iter().map(|(name, text)| format!("{name}: {}", text.trim_end()));
+                format!("Parameter verification failed.\n{}", lines.collect::<Vec<_>>().join("\n"))
+            }
+            other => other.text().trim_end().to_owned(),
+        }
+    }
+}
+
+/// Text of an error in a task becomes a refusal with status 500 in a direct call.
+impl From<String> for Refusal {
+    fn from(text: String) -> Self {
+        Self::die(text)
+    }
+}

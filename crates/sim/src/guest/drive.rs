@@ -1,0 +1,451 @@
+//! Drives: `scsi0: local:100/vm-100-disk-0.raw,size=4G` taken apart, allocated and freed.
+
+use crate::guest::keys;
+use crate::guest::property::Values;
+use crate::guest::size;
+use crate::world::World;
+use crate::world::guest::Guest;
+use crate::world::storage::{Storage, Volume};
+use crate::world::volumes::{own_name, split_volid};
+
+/// Bytes of a cloud-init drive.
+pub(crate) const CLOUDINIT_SIZE: u64 = 4 << 20;
+/// Bytes of the EFI variables of a 4 MiB firmware.
+const EFI_SIZE: u64 = 540_672;
+/// Bytes of TPM state.
+const TPM_SIZE: u64 = 4 << 20;
+
+/// A drive's volume and options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Drive {
+    pub(crate) values: Values,
+}
+
+impl Drive {
+    pub(crate) fn parse(value: &str) -> Self {
+        let mut values = Values::parse(value, "file");
+        if let Some(volume) = values.0.remove("volume") {
+            values.0.insert("file".to_owned(), volume);
+        }
+        Self { values }
+    }
+
+    /// Volume first, then options by name.
+    pub(crate) fn print(&self) -> String {
+        self.values.print("file")
+    }
+
+    /// Volume id, `none`, `cdrom` or a path.
+    pub(crate) fn file(&self) -> &str {
+        self.values.get("file").unwrap_or_default()
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<String>) {
+        self.values.0.insert(key.to_owned(), value.into());
+    }
+
+    pub(crate) fn is_cdrom(&self) -> bool {
+        self.values.get("media") == Some("cdrom")
+    }
+
+    pub(crate) fn is_cloudinit(&self) -> bool {
+        let file = self.file();
+        file.ends_with(":cloudinit") || is_cloudinit_volume(file)
+    }
+
+    /// Size in bytes as the configuration says.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.values.get("size").and_then(size::parse)
+    }
+
+    /// What a new value asks for: `STORAGE:SIZE`, `STORAGE:cloudinit` or an existing volume.
+    pub(crate) fn wish(&self) -> Wish<'_> {
+        let file = self.file();
+        let Some((storage, rest)) = split_volid(file) else { return Wish::Existing };
+        if rest == "cloudinit" {
+            return Wish::Cloudinit { storage };
+        }
+        let digits = rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        match (self.values.get("import-from"), digits) {
+            (Some(source), _) => Wish::Import { storage, gib: rest, source },
+            (None, true) => Wish::New { storage, gib: rest.parse().unwrap_or(0.0) },
+            (None, false) => Wish::Existing,
+        }
+    }
+}
+
+/// What a drive's value asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Wish<'a> {
+    /// A new volume of so many GiB.
+    New { storage: &'a str, gib: f64 },
+    /// A cloud-init drive.
+    Cloudinit { storage: &'a str },
+    /// A copy of a volume or file.
+    Import { storage: &'a str, gib: &'a str, source: &'a str },
+    /// Something that is there, or nothing.
+    Existing,
+}
+
+impl<'a> Wish<'a> {
+    /// The storage that something is to be allocated on.
+    pub(crate) fn storage(self) -> Option<&'a str> {
+        match self {
+            Self::New { storage, .. }
+            | Self::Cloudinit { storage }
+            | Self::Import { storage, .. } => Some(storage),
+            Self::Existing => None,
+        }
+    }
+}
+
+/// `vm-100-cloudinit` in any of its forms.
+fn is_cloudinit_volume(volid: &str) -> bool {
+    let Some((_, name)) = split_volid(volid) else { return false };
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let stem = last.split('.').next().unwrap_or(last);
+    stem.strip_prefix("vm-")
+        .and_then(|rest| rest.strip_suffix("-cloudinit"))
+        .is_some_and(|id| id.parse::<u32>().is_ok())
+}
+
+/// What came of allocating a drive.
+pub(crate) struct Allocated {
+    /// The value to store.
+    pub(crate) value: String,
+    /// The volume that was made.
+    pub(crate) volid: Option<String>,
+    /// Lines for the task log.
+    pub(crate) log: Vec<String>,
+    /// Bytes copied.
+    pub(crate) copied: u64,
+}
+
+/// `create_disks` for one drive: allocates what the value asks for.
+pub(crate) fn allocate(
+    world: &mut World,
+    node: &str,
+    vmid: u32,
+    key: &str,
+    value: &str,
+    now: i64,
+) -> Result<Allocated, String> {
+    let mut drive = Drive::parse(value);
+    match drive.wish() {
+        Wish::Existing => existing(world, node, drive),
+        Wish::Cloudinit { storage } => {
+            let storage = storage.to_owned();
+            let volid = cloudinit_volume(world, node, vmid, &storage, now)?;
+            drive.set("file", &volid);
+            drive.set("media", "cdrom");
+            drive.values.0.remove("format");
+            let value = drive.print();
+            let log = vec![format!("{key}: successfully created disk '{value}'")];
+            Ok(Allocated { value, volid: Some(volid), log, copied: 0 })
+        }
+        Wish::New { storage, gib } => {
+            let (storage, size) = (storage.to_owned(), (gib * (1u64 << 30) as f64) as u64);
+            let found = storage_of(world, &storage)?;
+            let size = match key {
+                "efidisk0" if found.kind.has_files() => EFI_SIZE,
+                "efidisk0" | "tpmstate0" => TPM_SIZE,
+                _ => size,
+            };
+            let format = wanted_format(found, drive.values.get("format"), found.default_format());
+            let volume = image(vmid, &format, size, now, false);
+            let volid = place_image(world, node, &storage, vmid, volume)?;
+            Ok(finish(drive, key, volid, size, 0))
+        }
+        Wish::Import { storage, source, .. } => {
+            let (storage, source) = (storage.to_owned(), source.to_owned());
+            import(world, node, vmid, key, drive, &storage, &source, now)
+        }
+    }
+}
+
+fn finish(mut drive: Drive, key: &str, volid: String, size: u64, copied: u64) -> Allocated {
+    drive.values.0.remove("format");
+    drive.values.0.remove("import-from");
+    drive.set("file", &volid);
+    drive.set("size", size::print(size));
+    let value = drive.print();
+    let log = vec![format!("{key}: successfully created disk '{value}'")];
+    Allocated { value, volid: Some(volid), log, copied }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one drive value")]
+fn import(
+    world: &mut World,
+    node: &str,
+    vmid: u32,
+    key: &str,
+    drive: Drive,
+    storage: &str,
+    source: &str,
+    now: i64,
+) -> Result<Allocated, String> {
+    let Some(found) = world.volume(node, source).cloned() else {
+        return Err(format!("failed to stat '{}'", path_of(world, source)));
+    };
+    let target = storage_of(world, storage)?;
+    let format = wanted_format(target, drive.values.get("format"), &found.format);
+    let copy = Volume { used: found.used, ..image(vmid, &format, found.size, now, found.bootable) };
+    let volid = place_image(world, node, storage, vmid, copy)?;
+    let mut made = finish(drive, key, volid, found.size, found.used);
+    made.log.insert(0, format!("create full clone of drive ({source})"));
+    Ok(made)
+}
+
+fn existing(world: &World, node: &str, mut drive: Drive) -> Result<Allocated, String> {
+    let file = drive.file().to_owned();
+    if split_volid(&file).is_some() {
+        let Some(volume) = world.volume(node, &file) else {
+            return Err(format!("volume '{file}' does not exist"));
+        };
+        drive.set("size", size::print(volume.size));
+        drive.values.0.remove("format");
+    }
+    Ok(Allocated { value: drive.print(), volid: None, log: Vec::new(), copied: 0 })
+}
+
+/// The storage, or the error of `PVE::Storage::storage_config`.
+pub(crate) fn storage_of<'a>(world: &'a World, id: &str) -> Result<&'a Storage, String> {
+    world.storages.get(id).ok_or_else(|| format!("storage '{id}' does not exist"))
+}
+
+/// The format of a new image: as asked, else as the source, when the storage can hold it.
+pub(crate) fn wanted_format(storage: &Storage, asked: Option<&str>, source: &str) -> String {
+    if !storage.kind.has_files() {
+        return "raw".to_owned();
+    }
+    asked.unwrap_or(source).to_owned()
+}
+
+pub(crate) fn image(vmid: u32, format: &str, size: u64, now: i64, bootable: bool) -> Volume {
+    Volume {
+        content: "images".to_owned(),
+        format: format.to_owned(),
+        size,
+        used: if format == "qcow2" { 197_120 } else { 0 },
+        vmid: Some(vmid),
+        ctime: now / 1000,
+        bootable,
+        ..Volume::default()
+    }
+}
+
+/// Puts an image on a storage under the next free name; refuses when the storage is full.
+pub(crate) fn place_image(
+    world: &mut World,
+    node: &str,
+    storage: &str,
+    vmid: u32,
+    volume: Volume,
+) -> Result<String, String> {
+    let name = world.free_disk_name(storage, node, vmid);
+    place_named(world, node, storage, vmid, &name, volume)
+}
+
+fn place_named(
+    world: &mut World,
+    node: &str,
+    storage: &str,
+    vmid: u32,
+    name: &str,
+    volume: Volume,
+) -> Result<String, String> {
+    let found = storage_of(world, storage)?;
+    if !found.on_node(node) {
+        return Err(format!("storage '{storage}' is not available on node '{node}'"));
+    }
+    if !found.holds("images") {
+        return Err(format!("storage '{storage}' does not support content-type 'images'"));
+    }
+    let name = World::image_name(found, vmid, name, &volume.format);
+    let capacity = found.capacity;
+    if world.used(storage, node).saturating_add(volume.used) > capacity {
+        return Err(format!("unable to create image '{storage}:{name}': No space left on device"));
+    }
+    let volid = format!("{storage}:{name}");
+    world.add_volume(node, &volid, volume);
+    Ok(volid)
+}
+
+/// A cloud-init drive on a storage.
+pub(crate) fn cloudinit_volume(
+    world: &mut World,
+    node: &str,
+    vmid: u32,
+    storage: &str,
+    now: i64,
+) -> Result<String, String> {
+    let found = storage_of(world, storage)?;
+    let format = if found.kind.has_files() { "qcow2" } else { "raw" };
+    let volume = image(vmid, format, CLOUDINIT_SIZE, now, false);
+    place_named(world, node, storage, vmid, &format!("vm-{vmid}-cloudinit"), volume)
+}
+
+/// The path of a volume on a node, for messages.
+pub(crate) fn path_of(world: &World, volid: &str) -> String {
+    let Some((storage, name)) = split_volid(volid) else { return volid.to_owned() };
+    let base = world.storages.get(storage).and_then(|storage| storage.path.clone());
+    let base = base.unwrap_or_else(|| format!("/dev/{storage}"));
+    let own = own_name(name);
+    match own.split_once('/') {
+        Some(("iso", file)) => format!("{base}/template/iso/{file}"),
+        Some(("vztmpl", file)) => format!("{base}/template/cache/{file}"),
+        Some(("import" | "snippets", _)) => format!("{base}/{own}"),
+        _ if world.storages.get(storage).is_some_and(|storage| storage.kind.has_files()) => {
+            format!("{base}/images/{own}")
+        }
+        _ => format!("{base}/{own}"),
+    }
+}
+
+/// The order in which Proxmox walks drives (`valid_drive_names`).
+pub(crate) fn drive_order(key: &str) -> (usize, u32) {
+    let (stem, number) = keys::split_number(key).unwrap_or((key, 0));
+    let buses = ["ide", "scsi", "virtio", "sata", "efidisk", "tpmstate"];
+    (buses.iter().position(|bus| *bus == stem).unwrap_or(buses.len()), number)
+}
+
+/// The drives of a configuration in Proxmox's order.
+pub(crate) fn drives(guest: &Guest) -> Vec<(String, Drive)> {
+    let mut found: Vec<(String, Drive)> = guest
+        .config
+        .iter()
+        .filter(|(key, _)| keys::is_drive(key))
+        .map(|(key, value)| (key.clone(), Drive::parse(value)))
+        .collect();
+    found.sort_by_key(|(key, _)| drive_order(key));
+    found
+}
+
+/// The boot order of a new guest: first disk, first CD-ROM, first network card.
+pub(crate) fn default_boot(config: &std::collections::BTreeMap<String, String>) -> String {
+    let mut drives: Vec<&String> = config.keys().filter(|key| keys::is_drive(key)).collect();
+    drives.retain(|key| !key.starts_with("efidisk") && !key.starts_with("tpmstate"));
+    drives.sort_by_key(|key| drive_order(key));
+    let cdrom =
+        |key: &&&String| config.get(**key).is_some_and(|value| Drive::parse(value).is_cdrom());
+    let disk = drives.iter().find(|key| !cdrom(key));
+    let medium = drives.iter().find(cdrom);
+    let mut cards: Vec<&String> =
+        config.keys().filter(|key| keys::is_numbered(key, "net")).collect();
+    cards.sort_by_key(|key| keys::split_number(key));
+    let order = disk.into_iter().chain(medium).chain(cards.first());
+    let order: Vec<&str> = order.map(|key| key.as_str()).collect();
+    format!("order={}", order.join(";"))
+}
+
+/// The devices of a stored boot order.
+pub(crate) fn boot_order(value: &str) -> Vec<String> {
+    let order = Values::parse(value, "legacy");
+    let order = order.get("order").unwrap_or_default();
+    order.split(';').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// The disk that a guest boots from: the first of its boot order, else its first disk.
+pub(crate) fn boots(world: &World, guest: &Guest) -> bool {
+    let order = boot_order(guest.get("boot").unwrap_or_default());
+    let all = drives(guest);
+    let bootable = |drive: &Drive| {
+        world.volume(&guest.node, drive.file()).is_some_and(|volume| volume.bootable)
+    };
+    if order.is_empty() {
+        return all.iter().any(|(_, drive)| bootable(drive));
+    }
+    order.iter().any(|key| all.iter().any(|(name, drive)| name == key && bootable(drive)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes() {
+        let cases = [
+            ("vmdata:1", Wish::New { storage: "vmdata", gib: 1.0 }),
+            ("vmdata:cloudinit", Wish::Cloudinit { storage: "vmdata" }),
+            ("vmdata:100/vm-100-disk-0.raw,size=1G", Wish::Existing),
+            ("none,media=cdrom", Wish::Existing),
+            (
+                "a1:0,import-from=l:import/x",
+                Wish::Import { storage: "a1", gib: "0", source: "l:import/x" },
+            ),
+        ];
+        for (value, wish) in cases {
+            assert_eq!(Drive::parse(value).wish(), wish, "{value}");
+        }
+        assert!(Drive::parse("x:9/vm-9-cloudinit.qcow2,media=cdrom").is_cloudinit());
+        assert!(Drive::parse("lvm:vm-9-cloudinit").is_cloudinit());
+        assert!(!Drive::parse("x:9/vm-9-disk-0.raw").is_cloudinit());
+    }
+
+    #[test]
+    fn new_disks_are_named_and_sized() {
+        let mut world = World::truth();
+        let made =
+            allocate(&mut world, "pve1", 4030, "scsi1", "vmdata:1,ssd=1,discard=on", 0).unwrap();
+        assert_eq!(made.value, "vmdata:4030/vm-4030-disk-0.raw,discard=on,size=1G,ssd=1");
+        let again =
+            allocate(&mut world, "pve1", 4030, "efidisk0", "vmdata:1,efitype=4m", 0).unwrap();
+        assert_eq!(again.value, "vmdata:4030/vm-4030-disk-1.raw,efitype=4m,size=528K");
+        let missing =
+            allocate(&mut world, "pve1", 1, "ide0", "local:iso/nosuch.iso,media=cdrom", 0);
+        assert_eq!(missing.err().as_deref(), Some("volume 'local:iso/nosuch.iso' does not exist"));
+        let iso =
+            allocate(&mut world, "pve1", 1, "ide2", "local:iso/truth.iso,media=cdrom", 0).unwrap();
+        assert_eq!(iso.value, "local:iso/truth.iso,media=cdrom,size=1M");
+    }
+
+    #[test]
+    fn imports_copy_what_boots() {
+        let mut world = World::truth();
+        let value = "shared:0,import-from=local:import/truth-guest.qcow2";
+        let made = allocate(&mut world, "pve1", 4110, "scsi0", value, 0).unwrap();
+        assert_eq!(made.value, "shared:4110/vm-4110-disk-0.qcow2,size=40M");
+        assert!(
+            world.volume("pve2", "shared:4110/vm-4110-disk-0.qcow2").is_some_and(|v| v.bootable)
+        );
+        let error = allocate(
+            &mut world,
+            "pve1",
+            1,
+            "scsi0",
+            "vmdata:0,import-from=local:import/nosuch.qcow2",
+            0,
+        );
+        assert_eq!(
+            error.err().as_deref(),
+            Some("failed to stat '/var/lib/vz/import/nosuch.qcow2'")
+        );
+    }
+
+    #[test]
+    fn a_full_storage_refuses() {
+        let mut world = World::truth();
+        if let Some(storage) = world.storages.get_mut("vmdata") {
+            storage.capacity = 1000;
+        }
+        let value = "vmdata:0,import-from=local:import/truth-guest.qcow2";
+        let error = allocate(&mut world, "pve1", 1, "scsi0", value, 0).err().unwrap();
+        assert!(error.contains("No space left"), "{error}");
+    }
+
+    #[test]
+    fn boot_orders() {
+        let config = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        };
+        let all = config(&[
+            ("scsi0", "a:b"),
+            ("scsi1", "a:c,media=cdrom"),
+            ("net0", "virtio"),
+            ("efidisk0", "a:d"),
+        ]);
+        assert_eq!(default_boot(&all), "order=scsi0;scsi1;net0");
+        assert_eq!(default_boot(&config(&[("net1", "x")])), "order=net1");
+        assert_eq!(boot_order("order=scsi0;net0"), ["scsi0", "net0"]);
+    }
+}

@@ -1,0 +1,14 @@
+//! What a guest's configuration means: keys and their types, property strings, drives, networks,
+//! pending changes. Values stay text, as Proxmox VE stores them.
+
+pub(crate) mod agent;
+pub(crate) mod cloudinit;
+pub(crate) mod drive;
+pub(crate) mod format;
+pub(crate) mod formats;
+pub(crate) mod keys;
+pub(crate) mod network;
+pub(crate) mod pending;
+pub(crate) mod property;
+pub(crate) mod size;
+pub(crate) mod status;

@@ -1,0 +1,198 @@
+//! A guest's status as lists and `status/current` show it (`PVE::QemuServer::vmstatus`).
+
+use serde_json::{Map, Value, json};
+
+use super::drive::{boot_order, drives};
+use super::property::Values;
+use crate::world::World;
+use crate::world::guest::Guest;
+
+/// What the configuration says of a guest's size.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measure {
+    /// Virtual processors.
+    pub(crate) cpus: u64,
+    /// Bytes of memory.
+    pub(crate) memory: u64,
+    /// Bytes of the boot disk.
+    pub(crate) disk: u64,
+}
+
+/// Processors, memory and boot disk.
+pub(crate) fn measure(guest: &Guest) -> Measure {
+    let number = |key: &str, default: u64| {
+        guest.get(key).and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let cpus = number("sockets", 1).saturating_mul(number("cores", 1));
+    let cpus = number("vcpus", cpus);
+    let memory = memory_mib(guest.get("memory")).saturating_mul(1 << 20);
+    Measure { cpus, memory, disk: boot_disk_size(guest) }
+}
+
+/// MiB of a `memory` value.
+pub(crate) fn memory_mib(value: Option<&str>) -> u64 {
+    value
+        .and_then(|text| Values::parse(text, "current").get("current")?.parse().ok())
+        .unwrap_or(512)
+}
+
+fn boot_disk_size(guest: &Guest) -> u64 {
+    let order = boot_order(guest.get("boot").unwrap_or_default());
+    let all = drives(guest);
+    let disk = |key: &String| all.iter().find(|(name, drive)| name == key && !drive.is_cdrom());
+    let found =
+        order.iter().find_map(disk).or_else(|| all.iter().find(|(_, drive)| !drive.is_cdrom()));
+    found.and_then(|(_, drive)| drive.size()).unwrap_or(0)
+}
+
+/// The fields that lists and `status/current` share.
+pub(crate) fn status(guest: &Guest, now: i64) -> Map<String, Value> {
+    let size = measure(guest);
+    let mut out = Map::new();
+    let mut put = |key: &str, value: Value| {
+        out.insert(key.to_owned(), value);
+    };
+    put("vmid", json!(guest.vmid));
+    put("name", json!(guest.name()));
+    put("cpus", json!(size.cpus));
+    put("maxmem", json!(size.memory));
+    put("maxdisk", json!(size.disk));
+    put("disk", json!(0));
+    for key in ["cpu", "netin", "netout"] {
+        put(key, json!(0));
+    }
+    let uptime = guest.running.as_ref().map_or(0, |running| (now - running.since_ms).max(0) / 1000);
+    put("uptime", json!(uptime));
+    let used = if guest.running.is_some() { size.memory / 4 } else { 0 };
+    put("mem", json!(used));
+    put("memhost", json!(used));
+    put("status", json!(if guest.running.is_some() { "running" } else { "stopped" }));
+    if let Some(tags) = guest.get("tags") {
+        put("tags", json!(tags));
+    }
+    if let Some(lock) = guest.get("lock") {
+        put("lock", json!(lock));
+    }
+    if guest.template() {
+        put("template", json!(1));
+    }
+    if let Some(running) = &guest.running {
+        put("pid", json!(running.pid));
+        for key in PRESSURE {
+            put(key, json!(0));
+        }
+        put("diskread", json!(0));
+        put("diskwrite", json!(0));
+    }
+    out
+}
+
+const PRESSURE: &[&str] = &[
+    "pressurecpusome",
+    "pressurecpufull",
+    "pressureiosome",
+    "pressureiofull",
+    "pressurememorysome",
+    "pressurememoryfull",
+];
+
+/// `status/current`.
+pub(crate) fn current(world: &World, guest: &Guest, now: i64) -> Value {
+    let mut out = status(guest, now);
+    let mut put = |key: &str, value: Value| {
+        out.insert(key.to_owned(), value);
+    };
+    put("ha", json!({ "managed": 0 }));
+    let qmp = match &guest.running {
+        None => "stopped",
+        Some(running) if running.paused => "paused",
+        Some(_) => "running",
+    };
+    put("qmpstatus", json!(qmp));
+    if super::agent::configured(guest) {
+        put("agent", json!(1));
+    }
+    if guest.get("vga").is_some_and(|vga| vga.starts_with("qxl")) {
+        put("spice", json!(1));
+    }
+    if guest.running.is_some() {
+        running_details(world, guest, &mut out);
+    }
+    Value::Object(out)
+}
+
+fn running_details(_world: &World, guest: &Guest, out: &mut Map<String, Value>) {
+    let memory = measure(guest).memory;
+    let machine = guest.get("machine").unwrap_or("pc");
+    let machine = if machine.contains("q35") { "pc-q35-10.2+pve0" } else { "pc-i440fx-10.2+pve0" };
+    out.insert("running-machine".to_owned(), json!(machine));
+    out.insert("running-qemu".to_owned(), json!("10.2.2"));
+    if guest.get("balloon") != Some("0") {
+        out.insert("balloon".to_owned(), json!(memory));
+        out.insert("ballooninfo".to_owned(), json!({ "actual": memory, "max_mem": memory }));
+    }
+    let nics = guest.config.keys().filter_map(|key| key.strip_prefix("net"));
+    let nics = nics
+        .map(|number| (format!("tap{}i{number}", guest.vmid), json!({ "netin": 0, "netout": 0 })));
+    out.insert("nics".to_owned(), Value::Object(nics.collect()));
+    let disks = drives(guest).into_iter().filter(|(_, drive)| !drive.is_cdrom());
+    let disks = disks.map(|(key, _)| (key, block_statistics()));
+    out.insert("blockstat".to_owned(), Value::Object(disks.collect()));
+    out.insert(
+        "proxmox-support".to_owned(),
+        json!({
+            "backup-access-api": true, "backup-fleecing": true, "backup-max-workers": true,
+            "pbs-dirty-bitmap": true, "pbs-dirty-bitmap-migration": true,
+            "pbs-dirty-bitmap-savevm": true, "pbs-library-version": "1.5.1", "pbs-masterkey": true,
+            "query-bitmap-info": true,
+        }),
+    );
+}
+
+fn block_statistics() -> Value {
+    let mut out = Map::new();
+    for operation in ["rd", "wr", "flush", "unmap", "zone_append"] {
+        for (prefix, suffix) in [
+            ("", "operations"),
+            ("failed_", "operations"),
+            ("invalid_", "operations"),
+            ("", "total_time_ns"),
+        ] {
+            out.insert(format!("{prefix}{operation}_{suffix}"), json!(0));
+        }
+        if operation != "flush" {
+            out.insert(format!("{operation}_bytes"), json!(0));
+            out.insert(format!("{operation}_merged"), json!(0));
+        }
+    }
+    out.insert("wr_highest_offset".to_owned(), json!(0));
+    out.insert("account_failed".to_owned(), json!(true));
+    out.insert("account_invalid".to_owned(), json!(true));
+    out.insert("timed_stats".to_owned(), json!([]));
+    Value::Object(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_come_from_the_configuration() {
+        let guest = Guest::new(
+            1,
+            "pve1",
+            &[
+                ("cores", "2"),
+                ("sockets", "2"),
+                ("memory", "current=1024"),
+                ("boot", "order=scsi1"),
+                ("scsi0", "a:b,size=1G"),
+                ("scsi1", "a:c,size=2G"),
+            ],
+        );
+        let size = measure(&guest);
+        assert_eq!((size.cpus, size.memory, size.disk), (4, 1 << 30, 2 << 30));
+        let bare = measure(&Guest::new(1, "pve1", &[]));
+        assert_eq!((bare.cpus, bare.memory, bare.disk), (1, 512 << 20, 0));
+    }
+}

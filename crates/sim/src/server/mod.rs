@@ -1,0 +1,215 @@
+//! The server: sockets, TLS, and the loop that lets tasks take effect.
+
+pub(crate) mod auth;
+mod http;
+pub(crate) mod log;
+mod tls;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+
+use crate::api::router::Router;
+use crate::clock::{Clock, TimeScale};
+use crate::error::SimError;
+use crate::world::World;
+use log::{RequestLog, RequestRecord};
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How fast sim time runs.
+    pub time_scale: TimeScale,
+    /// The world is loaded from this file when it exists, and written to it before every answer
+    /// to a request that changed it, and when a task's effect lands.
+    pub state_file: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { listen, time_scale: TimeScale::REAL, state_file: None }
+    }
+}
+
+/// What connections and the scheduler share.
+pub(crate) struct Shared {
+    world: Mutex<World>,
+    pub(crate) clock: Clock,
+    pub(crate) router: Router,
+    pub(crate) fingerprint: String,
+    pub(crate) requests: RequestLog,
+    /// Something changed: tasks to run, locks that are free.
+    pub(crate) changed: Notify,
+    state_file: Option<PathBuf>,
+    /// The revision in the state file. Held while writing, so that files are never out of order.
+    written: Mutex<u64>,
+}
+
+impl Shared {
+    /// The world. A handler that panicked would be a bug of ours; the world it leaves is served on.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the state file if the world changed since.
+    pub(crate) fn persist(&self) {
+        let Some(path) = &self.state_file else { return };
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bytes, revision) = {
+            let mut world = self.world();
+            if world.revision == *written {
+                return;
+            }
+            world.clock_ms = self.clock.moment().now;
+            (world.to_json(), world.revision)
+        };
+        match crate::world::write_file(path, &bytes) {
+            Ok(()) => *written = revision,
+            Err(error) => tracing::error!(%error, "the state file is behind"),
+        }
+    }
+
+    /// Lets every stage that is due take effect.
+    pub(crate) fn run_tasks(&self) -> bool {
+        let moment = self.clock.moment();
+        crate::work::run_due(&mut self.world(), moment)
+    }
+}
+
+/// A running simulator. Dropping it leaves its tasks to the runtime; [`Sim::shutdown`] ends them.
+pub struct Sim {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    certificate: String,
+    stop: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Sim {
+    /// Serves a world (or the one in the state file, when it is there).
+    ///
+    /// # Errors
+    /// The address cannot be bound, the state file is not readable, TLS cannot be set up.
+    pub async fn start(world: World, options: Options) -> Result<Self, SimError> {
+        let mut world = match &options.state_file {
+            Some(path) if path.exists() => World::load(path)?,
+            _ => world,
+        };
+        let identity = tls::identity(&mut world)?;
+        let clock = Clock::start(options.time_scale, world.clock_ms);
+        if world.ticket_key.is_empty() {
+            world.ticket_key = uuid::Uuid::new_v4().to_string();
+        }
+        world.revision += 1;
+        let refused = |source| SimError::Listen { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let shared = Arc::new(Shared {
+            world: Mutex::new(world),
+            clock,
+            router: Router::new(),
+            fingerprint: identity.fingerprint,
+            requests: RequestLog::default(),
+            changed: Notify::new(),
+            state_file: options.state_file,
+            written: Mutex::new(0),
+        });
+        shared.persist();
+        let (stop, stopped) = watch::channel(false);
+        let accept =
+            http::accept(Arc::clone(&shared), listener, identity.acceptor, stopped.clone());
+        let scheduler = schedule(Arc::clone(&shared), stopped);
+        let tasks = vec![tokio::spawn(accept), tokio::spawn(scheduler)];
+        Ok(Self { shared, address, certificate: identity.certificate, stop, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate's SHA-256, `AB:CD:…`, as Proxmox VE prints it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.shared.fingerprint.clone()
+    }
+
+    /// The certificate as PEM; it is its own authority.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        self.certificate.clone()
+    }
+
+    /// Id and secret of the world's token for pvx.
+    #[must_use]
+    pub fn token(&self) -> (String, String) {
+        self.shared.world().operator.clone()
+    }
+
+    /// The requests answered so far.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.shared.requests.all()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_requests(&self) {
+        self.shared.requests.clear();
+    }
+
+    /// A copy of the world, for assertions.
+    #[must_use]
+    pub fn world(&self) -> World {
+        self.shared.run_tasks();
+        self.shared.world().clone()
+    }
+
+    /// Changes the world behind the client's back.
+    pub fn edit<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
+        let result = {
+            let mut world = self.shared.world();
+            world.revision += 1;
+            change(&mut world)
+        };
+        self.shared.changed.notify_waiters();
+        self.shared.persist();
+        result
+    }
+
+    /// Stops serving and waits until the listener is closed. Running tasks stay in the state
+    /// file and go on with the next start.
+    pub async fn shutdown(self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        self.shared.world().revision += 1;
+        self.shared.persist();
+    }
+}
+
+/// Runs stages as they become due.
+async fn schedule(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let changed = shared.changed.notified();
+        if shared.run_tasks() {
+            shared.persist();
+            shared.changed.notify_waiters();
+        }
+        let due = crate::work::next_due(&shared.world());
+        let pause =
+            due.map_or(std::time::Duration::from_secs(3600), |due| shared.clock.real_until(due));
+        tokio::select! {
+            () = changed => {}
+            () = tokio::time::sleep(pause.max(std::time::Duration::from_millis(1))) => {}
+            _ = stopped.changed() => return,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `qmclone`: a linked or full copy of a guest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::mac_prefix;
+use super::create::copy_ms;
+use super::{Next, Stage, config_lock};
+use crate::guest::drive::{self, Drive};
+use crate::guest::property::Values;
+use crate::guest::{keys, network, size};
+use crate::world::World;
+use crate::world::guest::Guest;
+use crate::world::lock::LockName;
+use crate::world::storage::Volume;
+use crate::world::volumes::{own_name, split_volid};
+
+/// Milliseconds for the configuration.
+const BASE_MS: i64 = 30;
+/// Milliseconds for a volume, copying apart.
+const VOLUME_MS: i64 = 90;
+
+/// A copy to make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Clone_ {
+    pub(crate) source: u32,
+    pub(crate) vmid: u32,
+    pub(crate) name: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) full: bool,
+    pub(crate) storage: Option<String>,
+    pub(crate) format: Option<String>,
+    /// Another node than the source's.
+    pub(crate) target: Option<String>,
+    pub(crate) pool: Option<String>,
+    /// Drives to copy: key and value, worked off from the end.
+    pub(crate) queue: Vec<(String, String)>,
+    /// The storage whose lock is held.
+    pub(crate) locked: Option<String>,
+    /// Volumes made so far.
+    pub(crate) made: Vec<String>,
+    /// The new configuration is there.
+    pub(crate) begun: bool,
+}
+
+impl Clone_ {
+    pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let result = self.step(stage);
+        if result.is_err() && self.begun {
+            for volid in &self.made {
+                stage.world.remove_volume(&stage.node, volid);
+            }
+            stage.world.guests.remove(&self.vmid);
+        }
+        result.map_err(|error| if self.begun { format!("clone failed: {error}") } else { error })
+    }
+
+    fn step(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        match stage.number {
+            // Exclusive on a running source, else shared.
+            0 => {
+                let exclusive =
+                    stage.world.guest(self.source).is_some_and(|guest| guest.running.is_some());
+                Ok(Next::Lock { lock: LockName::Config(self.source), exclusive, wait_ms: 1000 })
+            }
+            1 => Ok(config_lock(self.vmid, 1000)),
+            2 => self.begin(stage),
+            _ => {
+                if let Some(storage) = self.locked.take() {
+                    let next = self.copy_next(stage)?;
+                    stage.unlock_storage(&storage);
+                    return Ok(next);
+                }
+                let Some((_, value)) = self.queue.last() else { return self.finish(stage) };
+                let storage = self.target_storage(value);
+                self.locked = Some(storage.clone());
+                Ok(stage.storage_lock(&storage))
+            }
+        }
+    }
+
+    fn target_storage(&self, value: &str) -> String {
+        let drive = Drive::parse(value);
+        let own = split_volid(drive.file()).map(|(storage, _)| storage.to_owned());
+        self.storage.clone().or(own).unwrap_or_default()
+    }
+
+    fn begin(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let node = stage.node.clone();
+        let source =
+            crate::api::call::load_config(stage.world, &node, self.source).map_err(|e| e.exit())?;
+        crate::api::call::check_lock(source)?;
+        if stage.world.guests.contains_key(&self.vmid) {
+            return Err(format!("unable to create VM {}: config file already exists", self.vmid));
+        }
+        let prefix = mac_prefix(stage.world);
+        let mut config = BTreeMap::from([("lock".to_owned(), "clone".to_owned())]);
+        for (key, value) in &source.config {
+            if matches!(key.as_str(), "parent" | "snaptime" | "vmstate" | "template")
+                || key.starts_with("unused")
+            {
+                continue;
+            }
+            let drive = keys::is_drive(key).then(|| Drive::parse(value));
+            let stored = match drive {
+                Some(drive) if drive.is_cdrom() && !drive.is_cloudinit() => value.clone(),
+                Some(_) => {
+                    self.queue.push((key.clone(), value.clone()));
+                    continue;
+                }
+                None if keys::is_numbered(key, "net") => network::normalise(value, prefix, true),
+                None => value.clone(),
+            };
+            config.insert(key.clone(), stored);
+        }
+        self.queue.sort();
+        self.queue.reverse();
+        self.identify(&mut config, source);
+        let mut guest = Guest { vmid: self.vmid, node, config, ..Guest::default() };
+        guest.since_ms = stage.moment.now;
+        stage.world.add_guest(guest);
+        self.begun = true;
+        stage.say(format!("creating a clone of VM {} with ID {}", self.source, self.vmid));
+        Ok(Next::After(BASE_MS))
+    }
+
+    /// A clone has its own uuid, generation id, name and description.
+    fn identify(&self, config: &mut BTreeMap<String, String>, source: &Guest) {
+        let new_uuid = || uuid::Uuid::new_v4().to_string();
+        let mut smbios = Values::parse(config.get("smbios1").map_or("", String::as_str), "uuid");
+        smbios.0.insert("uuid".to_owned(), new_uuid());
+        let pairs: Vec<String> =
+            smbios.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        config.insert("smbios1".to_owned(), pairs.join(","));
+        if config.contains_key("vmgenid") {
+            config.insert("vmgenid".to_owned(), new_uuid());
+        }
+        let original = source.get("name").map_or_else(|| self.source.to_string(), str::to_owned);
+        let name = self.name.clone().unwrap_or_else(|| format!("Copy-of-VM-{original}"));
+        config.insert("name".to_owned(), name);
+        if let Some(text) = self.description.as_ref() {
+            config.insert("description".to_owned(), text.trim_end().to_owned());
+        }
+    }
+
+    fn copy_next(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let Some((key, value)) = self.queue.pop() else { return Ok(Next::After(0)) };
+        let mut drive = Drive::parse(&value);
+        let storage = self.target_storage(&value);
+        let whole = self.full || drive.is_cloudinit() || key == "tpmstate0";
+        let node = stage.node.clone();
+        let file = drive.file().to_owned();
+        let Some(volume) = stage.world.volume(&node, &file).cloned() else {
+            return Err(format!("volume '{file}' does not exist"));
+        };
+        let how = if whole { "full" } else { "linked" };
+        stage.say(format!("create {how} clone of drive {key} ({file})"));
+        let (volid, copied) = if drive.is_cloudinit() {
+            (drive::cloudinit_volume(stage.world, &node, self.vmid, &storage, stage.moment.now)?, 0)
+        } else if whole {
+            self.copy_volume(stage, &storage, &volume)?
+        } else {
+            (link_volume(stage.world, &node, self.vmid, &file, &volume, stage.moment.now)?, 0)
+        };
+        if whole {
+            stage.say(format!("allocated target volume '{volid}'"));
+        }
+        if copied > 0 {
+            stage.say("transferred 100%".to_owned());
+        }
+        self.made.push(volid.clone());
+        drive.set("file", volid);
+        drive.set("size", size::print(volume.size));
+        drive.values.0.remove("format");
+        if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
+            guest.config.insert(key, drive.print());
+        }
+        Ok(Next::After(VOLUME_MS + copy_ms(copied)))
+    }
+
+    fn copy_volume(
+        &self,
+        stage: &mut Stage<'_>,
+        storage: &str,
+        from: &Volume,
+    ) -> Result<(String, u64), String> {
+        let target = drive::storage_of(stage.world, storage)?;
+        let format = drive::wanted_format(target, self.format.as_deref(), &from.format);
+        let image = drive::image(self.vmid, &format, from.size, stage.moment.now, from.bootable);
+        // A copy of a linked clone holds what its base holds too.
+        let copy = Volume { used: from.used.max(image.used), ..image };
+        let node = stage.node.clone();
+        let volid = drive::place_image(stage.world, &node, storage, self.vmid, copy)?;
+        Ok((volid, from.used))
+    }
+
+    fn finish(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let Some(guest) = stage.world.guests.get_mut(&self.vmid) else {
+            return Err("configuration file vanished".to_owned());
+        };
+        guest.config.remove("lock");
+        if let Some(target) = &self.target {
+            guest.node.clone_from(target);
+        }
+        if let Some(pool) = self.pool.as_ref().and_then(|pool| stage.world.pools.get_mut(pool)) {
+            pool.guests.insert(self.vmid);
+        }
+        Ok(Next::Done)
+    }
+
+    pub(crate) fn abandon(self, world: &mut World) {
+        if self.begun {
+            world.remove_guest(self.vmid);
+        }
+    }
+}
+
+/// A linked clone of a base volume: an overlay file, or a snapshot in the pool.
+fn link_volume(
+    world: &mut World,
+    node: &str,
+    vmid: u32,
+    base: &str,
+    from: &Volume,
+    now: i64,
+) -> Result<String, String> {
+    let Some((storage, volname)) = split_volid(base) else {
+        return Err(format!("unable to parse volume ID '{base}'"));
+    };
+    let kind = drive::storage_of(world, storage)?.kind;
+    let format = if kind.has_files() { "qcow2" } else { "raw" };
+    let mut image = drive::image(vmid, format, from.size, now, from.bootable);
+    // Thin snapshots do not depend on their origin; all other clones do.
+    let independent = kind == crate::world::storage::StorageKind::LvmThin;
+    image.parent = (!independent).then(|| own_name(volname).to_owned());
+    let volid = drive::place_image(world, node, storage, vmid, image)?;
+    let (_, name) = split_volid(&volid).unwrap_or_default();
+    if independent {
+        Ok(volid.clone())
+    } else {
+        Ok(format!("{storage}:{}/{name}", own_name(volname)))
+    }
+}

@@ -1,0 +1,145 @@
+//! `qmcreate`: a new guest, its drives one after the other.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{mac_prefix, normalise};
+use super::{Next, Stage, config_lock};
+use crate::guest::drive::{Drive, allocate, default_boot};
+use crate::guest::{keys, network};
+use crate::world::World;
+
+/// Milliseconds to write a configuration.
+const BASE_MS: i64 = 20;
+/// Milliseconds to make a volume.
+const VOLUME_MS: i64 = 180;
+/// Milliseconds to copy a GiB.
+pub(crate) const COPY_MS_PER_GIB: i64 = 1000;
+
+/// A guest to make. Its configuration is there already, locked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Create {
+    pub(crate) vmid: u32,
+    /// Keys and values as given.
+    pub(crate) set: BTreeMap<String, String>,
+    pub(crate) start: bool,
+    pub(crate) pool: Option<String>,
+    /// Drives that are still to be made.
+    pub(crate) queue: Vec<String>,
+    /// The storage whose lock is held.
+    pub(crate) locked: Option<String>,
+    /// Volumes made so far.
+    pub(crate) made: Vec<String>,
+}
+
+/// Time to copy so many bytes.
+pub(crate) fn copy_ms(bytes: u64) -> i64 {
+    i64::try_from(bytes >> 20).unwrap_or(i64::MAX / COPY_MS_PER_GIB) * COPY_MS_PER_GIB / 1024
+}
+
+impl Create {
+    pub(crate) fn new(
+        vmid: u32,
+        set: BTreeMap<String, String>,
+        start: bool,
+        pool: Option<String>,
+    ) -> Self {
+        let mut queue: Vec<String> =
+            set.keys().filter(|key| keys::is_drive(key)).cloned().collect();
+        // Worked off from the end.
+        queue.reverse();
+        Self { vmid, set, start, pool, queue, locked: None, made: Vec::new() }
+    }
+
+    pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let result = self.step(stage);
+        result.map_err(|error| {
+            for volid in &self.made {
+                stage.world.remove_volume(&stage.node, volid);
+            }
+            stage.world.guests.remove(&self.vmid);
+            format!("unable to create VM {} - {error}", self.vmid)
+        })
+    }
+
+    fn step(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        match stage.number {
+            0 => return Ok(config_lock(self.vmid, 1000)),
+            1 => return Ok(Next::After(BASE_MS)),
+            _ => {}
+        }
+        if let Some(storage) = self.locked.take() {
+            let next = self.make_next(stage)?;
+            stage.unlock_storage(&storage);
+            return Ok(next);
+        }
+        let Some(key) = self.queue.last() else { return self.finish(stage) };
+        let value = self.set.get(key).cloned().unwrap_or_default();
+        match Drive::parse(&value).wish().storage() {
+            Some(storage) => {
+                self.locked = Some(storage.to_owned());
+                Ok(stage.storage_lock(storage))
+            }
+            None => self.make_next(stage),
+        }
+    }
+
+    fn make_next(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let Some(key) = self.queue.pop() else { return Ok(Next::After(0)) };
+        let value = self.set.get(&key).cloned().unwrap_or_default();
+        let node = stage.node.clone();
+        let made = allocate(stage.world, &node, self.vmid, &key, &value, stage.moment.now)?;
+        stage.log.extend(made.log);
+        let time = if made.volid.is_some() { VOLUME_MS + copy_ms(made.copied) } else { 0 };
+        self.made.extend(made.volid);
+        self.set.insert(key, made.value);
+        Ok(Next::After(time))
+    }
+
+    fn finish(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let prefix = mac_prefix(stage.world).to_owned();
+        let mut config = BTreeMap::new();
+        for (key, value) in &self.set {
+            let stored = if keys::is_drive(key) {
+                value.clone()
+            } else if keys::is_numbered(key, "net") {
+                network::normalise(value, &prefix, false)
+            } else {
+                normalise(key, value)
+            };
+            if !(stored.is_empty() && matches!(key.as_str(), "tags" | "description")) {
+                config.insert(key.clone(), stored);
+            }
+        }
+        let new_uuid = || uuid::Uuid::new_v4().to_string();
+        config.entry("vmgenid".to_owned()).or_insert_with(new_uuid);
+        config.entry("smbios1".to_owned()).or_insert_with(|| format!("uuid={}", new_uuid()));
+        let seconds = stage.moment.seconds();
+        config.insert("meta".to_owned(), format!("creation-qemu=10.2.2,ctime={seconds}"));
+        if !config.contains_key("boot") {
+            let order = default_boot(&config);
+            if order != "order=" {
+                config.insert("boot".to_owned(), order);
+            }
+        }
+        let Some(guest) = stage.world.guests.get_mut(&self.vmid) else {
+            return Err("configuration file vanished".to_owned());
+        };
+        guest.config = config;
+        if let Some(pool) = self.pool.as_ref().and_then(|pool| stage.world.pools.get_mut(pool)) {
+            pool.guests.insert(self.vmid);
+        }
+        if self.start {
+            let work = super::Work::Power(super::power::Power::start(self.vmid));
+            let (node, user) = (stage.node.clone(), stage.user.clone());
+            let id = self.vmid.to_string();
+            super::fork(stage.world, stage.moment, &node, "qmstart", &id, &user, work);
+        }
+        Ok(Next::Done)
+    }
+
+    pub(crate) fn abandon(self, world: &mut World) {
+        world.remove_guest(self.vmid);
+    }
+}

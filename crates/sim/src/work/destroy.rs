@@ -1,0 +1,116 @@
+//! `qmdestroy`: a guest and its volumes go.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Next, Stage, config_lock};
+use crate::guest::drive::Drive;
+use crate::guest::keys;
+use crate::world::World;
+use crate::world::volumes::split_volid;
+
+/// A guest to remove.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Destroy {
+    pub(crate) vmid: u32,
+    pub(crate) purge: bool,
+    /// Also volumes that the configuration does not name.
+    pub(crate) unreferenced: bool,
+}
+
+impl Destroy {
+    pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        match stage.number {
+            0 => Ok(config_lock(self.vmid, 10_000)),
+            1 => {
+                let node = stage.node.clone();
+                check(stage.world, &node, self.vmid)?;
+                Ok(Next::After(200))
+            }
+            _ => {
+                let node = stage.node.clone();
+                // What was checked before the wait may have changed.
+                check(stage.world, &node, self.vmid)?;
+                self.remove(stage);
+                Ok(Next::Done)
+            }
+        }
+    }
+
+    fn remove(&self, stage: &mut Stage<'_>) {
+        let node = stage.node.clone();
+        for volid in volumes(stage.world, self.vmid) {
+            let own = stage.world.volume(&node, &volid).map(|volume| volume.vmid);
+            match own {
+                Some(Some(vmid)) if vmid == self.vmid => {
+                    stage.world.remove_volume(&node, &volid);
+                }
+                Some(_) => {}
+                None => {
+                    let path = crate::guest::drive::path_of(stage.world, &volid);
+                    stage.say(format!("disk image '{path}' does not exist"));
+                }
+            }
+        }
+        if self.unreferenced {
+            self.remove_unreferenced(stage.world, &node);
+        }
+        stage.world.guests.remove(&self.vmid);
+        for pool in stage.world.pools.values_mut() {
+            pool.guests.remove(&self.vmid);
+        }
+        let path = format!("/vms/{}", self.vmid);
+        stage.world.access.acl.retain(|entry| entry.path != path);
+        if self.purge {
+            stage.say(format!("purging VM {} from related configurations..", self.vmid));
+        }
+    }
+
+    fn remove_unreferenced(&self, world: &mut World, node: &str) {
+        let storages: Vec<String> = world.storages.keys().cloned().collect();
+        for storage in storages {
+            let owned: Vec<String> = world
+                .volumes_on(&storage, node)
+                .filter(|(_, volume)| volume.vmid == Some(self.vmid) && volume.content == "images")
+                .map(|(name, _)| format!("{storage}:{name}"))
+                .collect();
+            for volid in owned {
+                world.remove_volume(node, &volid);
+            }
+        }
+    }
+}
+
+/// The volumes that a configuration names, ISOs apart.
+pub(crate) fn volumes(world: &World, vmid: u32) -> Vec<String> {
+    let Some(guest) = world.guest(vmid) else { return Vec::new() };
+    let named = guest.config.iter().chain(&guest.pending);
+    let drives = named.filter(|(key, _)| keys::is_drive(key) || key.starts_with("unused"));
+    let drives = drives.map(|(_, value)| Drive::parse(value));
+    let disks = drives.filter(|drive| !drive.is_cdrom() || drive.is_cloudinit());
+    let mut found: Vec<String> = disks
+        .map(|drive| drive.file().to_owned())
+        .filter(|file| split_volid(file).is_some())
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The checks of `check_vm_destroy` and those of the worker.
+pub(crate) fn check(world: &World, node: &str, vmid: u32) -> Result<(), String> {
+    let guest =
+        crate::api::call::load_config(world, node, vmid).map_err(|refusal| refusal.exit())?;
+    crate::api::call::check_lock(guest)?;
+    if guest.flag("protection") {
+        return Err(format!("can't remove VM {vmid} - protection mode enabled"));
+    }
+    if guest.running.is_some() {
+        return Err(format!("VM {vmid} is running - destroy failed"));
+    }
+    for volid in volumes(world, vmid) {
+        if !world.clones_of(node, &volid).is_empty() {
+            return Err(format!("base volume '{volid}' is still in use by linked cloned"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! What tasks do: [`Work`] is data, so that a saved world goes on where it was.
+//!
+//! A work advances in stages. Each stage changes the world and says what comes [`Next`]: wait for
+//! a time, wait for a lock, or the end. The scheduler calls [`run_due`].
+
+pub(crate) mod clone;
+pub(crate) mod config;
+pub(crate) mod create;
+pub(crate) mod destroy;
+pub(crate) mod disk;
+pub(crate) mod migrate;
+pub(crate) mod power;
+mod run;
+pub(crate) mod template;
+
+pub(crate) use run::{fork, next_due, run_due, stop};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+use crate::world::World;
+use crate::world::lock::LockName;
+
+/// The work of a task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Work {
+    Create(create::Create),
+    Clone(clone::Clone_),
+    Config(config::Update),
+    Destroy(destroy::Destroy),
+    Template(template::Template),
+    Resize(disk::Resize),
+    Move(disk::Move),
+    FreeVolume(disk::Free),
+    Migrate(migrate::Migrate),
+    Power(power::Power),
+}
+
+/// What comes after a stage.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The next stage, so many milliseconds of sim time later.
+    After(i64),
+    /// The next stage, once the lock is there; the task fails after `wait_ms`.
+    Lock { lock: LockName, exclusive: bool, wait_ms: i64 },
+    /// The task ends well.
+    Done,
+}
+
+/// What a stage works with.
+pub(crate) struct Stage<'a> {
+    pub(crate) world: &'a mut World,
+    pub(crate) moment: Moment,
+    /// 0 for the first stage.
+    pub(crate) number: u32,
+    /// The node of the worker.
+    pub(crate) node: String,
+    /// Who started it.
+    pub(crate) user: String,
+    pub(crate) log: Vec<String>,
+    /// The task's number: the holder of its locks.
+    pub(crate) holder: u64,
+}
+
+impl Stage<'_> {
+    pub(crate) fn say(&mut self, line: impl Into<String>) {
+        self.log.push(line.into());
+    }
+
+    /// The lock that allocation on a storage takes, with its wait of 10 s.
+    pub(crate) fn storage_lock(&self, storage: &str) -> Next {
+        let shared = self.world.storages.get(storage).is_some_and(|storage| storage.shared);
+        let lock = if shared {
+            LockName::SharedStorage(storage.to_owned())
+        } else {
+            LockName::Storage(storage.to_owned(), self.node.clone())
+        };
+        Next::Lock { lock, exclusive: true, wait_ms: 10_000 }
+    }
+
+    /// Gives back the lock of [`Stage::storage_lock`].
+    pub(crate) fn unlock_storage(&mut self, storage: &str) {
+        let (node, holder) = (self.node.clone(), self.holder);
+        self.world.locks.give(&LockName::SharedStorage(storage.to_owned()), holder);
+        self.world.locks.give(&LockName::Storage(storage.to_owned(), node), holder);
+    }
+}
+
+/// What writing a configuration says without quorum.
+pub(crate) fn not_writable(node: &str, vmid: u32) -> String {
+    format!(
+        "unable to open file '/etc/pve/nodes/{node}/qemu-server/{vmid}.conf.tmp.1' - Permission denied"
+    )
+}
+
+/// An exclusive configuration lock.
+pub(crate) fn config_lock(vmid: u32, wait_ms: i64) -> Next {
+    Next::Lock { lock: LockName::Config(vmid), exclusive: true, wait_ms }
+}

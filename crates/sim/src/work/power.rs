@@ -1,0 +1,205 @@
+//! Power: `qmstart`, `qmstop`, `qmshutdown`, `qmreboot`, `qmreset`, `qmpause`, `qmresume`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Next, Stage, config_lock};
+use crate::guest::drive::{boots, drives};
+use crate::guest::property::Values;
+use crate::guest::{agent, pending};
+use crate::world::World;
+use crate::world::guest::{Guest, Running};
+
+/// Milliseconds until QEMU runs.
+const START_MS: i64 = 850;
+/// More milliseconds when the cloud-init drive is written.
+const CLOUDINIT_MS: i64 = 200;
+/// Milliseconds after which a system inside has booted.
+const BOOT_MS: i64 = 1500;
+/// Milliseconds of a stop.
+const STOP_MS: i64 = 1200;
+/// Milliseconds that a booted system takes to power off.
+const POWEROFF_MS: i64 = 600;
+/// Seconds that a shutdown waits when nothing else is said.
+const SHUTDOWN_TIMEOUT: i64 = 180;
+
+/// What is done to the power of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Action {
+    Start,
+    Stop,
+    Shutdown,
+    Reboot,
+    Reset,
+    Suspend,
+    Resume,
+}
+
+/// A change of power.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Power {
+    pub(crate) vmid: u32,
+    pub(crate) action: Action,
+    /// Seconds.
+    pub(crate) timeout: Option<i64>,
+    pub(crate) force: bool,
+    pub(crate) skiplock: bool,
+    /// The guest answers the power button.
+    pub(crate) obeys: bool,
+}
+
+impl Power {
+    pub(crate) fn new(vmid: u32, action: Action) -> Self {
+        Self { vmid, action, timeout: None, force: false, skiplock: false, obeys: false }
+    }
+
+    pub(crate) fn start(vmid: u32) -> Self {
+        Self::new(vmid, Action::Start)
+    }
+
+    pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        if stage.number == 0 {
+            // A shutdown waits for the guest without holding the lock against readers; the lock
+            // is what a second change of power waits for.
+            return Ok(config_lock(self.vmid, 10_000));
+        }
+        let node = stage.node.clone();
+        let guest = crate::api::call::load_config(stage.world, &node, self.vmid)
+            .map_err(|e| e.exit())?
+            .clone();
+        match self.action {
+            Action::Start => self.starting(stage, &guest),
+            Action::Stop => self.stopping(stage, &guest),
+            Action::Shutdown | Action::Reboot => self.shutting_down(stage, &guest),
+            Action::Reset | Action::Suspend | Action::Resume => self.signalling(stage, &guest),
+        }
+    }
+
+    fn lock(&self, guest: &Guest) -> Result<(), String> {
+        if self.skiplock { Ok(()) } else { crate::api::call::check_lock(guest) }
+    }
+
+    fn starting(&self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
+        self.lock(guest)?;
+        if guest.template() {
+            return Err("you can't start a vm if it's a template".to_owned());
+        }
+        if guest.running.is_some() {
+            return Err(format!("VM {} already running", self.vmid));
+        }
+        if stage.number == 1 {
+            custom_files(stage.world, guest)?;
+            missing_volumes(stage.world, guest)?;
+            let cloudinit = drives(guest).iter().any(|(_, drive)| drive.is_cloudinit());
+            if cloudinit {
+                stage.say("generating cloud-init ISO");
+            }
+            return Ok(Next::After(START_MS + if cloudinit { CLOUDINIT_MS } else { 0 }));
+        }
+        pending::apply(stage.world, self.vmid, true);
+        let inside = stage.world.guest(self.vmid).is_some_and(|guest| boots(stage.world, guest));
+        let moment = stage.moment;
+        stage.world.next_pid += 1;
+        let pid = stage.world.next_pid;
+        if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
+            let booted_ms = inside.then(|| moment.after(BOOT_MS));
+            guest.running = Some(Running { since_ms: moment.now, booted_ms, pid, paused: false });
+        }
+        Ok(Next::Done)
+    }
+
+    fn stopping(&self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
+        self.lock(guest)?;
+        if guest.running.is_none() {
+            return Ok(Next::Done);
+        }
+        if stage.number == 1 {
+            return Ok(Next::After(STOP_MS));
+        }
+        power_off(stage.world, self.vmid);
+        Ok(Next::Done)
+    }
+
+    fn shutting_down(&mut self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
+        self.lock(guest)?;
+        let Some(running) = &guest.running else { return Ok(Next::Done) };
+        let limit = self.timeout.unwrap_or(SHUTDOWN_TIMEOUT).max(0).saturating_mul(1000);
+        if stage.number == 1 {
+            // A system that still boots obeys once it is up.
+            let waits = running.booted_ms.map(|at| (at - stage.moment.now).max(0));
+            let hears =
+                !running.paused && (guest.get("acpi") != Some("0") || agent::configured(guest));
+            let needs = waits.filter(|_| hears).map(|waits| waits + POWEROFF_MS);
+            self.obeys = needs.is_some_and(|needs| needs <= limit || stage.moment.instant);
+            return Ok(Next::After(needs.filter(|_| self.obeys).unwrap_or(limit)));
+        }
+        if !self.obeys && stage.number == 2 {
+            if !self.force {
+                return Err("VM quit/powerdown failed - got timeout".to_owned());
+            }
+            stage.say("VM still running - terminating now with SIGTERM");
+            return Ok(Next::After(1000));
+        }
+        power_off(stage.world, self.vmid);
+        if self.action == Action::Reboot {
+            // The clean-up after the end of QEMU starts the guest again.
+            let (node, id) = (stage.node.clone(), self.vmid.to_string());
+            let work = super::Work::Power(Self::start(self.vmid));
+            super::fork(stage.world, stage.moment, &node, "qmstart", &id, "root@pam", work);
+        }
+        Ok(Next::Done)
+    }
+
+    fn signalling(&self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
+        self.lock(guest)?;
+        if guest.running.is_none() {
+            return Err(format!("VM {} not running", self.vmid));
+        }
+        if stage.number == 1 {
+            return Ok(Next::After(if self.action == Action::Reset { 200 } else { 10 }));
+        }
+        let moment = stage.moment;
+        let inside = boots(stage.world, guest);
+        let running =
+            stage.world.guests.get_mut(&self.vmid).and_then(|guest| guest.running.as_mut());
+        if let Some(running) = running {
+            match self.action {
+                Action::Suspend => running.paused = true,
+                Action::Resume => running.paused = false,
+                _ => running.booted_ms = inside.then(|| moment.after(BOOT_MS)),
+            }
+        }
+        Ok(Next::Done)
+    }
+}
+
+/// QEMU ended: the clean-up makes pending changes real.
+fn power_off(world: &mut World, vmid: u32) {
+    if let Some(guest) = world.guests.get_mut(&vmid) {
+        guest.running = None;
+    }
+    pending::apply(world, vmid, true);
+}
+
+/// A disk whose volume is gone keeps a guest from starting.
+fn missing_volumes(world: &World, guest: &Guest) -> Result<(), String> {
+    for (_, drive) in drives(guest) {
+        let file = drive.file();
+        if crate::world::volumes::split_volid(file).is_some()
+            && world.volume(&guest.node, file).is_none()
+        {
+            return Err(format!("volume '{file}' does not exist"));
+        }
+    }
+    Ok(())
+}
+
+/// `cicustom` snippets must be there when the drive is written.
+fn custom_files(world: &World, guest: &Guest) -> Result<(), String> {
+    let values = Values::parse(guest.get("cicustom").unwrap_or_default(), "user");
+    for volid in values.0.values() {
+        if world.volume(&guest.node, volid).is_none() {
+            return Err(format!("volume '{volid}' does not exist"));
+        }
+    }
+    Ok(())
+}

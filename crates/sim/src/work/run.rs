@@ -1,0 +1,176 @@
+//! Starting, advancing and ending tasks.
+
+use super::{Next, Stage, Work};
+use crate::clock::Moment;
+use crate::world::World;
+use crate::world::task::{Task, TaskState, Wait};
+
+/// Starts a task; its first stage runs with the next [`run_due`].
+pub(crate) fn fork(
+    world: &mut World,
+    moment: Moment,
+    node: &str,
+    kind: &str,
+    id: &str,
+    user: &str,
+    work: Work,
+) -> String {
+    world.next_pid =
+        if world.next_pid < 1000 || world.next_pid > 4_000_000 { 1000 } else { world.next_pid + 1 };
+    let pid = world.next_pid;
+    let uptime = world.nodes.get(node).map_or(0, |node| node.uptime(moment.now));
+    let pstart = uptime * 100 + (moment.now % 1000) / 10;
+    let upid =
+        format!("UPID:{node}:{pid:08X}:{pstart:08X}:{:08X}:{kind}:{id}:{user}:", moment.seconds());
+    world.tasks.push(Task {
+        upid: upid.clone(),
+        node: node.to_owned(),
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        user: user.to_owned(),
+        pid,
+        pstart,
+        start_ms: moment.now,
+        state: TaskState::Running,
+        log: Vec::new(),
+        work: Some(work),
+        stage: 0,
+        due_ms: moment.now,
+        waits: None,
+    });
+    world.revision += 1;
+    upid
+}
+
+/// Runs every stage that is due; true when something changed. Stages that become due thereby run
+/// too.
+pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
+    let mut changed = false;
+    loop {
+        let mut again = false;
+        for key in world.tasks.active() {
+            again |= advance(world, moment, key);
+        }
+        if !again {
+            break;
+        }
+        changed = true;
+    }
+    if changed {
+        world.revision += 1;
+    }
+    changed
+}
+
+/// The next point in sim time at which a stage is due or a wait ends.
+pub(crate) fn next_due(world: &World) -> Option<i64> {
+    let tasks = world.tasks.active().into_iter().filter_map(|key| world.tasks.get(key));
+    tasks.map(|task| task.waits.as_ref().map_or(task.due_ms, |wait| wait.deadline_ms)).min()
+}
+
+/// One stage of a task, if it is due. True when the task moved.
+fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
+    let Some(task) = world.tasks.get(key) else { return false };
+    if let Some(wait) = task.waits.clone() {
+        if !world.locks.take(&wait.lock, wait.exclusive, key) {
+            if wait.deadline_ms <= moment.now {
+                end(world, moment, key, Err(wait.lock.timeout()));
+                return true;
+            }
+            return false;
+        }
+    } else if task.due_ms > moment.now {
+        return false;
+    }
+    step(world, moment, key);
+    true
+}
+
+fn step(world: &mut World, moment: Moment, key: u64) {
+    let Some(task) = world.tasks.get_mut(key) else { return };
+    task.waits = None;
+    let Some(mut work) = task.work.take() else {
+        end(world, moment, key, Err("unexpected status".to_owned()));
+        return;
+    };
+    let (number, node, user) = (task.stage, task.node.clone(), task.user.clone());
+    let id = task.id.clone();
+    let mut stage = Stage { world, moment, number, node, user, log: Vec::new(), holder: key };
+    let result = match id.parse() {
+        Ok(vmid) if number > 0 && !stage.world.quorate() => {
+            Err(super::not_writable(&stage.node, vmid))
+        }
+        _ => work.advance(&mut stage),
+    };
+    let log = std::mem::take(&mut stage.log);
+    if let Some(task) = world.tasks.get_mut(key) {
+        task.log.extend(log);
+        task.work = Some(work);
+        task.stage += 1;
+    }
+    match result {
+        Ok(Next::After(ms)) => {
+            if let Some(task) = world.tasks.get_mut(key) {
+                task.due_ms = moment.after(ms);
+            }
+        }
+        Ok(Next::Lock { lock, exclusive, wait_ms }) => {
+            // A lock has to be waited for in real order even when work takes no time.
+            let deadline_ms = moment.now + wait_ms;
+            if let Some(task) = world.tasks.get_mut(key) {
+                task.waits = Some(Wait { lock, exclusive, deadline_ms });
+            }
+        }
+        Ok(Next::Done) => end(world, moment, key, Ok(())),
+        Err(error) => end(world, moment, key, Err(error)),
+    }
+}
+
+fn end(world: &mut World, moment: Moment, key: u64, result: Result<(), String>) {
+    world.locks.give_all(key);
+    let exit = match result {
+        Ok(()) => "OK".to_owned(),
+        Err(error) => error,
+    };
+    if let Some(task) = world.tasks.get_mut(key) {
+        let last = if exit == "OK" { "TASK OK".to_owned() } else { format!("TASK ERROR: {exit}") };
+        task.log.push(last);
+    }
+    world.tasks.end(key, moment.now, exit);
+    world.revision += 1;
+}
+
+/// Ends a running task as an interrupt does; what its work had begun is undone.
+pub(crate) fn stop(world: &mut World, moment: Moment, key: u64) {
+    if let Some(work) = world.tasks.get_mut(key).and_then(|task| task.work.take()) {
+        work.abandon(world);
+    }
+    end(world, moment, key, Err("received interrupt".to_owned()));
+}
+
+impl Work {
+    fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        match self {
+            Self::Create(work) => work.advance(stage),
+            Self::Clone(work) => work.advance(stage),
+            Self::Config(work) => work.advance(stage),
+            Self::Destroy(work) => work.advance(stage),
+            Self::Template(work) => work.advance(stage),
+            Self::Resize(work) => work.advance(stage),
+            Self::Move(work) => work.advance(stage),
+            Self::FreeVolume(work) => work.advance(stage),
+            Self::Migrate(work) => work.advance(stage),
+            Self::Power(work) => work.advance(stage),
+        }
+    }
+
+    /// Removes what an interrupted work leaves half done.
+    fn abandon(self, world: &mut World) {
+        match self {
+            Self::Create(work) => work.abandon(world),
+            Self::Clone(work) => work.abandon(world),
+            Self::Migrate(work) => work.abandon(world),
+            _ => {}
+        }
+    }
+}

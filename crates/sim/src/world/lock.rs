@@ -1,0 +1,105 @@
+//! Locks: one per guest configuration, one per storage (node-local or cluster-wide).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// What is locked, as the error names it: `/var/lock/qemu-server/lock-100.conf`,
+/// `/var/lock/pve-manager/pve-storage-local` (with ` on NODE` for node-local ones), or
+/// `storage-shared` for a cluster-wide lock.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum LockName {
+    /// The flock of a guest's configuration.
+    Config(u32),
+    /// The flock of a storage on one node.
+    Storage(String, String),
+    /// The cluster-wide lock of a shared storage.
+    SharedStorage(String),
+}
+
+impl LockName {
+    /// What a worker says that did not get it in time.
+    pub(crate) fn timeout(&self) -> String {
+        match self {
+            Self::Config(vmid) => {
+                format!("can't lock file '/var/lock/qemu-server/lock-{vmid}.conf' - got timeout")
+            }
+            Self::Storage(storage, _) => {
+                format!(
+                    "can't lock file '/var/lock/pve-manager/pve-storage-{storage}' - got timeout"
+                )
+            }
+            Self::SharedStorage(storage) => {
+                format!("cfs-lock 'storage-{storage}' error: got lock request timeout")
+            }
+        }
+    }
+}
+
+/// Who holds what. A holder is a task's number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Locks {
+    exclusive: BTreeMap<LockName, u64>,
+    shared: BTreeMap<LockName, BTreeSet<u64>>,
+}
+
+impl Locks {
+    /// Takes the lock when it is free for `holder`; taking it twice is fine.
+    pub(crate) fn take(&mut self, name: &LockName, exclusive: bool, holder: u64) -> bool {
+        if !self.free(name, exclusive, Some(holder)) {
+            return false;
+        }
+        if exclusive {
+            self.exclusive.insert(name.clone(), holder);
+        } else {
+            self.shared.entry(name.clone()).or_default().insert(holder);
+        }
+        true
+    }
+
+    /// Whether `holder` could take it now.
+    pub(crate) fn free(&self, name: &LockName, exclusive: bool, holder: Option<u64>) -> bool {
+        let other = |found: &u64| Some(*found) != holder;
+        if self.exclusive.get(name).is_some_and(other) {
+            return false;
+        }
+        !(exclusive && self.shared.get(name).is_some_and(|found| found.iter().any(other)))
+    }
+
+    /// Gives back one lock.
+    pub(crate) fn give(&mut self, name: &LockName, holder: u64) {
+        if self.exclusive.get(name) == Some(&holder) {
+            self.exclusive.remove(name);
+        }
+        if let Some(found) = self.shared.get_mut(name) {
+            found.remove(&holder);
+        }
+        self.shared.retain(|_, found| !found.is_empty());
+    }
+
+    /// Gives back all locks of a holder.
+    pub(crate) fn give_all(&mut self, holder: u64) {
+        self.exclusive.retain(|_, found| *found != holder);
+        for found in self.shared.values_mut() {
+            found.remove(&holder);
+        }
+        self.shared.retain(|_, found| !found.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_locks_exclude_an_exclusive_one() {
+        let (mut locks, name) = (Locks::default(), LockName::Config(100));
+        assert!(locks.take(&name, false, 1));
+        assert!(locks.take(&name, false, 2));
+        assert!(!locks.take(&name, true, 3));
+        locks.give_all(1);
+        locks.give(&name, 2);
+        assert!(locks.take(&name, true, 3));
+        assert!(!locks.take(&name, false, 1));
+    }
+}

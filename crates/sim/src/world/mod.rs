@@ -1,0 +1,243 @@
+//! The simulated cluster: everything that a file of it holds.
+
+pub(crate) mod access;
+mod file;
+pub(crate) use file::write as write_file;
+pub(crate) mod guest;
+pub(crate) mod lab;
+pub(crate) mod lock;
+pub(crate) mod node;
+pub(crate) mod privileges;
+pub(crate) mod storage;
+pub(crate) mod task;
+mod truth;
+pub(crate) mod volumes;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use access::Access;
+use guest::Guest;
+use lock::Locks;
+use node::Node;
+use storage::{Storage, Volume};
+use task::{Task, Tasks};
+
+/// Version of the saved format.
+pub const WORLD_VERSION: u32 = 1;
+
+/// The certificate that the server shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// A cluster: nodes, storages, users, guests, volumes, tasks.
+///
+/// Built in: [`World::lab`] and [`World::truth`]. Written and read as JSON, see [`World::save`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct World {
+    pub(crate) version: u32,
+    pub(crate) cluster: String,
+    pub(crate) nodes: BTreeMap<String, Node>,
+    pub(crate) storages: BTreeMap<String, Storage>,
+    /// By place (`STORAGE` when shared, `STORAGE@NODE` when not), then by volume name.
+    pub(crate) volumes: BTreeMap<String, BTreeMap<String, Volume>>,
+    pub(crate) access: Access,
+    pub(crate) guests: BTreeMap<u32, Guest>,
+    /// Members (VMIDs) by pool.
+    #[serde(default)]
+    pub(crate) pools: BTreeMap<String, Pool>,
+    /// `datacenter.cfg`.
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) tasks: Tasks,
+    /// `/cluster/resources` lags as pvestatd does.
+    #[serde(default)]
+    pub(crate) lag: bool,
+    /// Domain of the nodes, for cloud-init's search list.
+    #[serde(default)]
+    pub(crate) domain: String,
+    /// Id and secret of the token for pvx.
+    pub(crate) operator: (String, String),
+    /// Last sim time seen, ms.
+    #[serde(default)]
+    pub(crate) clock_ms: i64,
+    #[serde(default)]
+    pub(crate) next_pid: u32,
+    #[serde(default)]
+    pub(crate) identity: Option<Identity>,
+    /// Signs tickets.
+    #[serde(default)]
+    pub(crate) ticket_key: String,
+    /// Locks are held by running tasks alone and taken again when a saved world goes on.
+    #[serde(skip)]
+    pub(crate) locks: Locks,
+    /// Counts changes, to know when the state file is old.
+    #[serde(skip)]
+    pub(crate) revision: u64,
+}
+
+/// A pool.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Pool {
+    #[serde(default)]
+    pub(crate) comment: String,
+    #[serde(default)]
+    pub(crate) guests: std::collections::BTreeSet<u32>,
+    #[serde(default)]
+    pub(crate) storages: std::collections::BTreeSet<String>,
+}
+
+impl World {
+    /// A cluster without nodes, storages, users or guests.
+    #[must_use]
+    pub fn empty(cluster: &str) -> Self {
+        Self {
+            version: WORLD_VERSION,
+            cluster: cluster.to_owned(),
+            nodes: BTreeMap::new(),
+            storages: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            access: Access::default(),
+            guests: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            options: BTreeMap::new(),
+            tasks: Tasks::default(),
+            lag: false,
+            domain: "lab.internal".to_owned(),
+            operator: (String::new(), String::new()),
+            clock_ms: 0,
+            next_pid: 0,
+            identity: None,
+            ticket_key: String::new(),
+            locks: Locks::default(),
+            revision: 0,
+        }
+    }
+
+    /// A world by name: `lab` or `truth`.
+    #[must_use]
+    pub fn builtin(name: &str) -> Option<Self> {
+        match name {
+            "lab" => Some(Self::lab()),
+            "truth" => Some(Self::truth()),
+            _ => None,
+        }
+    }
+
+    /// The names that [`World::builtin`] knows.
+    pub const BUILTIN: &'static [&'static str] = &["lab", "truth"];
+
+    /// The name of the cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// All nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// Adds or replaces a node.
+    pub fn add_node(&mut self, node: Node) {
+        self.nodes.insert(node.name.clone(), node);
+    }
+
+    /// Switches a node on or off; guests of a node that goes off stop. False when there is none.
+    pub fn set_node_online(&mut self, name: &str, online: bool) -> bool {
+        let Some(node) = self.nodes.get_mut(name) else { return false };
+        node.online = online;
+        if !online {
+            for guest in self.guests.values_mut().filter(|guest| guest.node == name) {
+                guest.running = None;
+            }
+        }
+        true
+    }
+
+    /// Whether more than half of the nodes run.
+    #[must_use]
+    pub fn quorate(&self) -> bool {
+        let online = self.nodes.values().filter(|node| node.online).count();
+        self.nodes.len() == 1 || online * 2 > self.nodes.len()
+    }
+
+    /// All storages, by id.
+    pub fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.storages.values()
+    }
+
+    /// Adds or replaces a storage.
+    pub fn add_storage(&mut self, storage: Storage) {
+        self.storages.insert(storage.id.clone(), storage);
+    }
+
+    /// All guests, by VMID.
+    pub fn guests(&self) -> impl Iterator<Item = &Guest> {
+        self.guests.values()
+    }
+
+    /// A guest.
+    #[must_use]
+    pub fn guest(&self, vmid: u32) -> Option<&Guest> {
+        self.guests.get(&vmid)
+    }
+
+    /// A guest, to change it.
+    pub fn guest_mut(&mut self, vmid: u32) -> Option<&mut Guest> {
+        self.guests.get_mut(&vmid)
+    }
+
+    /// Adds or replaces a guest. Its disks need volumes of their own: [`World::add_volume`].
+    pub fn add_guest(&mut self, guest: Guest) {
+        self.guests.insert(guest.vmid, guest);
+    }
+
+    /// Removes a guest and the volumes that it owns.
+    pub fn remove_guest(&mut self, vmid: u32) -> Option<Guest> {
+        for place in self.volumes.values_mut() {
+            place.retain(|_, volume| volume.vmid != Some(vmid));
+        }
+        self.guests.remove(&vmid)
+    }
+
+    /// Users, tokens, roles and the ACL.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Users, tokens, roles and the ACL, to change them.
+    pub fn access_mut(&mut self) -> &mut Access {
+        &mut self.access
+    }
+
+    /// All tasks, oldest first.
+    pub fn tasks(&self) -> impl DoubleEndedIterator<Item = &Task> {
+        self.tasks.iter()
+    }
+
+    /// Makes names, status and usage in `/cluster/resources` lag 10 s behind, as pvestatd does.
+    pub fn set_lag(&mut self, lag: bool) {
+        self.lag = lag;
+    }
+
+    /// Id (`user@realm!name`) and secret of the token that pvx uses.
+    #[must_use]
+    pub fn token(&self) -> (&str, &str) {
+        (&self.operator.0, &self.operator.1)
+    }
+
+    /// The pool of a guest.
+    pub(crate) fn pool_of(&self, vmid: u32) -> Option<&str> {
+        self.pools
+            .iter()
+            .find(|(_, pool)| pool.guests.contains(&vmid))
+            .map(|(name, _)| name.as_str())
+    }
+}

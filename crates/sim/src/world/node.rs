@@ -1,0 +1,54 @@
+//! Nodes of the cluster.
+
+use serde::{Deserialize, Serialize};
+
+/// A node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Host name.
+    pub name: String,
+    /// Corosync node id, from 1.
+    pub id: u32,
+    /// Address without prefix length, as in `/cluster/status`.
+    pub ip: String,
+    /// Whether the node runs; what lives on an offline node cannot be reached (595).
+    pub online: bool,
+    /// Logical processors.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Root file system in bytes.
+    pub rootfs: u64,
+    /// Bridges, `vmbr0` first.
+    pub bridges: Vec<String>,
+    /// Sim time of boot, milliseconds since the epoch; 0 means an hour before anyone looks.
+    #[serde(default)]
+    pub booted_ms: i64,
+}
+
+impl Node {
+    /// An online node with 16 processors and 64 GiB.
+    #[must_use]
+    pub fn new(name: &str, id: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            id,
+            ip: format!("192.0.2.{}", id.saturating_add(10)),
+            online: true,
+            cpus: 16,
+            memory: 64 << 30,
+            rootfs: 100 << 30,
+            bridges: vec!["vmbr0".to_owned()],
+            booted_ms: 0,
+        }
+    }
+
+    /// Seconds since boot at `now` (sim ms).
+    #[must_use]
+    pub fn uptime(&self, now: i64) -> i64 {
+        if !self.online {
+            return 0;
+        }
+        if self.booted_ms == 0 { 3600 } else { (now - self.booted_ms).max(0) / 1000 }
+    }
+}

@@ -1,0 +1,127 @@
+//! Storages and the volumes on them.
+
+use serde::{Deserialize, Serialize};
+
+/// The plugin behind a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageKind {
+    /// A directory; images are files.
+    Dir,
+    /// An NFS export; images are files.
+    Nfs,
+    /// An LVM thin pool; images are raw logical volumes.
+    LvmThin,
+    /// A ZFS pool; images are raw zvols.
+    ZfsPool,
+    /// A Ceph pool; images are raw RBD images.
+    Rbd,
+}
+
+impl StorageKind {
+    /// The name in `storage.cfg`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dir => "dir",
+            Self::Nfs => "nfs",
+            Self::LvmThin => "lvmthin",
+            Self::ZfsPool => "zfspool",
+            Self::Rbd => "rbd",
+        }
+    }
+
+    /// Whether images are files below `images/VMID`, with a suffix that tells the format.
+    #[must_use]
+    pub fn has_files(self) -> bool {
+        matches!(self, Self::Dir | Self::Nfs)
+    }
+}
+
+/// An entry of `storage.cfg`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Storage {
+    /// Storage id.
+    pub id: String,
+    /// Plugin.
+    #[serde(rename = "type")]
+    pub kind: StorageKind,
+    /// Mount point or directory, for kinds with files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// One content for all nodes.
+    pub shared: bool,
+    /// What may be stored: images, rootdir, iso, vztmpl, import, snippets, backup.
+    pub content: Vec<String>,
+    /// The nodes that have it; none means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Vec<String>>,
+    /// Bytes in all.
+    pub capacity: u64,
+    /// Further properties of `storage.cfg` (`vgname`, `thinpool`, `server`, `prune-backups`).
+    #[serde(default)]
+    pub options: std::collections::BTreeMap<String, String>,
+}
+
+impl Storage {
+    /// A storage without options.
+    #[must_use]
+    pub fn new(id: &str, kind: StorageKind, shared: bool, content: &[&str], capacity: u64) -> Self {
+        Self {
+            id: id.to_owned(),
+            kind,
+            path: kind.has_files().then(|| format!("/mnt/pve/{id}")),
+            shared,
+            content: content.iter().map(|&word| word.to_owned()).collect(),
+            nodes: None,
+            capacity,
+            options: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// Whether `node` has it.
+    #[must_use]
+    pub fn on_node(&self, node: &str) -> bool {
+        self.nodes.as_ref().is_none_or(|nodes| nodes.iter().any(|name| name == node))
+    }
+
+    /// Whether it may hold `kind` (`images`, `iso`, …).
+    #[must_use]
+    pub fn holds(&self, kind: &str) -> bool {
+        self.content.iter().any(|word| word == kind)
+    }
+
+    /// The format of a new image when none is asked for.
+    #[must_use]
+    pub fn default_format(&self) -> &'static str {
+        "raw"
+    }
+}
+
+/// A volume: a disk image, an ISO, an import image, a snippet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Volume {
+    /// `images`, `iso`, `import`, `snippets`, `vztmpl`, `backup`, `rootdir`.
+    pub content: String,
+    /// `raw`, `qcow2`, `iso`, `snippet`.
+    pub format: String,
+    /// Virtual size in bytes; of a file that is no disk, its size.
+    pub size: u64,
+    /// Bytes allocated.
+    pub used: u64,
+    /// The guest that owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vmid: Option<u32>,
+    /// The volume name of the base that a linked clone stands on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Unix seconds.
+    #[serde(default)]
+    pub ctime: i64,
+    /// Something on it boots, obeys the power button and runs the guest agent.
+    #[serde(default)]
+    pub bootable: bool,
+    /// Text, for snippets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}

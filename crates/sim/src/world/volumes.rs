@@ -1,0 +1,137 @@
+//! Volumes of a world: names, places, sizes, space.
+
+use super::World;
+use super::storage::{Storage, Volume};
+
+/// `STORAGE:VOLNAME` taken apart.
+pub(crate) fn split_volid(volid: &str) -> Option<(&str, &str)> {
+    let (storage, volume) = volid.split_once(':')?;
+    (!storage.is_empty() && !volume.is_empty()).then_some((storage, volume))
+}
+
+/// The name of the volume itself: without the base that a linked clone's name starts with
+/// (`4020/base-4020-disk-0.raw/4021/vm-4021-disk-0.qcow2`).
+pub(crate) fn own_name(volname: &str) -> &str {
+    let slashes: Vec<usize> = volname.match_indices('/').map(|(at, _)| at).collect();
+    match slashes.as_slice() {
+        [_, second, _] => volname.get(second + 1..).unwrap_or(volname),
+        [only] if volname.starts_with("base-") => volname.get(only + 1..).unwrap_or(volname),
+        _ => volname,
+    }
+}
+
+/// The base in the name of a linked clone.
+pub(crate) fn base_name(volname: &str) -> Option<&str> {
+    let own = own_name(volname);
+    volname.strip_suffix(own)?.strip_suffix('/')
+}
+
+impl World {
+    /// The key of a storage's content as seen from a node.
+    pub(crate) fn place(storage: &Storage, node: &str) -> String {
+        if storage.shared { storage.id.clone() } else { format!("{}@{node}", storage.id) }
+    }
+
+    /// A volume by its id, as a guest on `node` would name it.
+    #[must_use]
+    pub fn volume(&self, node: &str, volid: &str) -> Option<&Volume> {
+        let (storage, volname) = split_volid(volid)?;
+        let place = Self::place(self.storages.get(storage)?, node);
+        self.volumes.get(&place)?.get(own_name(volname))
+    }
+
+    /// The volumes of a storage as seen from `node`, by volume name.
+    pub fn volumes_on<'a>(
+        &'a self,
+        storage: &str,
+        node: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a Volume)> + use<'a> {
+        let place = self.storages.get(storage).map(|storage| Self::place(storage, node));
+        let found = place.and_then(|place| self.volumes.get(&place));
+        found.into_iter().flatten().map(|(name, volume)| (name.as_str(), volume))
+    }
+
+    /// Adds a volume. False when the storage does not exist or the id has no volume name.
+    pub fn add_volume(&mut self, node: &str, volid: &str, volume: Volume) -> bool {
+        let Some((storage, volname)) = split_volid(volid) else { return false };
+        let Some(storage) = self.storages.get(storage) else { return false };
+        let place = Self::place(storage, node);
+        self.volumes.entry(place).or_default().insert(own_name(volname).to_owned(), volume);
+        true
+    }
+
+    /// Changes a volume; none when it does not exist.
+    pub(crate) fn volume_mut(&mut self, node: &str, volid: &str) -> Option<&mut Volume> {
+        let (storage, volname) = split_volid(volid)?;
+        let place = Self::place(self.storages.get(storage)?, node);
+        self.volumes.get_mut(&place)?.get_mut(own_name(volname))
+    }
+
+    /// Takes a volume away.
+    pub(crate) fn remove_volume(&mut self, node: &str, volid: &str) -> Option<Volume> {
+        let (storage, volname) = split_volid(volid)?;
+        let place = Self::place(self.storages.get(storage)?, node);
+        self.volumes.get_mut(&place)?.remove(own_name(volname))
+    }
+
+    /// Bytes allocated on a storage as seen from `node`.
+    pub(crate) fn used(&self, storage: &str, node: &str) -> u64 {
+        self.volumes_on(storage, node).map(|(_, volume)| volume.used).sum()
+    }
+
+    /// The lowest free `vm-VMID-disk-N` on a storage; the name without suffix.
+    pub(crate) fn free_disk_name(&self, storage: &str, node: &str, vmid: u32) -> String {
+        let taken: Vec<&str> = self.volumes_on(storage, node).map(|(name, _)| name).collect();
+        let is_taken = |number: u32| {
+            let tail = format!("-{vmid}-disk-{number}");
+            taken.iter().any(|name| {
+                let last = name.rsplit('/').next().unwrap_or(name);
+                last.split('.').next().unwrap_or(last).ends_with(&tail)
+            })
+        };
+        let number = (0..).find(|number| !is_taken(*number)).unwrap_or(0);
+        format!("vm-{vmid}-disk-{number}")
+    }
+
+    /// The volume name for an image: `100/vm-100-disk-0.raw` on file storages, else the bare name.
+    pub(crate) fn image_name(storage: &Storage, vmid: u32, name: &str, format: &str) -> String {
+        if storage.kind.has_files() { format!("{vmid}/{name}.{format}") } else { name.to_owned() }
+    }
+
+    /// Volume names of the linked clones of a base.
+    pub(crate) fn clones_of(&self, node: &str, volid: &str) -> Vec<String> {
+        let Some((storage, volname)) = split_volid(volid) else { return Vec::new() };
+        let own = own_name(volname);
+        let all = self.volumes_on(storage, node);
+        let of_it = all.filter(|(_, volume)| volume.parent.as_deref() == Some(own));
+        of_it.map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_linked_clones() {
+        let linked = "4020/base-4020-disk-0.raw/4021/vm-4021-disk-0.qcow2";
+        assert_eq!(own_name(linked), "4021/vm-4021-disk-0.qcow2");
+        assert_eq!(base_name(linked), Some("4020/base-4020-disk-0.raw"));
+        assert_eq!(own_name("4021/vm-4021-disk-0.qcow2"), "4021/vm-4021-disk-0.qcow2");
+        assert_eq!(base_name("4021/vm-4021-disk-0.qcow2"), None);
+        assert_eq!(own_name("base-1-disk-0/vm-2-disk-0"), "vm-2-disk-0");
+        assert_eq!(own_name("iso/truth.iso"), "iso/truth.iso");
+        assert_eq!(own_name("vm-2-disk-0"), "vm-2-disk-0");
+    }
+
+    #[test]
+    fn the_lowest_free_number_is_taken_per_storage() {
+        let mut world = World::lab();
+        let volume = Volume { content: "images".into(), vmid: Some(500), ..Volume::default() };
+        world.add_volume("pve1", "shared:500/vm-500-disk-0.raw", volume.clone());
+        world.add_volume("pve1", "shared:500/vm-500-disk-2.qcow2", volume);
+        assert_eq!(world.free_disk_name("shared", "pve1", 500), "vm-500-disk-1");
+        assert_eq!(world.free_disk_name("local-lvm", "pve1", 500), "vm-500-disk-0");
+        assert_eq!(world.free_disk_name("shared", "pve1", 50), "vm-50-disk-0");
+    }
+}
