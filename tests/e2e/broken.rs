@@ -6,8 +6,10 @@ use crate::environment::Environment;
 const GOOD: &str = "name: lab\ntype: generic\ntemplate: debian-13\ntags: [lab]\nnodes:\n  \
     controlplane: { count: 1, cores: 1, memory: 512, start_vmid: 1000 }\n";
 
-/// Every case: what it is, the documents, and words that the error must have.
-fn cases() -> Vec<(&'static str, Vec<(&'static str, String)>, &'static str)> {
+/// What it is, the documents, and words that the error must have.
+type Case = (&'static str, Vec<(&'static str, String)>, &'static str);
+
+fn cases() -> Vec<Case> {
     let one = |text: String| vec![("clusters/lab.yaml", text)];
     let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (name, previous) in [("b", "a"), ("c", "b"), ("d", "c"), ("e", "d"), ("f", "e"), ("g", "f")]

@@ -95,7 +95,7 @@ fn world(environment: &Environment) -> Value {
 }
 
 /// The stored configuration of a guest, wherever the world file keeps it.
-fn config<'a>(world: &'a Value, vmid: u64) -> &'a Value {
+fn config(world: &Value, vmid: u64) -> &Value {
     let guests = &world["guests"];
     let found = match guests {
         Value::Array(list) => list.iter().find(|g| g["vmid"] == vmid),

@@ -1,6 +1,15 @@
 //! The whole program, as a user runs it: the `pvx` binary against the simulator.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod broken;
+mod connect;
 mod environment;
 mod first_light;
 mod formats;

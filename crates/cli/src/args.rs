@@ -168,6 +168,9 @@ pub(crate) struct RunOptions {
     /// Seconds that one task may take
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub(crate) task_timeout: u64,
+    /// Seconds to wait for guests that another task has locked
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) lock_timeout: u64,
     /// Seconds that a guest has to shut down
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) shutdown_timeout: u32,

@@ -42,10 +42,12 @@ pub(crate) async fn connect(
         return simulate(global, config, root).await;
     }
     let connection = &global.connection;
-    let token = token_source(connection, config)?
-        .load()
-        .await
-        .map_err(|error| CliError::message(error.to_string()))?;
+    let source = token_source(connection, config)?;
+    let inline = matches!(source, TokenSource::Inline(_));
+    let token = source.load().await.map_err(|error| {
+        let origin = if inline { "PVX_TOKEN: " } else { "" };
+        CliError::message(format!("{origin}{error}"))
+    })?;
     let options =
         ClientOptions::new(endpoints(connection, config)?, trust(connection, config)?, token);
     Ok(Connected { cluster: Cluster::new(client(options)?), sim: None })
@@ -59,11 +61,12 @@ fn endpoints(
     connection: &Connection,
     config: Option<&ClusterConfig>,
 ) -> Result<Vec<Endpoint>, CliError> {
-    if !connection.endpoint.is_empty() {
+    let said: Vec<&String> = connection.endpoint.iter().filter(|e| !e.is_empty()).collect();
+    if !said.is_empty() {
         let parse = |text: &String| {
             text.parse::<Endpoint>().map_err(|error| CliError::message(error.to_string()))
         };
-        return connection.endpoint.iter().map(parse).collect();
+        return said.into_iter().map(parse).collect();
     }
     let nodes = config.map(|c| c.cluster.nodes.as_slice()).unwrap_or_default();
     if nodes.is_empty() {
@@ -91,7 +94,7 @@ fn token_source(
     if let Some(file) = &connection.token_file {
         return Ok(TokenSource::File(file.clone()));
     }
-    if let Ok(text) = std::env::var("PVX_TOKEN") {
+    if let Some(text) = std::env::var("PVX_TOKEN").ok().filter(|text| !text.is_empty()) {
         return Ok(TokenSource::Inline(SecretString::from(text)));
     }
     let credentials = config.map(|c| &c.credentials);
@@ -116,8 +119,10 @@ fn trust(connection: &Connection, config: Option<&ClusterConfig>) -> Result<TlsT
         let nodes = c.cluster.nodes.iter().filter_map(|n| n.fingerprint.clone());
         c.tls.fingerprints.iter().cloned().chain(nodes)
     });
-    let said = &connection.fingerprint;
-    let pins: Vec<String> = if said.is_empty() { configured.collect() } else { said.clone() };
+    // An empty variable of the environment says nothing.
+    let said: Vec<String> =
+        connection.fingerprint.iter().filter(|pin| !pin.is_empty()).cloned().collect();
+    let pins: Vec<String> = if said.is_empty() { configured.collect() } else { said };
     if connection.ca_file.is_none() && !pins.is_empty() {
         let parse = |text: &String| {
             text.parse::<Fingerprint>().map_err(|error| CliError::message(error.to_string()))

@@ -6,15 +6,22 @@ use tracing_subscriber::EnvFilter;
 /// headers, and with them the token.
 pub(crate) fn init(verbose: u8) {
     let level = match verbose {
-        0 | 1 => "warn",
+        // What is worth a warning is said again by the error that follows, if one does.
+        0 => "error",
+        1 => "warn",
         2 => "debug",
         _ => "trace",
     };
-    let filter =
-        format!("off,pvx={level},pvx_core={level},pvx_provider_pve={level},pvx_sim={level}");
+    // An open token file is followed by no error, so it is said in any case.
+    let credentials = if verbose == 0 { "warn" } else { level };
+    let filter = format!(
+        "off,pvx={level},pvx_core={level},pvx_sim={level},pvx_provider_pve={level},\
+         pvx_provider_pve::credentials={credentials}"
+    );
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        .without_time()
         .with_ansi(false)
         .with_target(verbose > 2)
         .init();

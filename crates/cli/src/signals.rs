@@ -3,16 +3,15 @@
 use pvx_core::execute::Stop;
 use tokio::sync::watch;
 
-use crate::output;
-
-/// Listens from now on. SIGTERM counts like Ctrl-C: pipelines send it.
-pub(crate) fn listen() -> watch::Receiver<Stop> {
+/// Listens from now on, and tells the user with `say` what the first one did. SIGTERM counts like
+/// Ctrl-C: pipelines send it.
+pub(crate) fn listen(say: impl Fn(&str) + Send + 'static) -> watch::Receiver<Stop> {
     let (sender, receiver) = watch::channel(Stop::Go);
     tokio::spawn(async move {
         for stop in [Stop::Drain, Stop::Leave] {
             wait().await;
             if stop == Stop::Drain {
-                output::errors("\nstopping: nothing new begins; Ctrl-C again leaves at once\n");
+                say("stopping: nothing new begins; Ctrl-C again leaves at once");
             }
             // The run is over when nobody listens any more.
             let _ = sender.send(stop);

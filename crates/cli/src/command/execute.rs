@@ -1,12 +1,13 @@
 //! What apply and destroy have in common: lock, settle the last run, plan, ask, carry out, look
 //! again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use pvx_core::address::Address;
 use pvx_core::execute::{self, Context, Limits, Outcome, Patience, Report};
 use pvx_core::live::Inventory;
 use pvx_core::plan::{Intent, Plan};
-use pvx_core::planner::Options;
+use pvx_core::planner::{Input, Options, Ownership};
 use pvx_core::provider::Writer;
 use pvx_core::state::{Histories, Journal};
 use pvx_provider_pve::guest::Qemu;
@@ -16,9 +17,12 @@ use crate::args::{Format, RunOptions};
 use crate::confirm::confirm;
 use crate::exit::{CliError, Code};
 use crate::output;
-use crate::session::Session;
+use crate::session::{Reading, Session};
 use crate::signals;
 use crate::view::{self, progress::Progress, status};
+
+/// Between two looks at guests that are locked.
+const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(
     session: &Session<'_>,
@@ -29,8 +33,8 @@ pub(super) async fn run(
     let folder = session.folder(&inventory);
     let histories = Histories::lock(folder, session.profiles())?;
     let inventory = settle_last_run(session, run, inventory).await?;
-    let reading = session.read(inventory).await?;
     let options = planner_options(run);
+    let reading = read_unlocked(session, run, inventory, &options).await?;
     let plan = session.plan(&reading, intent, &options);
     show(session, &plan);
     if plan.is_blocked() {
@@ -97,6 +101,41 @@ async fn settle_last_run(
     if found { session.inventory().await } else { Ok(inventory) }
 }
 
+/// Reads, and reads again while other tasks hold locks on the documents' guests: a clone that was
+/// cut off before still runs, or a backup. What is locked for longer the plan says.
+async fn read_unlocked(
+    session: &Session<'_>,
+    run: &RunOptions,
+    mut inventory: Inventory,
+    options: &Options,
+) -> Result<Reading, CliError> {
+    let deadline = Instant::now() + Duration::from_secs(run.lock_timeout);
+    let mut said = false;
+    loop {
+        let reading = session.read(inventory).await?;
+        let locked = locked(&session.input(&reading, options));
+        if locked.is_empty() || Instant::now() >= deadline {
+            return Ok(reading);
+        }
+        if !said {
+            output::errors(&view::note(&format!("waiting for locks: {}", locked.join(", "))));
+            said = true;
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+        inventory = session.inventory().await?;
+    }
+}
+
+/// Guests of ours that are locked, with their locks.
+fn locked(input: &Input<'_>) -> Vec<String> {
+    let ownership = Ownership::of(input);
+    let lock = |(address, vmid): (&Address, u32)| {
+        let lock = input.snapshot.guests.get(&vmid)?.lock()?;
+        Some(format!("{address} ({lock})"))
+    };
+    ownership.owned().filter_map(lock).collect()
+}
+
 async fn carry_out(
     session: &Session<'_>,
     run: &RunOptions,
@@ -113,7 +152,8 @@ async fn carry_out(
         patience: &Patience { task: Duration::from_secs(run.task_timeout), ..Patience::default() },
         sink: &sink,
     };
-    let report = execute::run(&context, &mut histories, signals::listen()).await;
+    let report =
+        execute::run(&context, &mut histories, signals::listen(progress.announcer())).await;
     progress.finish();
     let unknown = |error: &pvx_core::provider::ProviderError| {
         error.class == pvx_core::provider::ErrorClass::OutcomeUnknown

@@ -15,6 +15,8 @@ pub(crate) fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
 pub(super) fn one(diagnostic: &Diagnostic, sources: &Sources) -> String {
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
         .with_width(80)
+        // A fingerprint or a path is copied from here: it stays in one piece.
+        .with_break_words(false)
         .with_links(false);
     let mut text = String::new();
     match handler.render_report(&mut text, &Rendered::new(diagnostic, sources)) {

@@ -10,9 +10,10 @@ pub(crate) mod show;
 pub(crate) mod status;
 mod units;
 
+use pvx_core::diagnostic::{Diagnostic, Sources};
 use pvx_provider_pve::client::Stats;
 
-use paint::{BAD, FAINT, WARN, paint};
+use paint::{FAINT, WARN, paint};
 
 /// `1 guest`, `2 guests`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
@@ -22,11 +23,9 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 
 /// An error that has no place in a document.
 pub(crate) fn problem(message: &str, help: Option<&str>) -> String {
-    let mut text = format!("{} {}\n", paint(BAD, "×"), message.trim_end());
-    if let Some(help) = help {
-        text.push_str(&format!("  {} {help}\n", paint(FAINT, "help:")));
-    }
-    text
+    let mut diagnostic = Diagnostic::error("error", message.trim_end());
+    diagnostic.help = help.map(str::to_owned);
+    diagnostics::one(&diagnostic, &Sources::default())
 }
 
 /// Something worth knowing.

@@ -28,7 +28,7 @@ pub(crate) fn render(plan: &Plan, sources: &Sources) -> String {
         text.push('\n');
     }
     for change in &plan.changes {
-        text.push_str(&one(change, width));
+        text.push_str(&one(change, width, plan.intent));
     }
     let findings = findings(&plan.findings, sources);
     if !findings.is_empty() {
@@ -81,7 +81,7 @@ fn sign(verb: Verb) -> (&'static str, Style) {
     }
 }
 
-fn one(change: &Change, width: usize) -> String {
+fn one(change: &Change, width: usize, intent: Intent) -> String {
     let (sign, style) = sign(change.verb);
     let address = pad(&change.address.to_string(), width);
     let place = match &change.target {
@@ -91,7 +91,7 @@ fn one(change: &Change, width: usize) -> String {
     let mut text = format!("{} {}   {place}", paint(style, sign), paint(STRONG, &address));
     text.push_str(&match change.verb {
         Verb::Create => create(change),
-        Verb::Destroy => destroy(change),
+        Verb::Destroy => destroy(change, intent),
         Verb::Power => format!("   {}\n", change.reason),
         Verb::Migrate => format!("   {}\n", migrate(change)),
         Verb::Change => "\n".to_owned(),
@@ -119,7 +119,7 @@ fn create(change: &Change) -> String {
     format!("   {origin}\n{}", facts(&list, 4))
 }
 
-fn destroy(change: &Change) -> String {
+fn destroy(change: &Change, intent: Intent) -> String {
     let disks = &change.facts.disks;
     let lost: u64 = disks.iter().map(|(_, size)| size).sum();
     let running = if change.running { " · running" } else { "" };
@@ -128,7 +128,12 @@ fn destroy(change: &Change) -> String {
     } else {
         format!("{}, {} lost", count(disks.len(), "disk"), units::bytes(lost))
     };
-    format!("   destroy   {what}{running}\n    {}\n", paint(FAINT, &change.reason))
+    let why = match intent {
+        // Among other changes a reader asks why; here it was the command.
+        Intent::Apply => format!("    {}\n", paint(FAINT, &change.reason)),
+        Intent::Destroy => String::new(),
+    };
+    format!("   destroy   {what}{running}\n{why}")
 }
 
 fn attributes(list: &[AttributeChange]) -> String {
@@ -182,6 +187,7 @@ fn value(change: &AttributeChange) -> String {
 fn human(path: &str, text: &str) -> String {
     match (path, text.parse::<u64>()) {
         ("memory", Ok(mib)) => units::mebibytes(mib),
+        _ if path.ends_with(".size") => units::stored_size(text),
         _ if path == "cloudinit.ssh_keys" => format!("{} bytes of keys", text.len()),
         _ if text.chars().count() > 36 => text.chars().take(35).chain(['…']).collect(),
         _ => text.to_owned(),
@@ -292,7 +298,7 @@ fn summary(plan: &Plan) -> String {
         .flat_map(|c| c.facts.disks.iter().map(|(_, size)| size))
         .sum();
     if lost > 0 {
-        words.push(paint(GONE, &format!("{} of disks lost", units::bytes(lost))));
+        words.push(format!("{} of disks lost", units::bytes(lost)));
     }
-    format!("{}\n", words.join(" · "))
+    facts(&words, 0)
 }

@@ -13,6 +13,9 @@ use super::units;
 use crate::args::Format;
 use crate::output;
 
+/// How often bars move by themselves.
+const TICK: Duration = Duration::from_millis(120);
+
 /// Shows what runs.
 pub(crate) struct Progress<'a> {
     plan: &'a Plan,
@@ -28,6 +31,7 @@ impl<'a> Progress<'a> {
             let all = MultiProgress::new();
             let total = ProgressBar::new(plan.actions.len() as u64);
             total.set_style(style("  {bar:30} {pos}/{len} actions · {elapsed}"));
+            total.enable_steady_tick(TICK);
             (all.clone(), all.add(total))
         });
         Self { plan, bars, running: Mutex::new(BTreeMap::new()) }
@@ -45,7 +49,7 @@ impl<'a> Progress<'a> {
             }
             Event::Failed { action, error } => self.ended(*action, "FAILED", &error.message),
             Event::Skipped { action, because } => {
-                self.say(*action, "skipped", &format!("(after {because})"));
+                self.say(*action, "skipped", &format!("({} failed)", self.describe(*because)));
             }
         }
     }
@@ -59,12 +63,18 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// Says a line without disturbing the bars.
+    pub(crate) fn announcer(&self) -> impl Fn(&str) + Send + 'static {
+        let all = self.bars.as_ref().map(|(all, _)| all.clone());
+        move |line| print(all.as_ref(), line)
+    }
+
     fn started(&self, id: ActionId) {
         let bar = self.bars.as_ref().map(|(all, total)| {
             let bar = all.insert_before(total, ProgressBar::new_spinner());
             bar.set_style(style("  {spinner} {msg} {elapsed}"));
             bar.set_message(self.describe(id));
-            bar.enable_steady_tick(Duration::from_millis(120));
+            bar.enable_steady_tick(TICK);
             bar
         });
         self.lock().insert(id, (Instant::now(), bar));
@@ -84,12 +94,7 @@ impl<'a> Progress<'a> {
 
     fn say(&self, id: ActionId, word: &str, more: &str) {
         let line = format!("{word:7} {}  {more}", self.describe(id));
-        let line = line.trim_end();
-        match &self.bars {
-            // A terminal that is gone shows nothing.
-            Some((all, _)) => drop(all.println(line)),
-            None => output::errors(&format!("{line}\n")),
-        }
+        print(self.bars.as_ref().map(|(all, _)| all), line.trim_end());
     }
 
     fn describe(&self, id: ActionId) -> String {
@@ -100,6 +105,14 @@ impl<'a> Progress<'a> {
         &self,
     ) -> std::sync::MutexGuard<'_, BTreeMap<ActionId, (Instant, Option<ProgressBar>)>> {
         self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn print(bars: Option<&MultiProgress>, line: &str) {
+    match bars {
+        // A terminal that is gone shows nothing.
+        Some(all) => drop(all.println(line)),
+        None => output::errors(&format!("{line}\n")),
     }
 }
 

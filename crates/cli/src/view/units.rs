@@ -24,6 +24,14 @@ pub(super) fn mebibytes(mib: u64) -> String {
     bytes(mib.saturating_mul(1 << 20))
 }
 
+/// A size as Proxmox stores it (`40G`, `528K`); what is none stays as it is.
+pub(super) fn stored_size(text: &str) -> String {
+    match text.parse::<pvx_provider_pve::codec::Size>() {
+        Ok(size) => bytes(size.bytes()),
+        Err(_) => text.to_owned(),
+    }
+}
+
 /// `0.4s`, `12s`, `1m40s`.
 pub(super) fn seconds(duration: std::time::Duration) -> String {
     let whole = duration.as_secs();
@@ -49,6 +57,8 @@ mod tests {
         ] {
             assert_eq!(bytes(number), text);
         }
+        assert_eq!(stored_size("40G"), "40 GiB");
+        assert_eq!(stored_size("big"), "big");
         assert_eq!(seconds(std::time::Duration::from_millis(420)), "0.4s");
         assert_eq!(seconds(std::time::Duration::from_secs(100)), "1m40s");
     }
