@@ -68,11 +68,17 @@ impl Environment {
 }
 
 impl Run {
+    /// Nothing that is piped has colours in it.
     fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8(bytes.to_owned()).unwrap();
+            assert!(!text.contains('\u{1b}'), "{text:?}");
+            text
+        };
         Self {
             code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout.clone()).unwrap(),
-            stderr: String::from_utf8(output.stderr.clone()).unwrap(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
         }
     }
 

@@ -13,7 +13,7 @@ mod units;
 use pvx_core::diagnostic::{Diagnostic, Sources};
 use pvx_provider_pve::client::Stats;
 
-use paint::{FAINT, WARN, paint};
+use paint::{FAINT, WARN, item, paint};
 
 /// `1 guest`, `2 guests`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
@@ -30,7 +30,7 @@ pub(crate) fn problem(message: &str, help: Option<&str>) -> String {
 
 /// Something worth knowing.
 pub(crate) fn note(message: &str) -> String {
-    format!("{} {message}\n", paint(WARN, "!"))
+    item(WARN, "!", message)
 }
 
 /// The last lines of a task's log.

@@ -28,6 +28,28 @@ pub(super) fn widest<'a>(texts: impl IntoIterator<Item = &'a str>) -> usize {
     texts.into_iter().map(UnicodeWidthStr::width).max().unwrap_or(0)
 }
 
+/// A line with a sign before it, broken before column 80 and indented under itself.
+pub(super) fn item(style: Style, sign: &str, text: &str) -> String {
+    let options = textwrap::Options::new(80)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .initial_indent("  ")
+        .subsequent_indent("  ");
+    let filled = textwrap::fill(text.trim_end(), options);
+    format!("{} {}\n", paint(style, sign), filled.trim_start())
+}
+
+/// What to do next, under an [`item`].
+pub(super) fn help(text: &str) -> String {
+    let options = textwrap::Options::new(80)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .initial_indent("        ")
+        .subsequent_indent("        ");
+    let filled = textwrap::fill(text.trim_end(), options);
+    format!("  {} {}\n", paint(FAINT, "help:"), filled.trim_start())
+}
+
 /// Joins facts with a middle dot and breaks between them before column 80.
 pub(super) fn facts(facts: &[String], indent: usize) -> String {
     const WIDTH: usize = 80;
@@ -56,6 +78,15 @@ mod tests {
         let text = facts(&many, 4);
         assert!(text.lines().all(|line| line.width() <= 80), "{text}");
         assert_eq!(text.matches("fact").count(), 12);
+    }
+
+    #[test]
+    fn items_break_between_words_only() {
+        let long = format!("{} {}", "word ".repeat(30), "A:".repeat(60));
+        let text = item(Style::new(), "!", &long);
+        assert!(text.lines().skip(1).all(|line| line.starts_with("  ")), "{text}");
+        assert!(text.contains(&"A:".repeat(60)));
+        assert!(text.lines().filter(|line| !line.contains("A:")).all(|line| line.width() <= 80));
     }
 
     #[test]

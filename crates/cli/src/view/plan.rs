@@ -10,7 +10,9 @@ use pvx_core::plan::{
 };
 use similar::{ChangeTag, TextDiff};
 
-use super::paint::{BAD, FAINT, GONE, GOOD, MOVE, STRONG, WARN, facts, pad, paint, widest};
+use super::paint::{
+    BAD, FAINT, GONE, GOOD, MOVE, STRONG, WARN, facts, help, item, pad, paint, widest,
+};
 use super::{count, diagnostics, units};
 
 /// The whole plan.
@@ -235,18 +237,9 @@ fn one_finding(finding: &Finding, sources: &Sources) -> String {
         Weight::Warning => ("!", WARN),
         Weight::Note => ("·", FAINT),
     };
-    let mut text = format!("{} {}", paint(style, sign), finding.message);
-    if let Some(position) = &finding.position {
-        text.push_str(&format!(
-            "   {}",
-            paint(FAINT, &format!("{}:{}", position.file, position.line))
-        ));
-    }
-    text.push('\n');
-    if let Some(help) = &finding.help {
-        text.push_str(&format!("  {} {help}\n", paint(FAINT, "help:")));
-    }
-    text
+    let place = finding.position.as_ref().map(|p| format!(" ({}:{})", p.file, p.line));
+    let message = format!("{}{}", finding.message, place.unwrap_or_default());
+    item(style, sign, &message) + &finding.help.as_deref().map(help).unwrap_or_default()
 }
 
 fn diagnostic(finding: &Finding) -> Diagnostic {
@@ -301,4 +294,106 @@ fn summary(plan: &Plan) -> String {
         words.push(format!("{} of disks lost", units::bytes(lost)));
     }
     facts(&words, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use pvx_core::address::Address;
+    use pvx_core::plan::{
+        Action, ActionGraph, ActionId, ActionKind, Facts, ProfileSummary, Reason, VERSION,
+    };
+    use unicode_width::UnicodeWidthStr;
+
+    use super::*;
+
+    fn change(name: &str, verb: Verb) -> Change {
+        Change {
+            address: Address::new("k3s", name),
+            verb,
+            vmid: 1011,
+            node: "pve1".to_owned(),
+            target: None,
+            running: true,
+            facts: Facts::default(),
+            attributes: Vec::new(),
+            effect: Effect::Live,
+            reason: "no longer in the documents".to_owned(),
+            position: None,
+            actions: Vec::new(),
+        }
+    }
+
+    fn attribute(path: &str, before: Option<&str>, after: &str, effect: Effect) -> AttributeChange {
+        AttributeChange {
+            path: path.to_owned(),
+            before: before.map(str::to_owned),
+            after: Some(after.to_owned()),
+            effect,
+            reason: String::new(),
+        }
+    }
+
+    fn plan() -> Plan {
+        let mut made = change("worker02", Verb::Create);
+        made.facts = Facts {
+            origin: Some("linked clone of debian-13 (9000)".to_owned()),
+            cores: Some(2),
+            memory: Some(4096),
+            disks: vec![("boot disk".to_owned(), 40 << 30), ("scsi1".to_owned(), 3 << 29)],
+            addresses: vec!["10.0.0.62/24".to_owned()],
+            tags: vec!["k3s".to_owned(), "worker".to_owned()],
+            macs: vec!["BC:24:11:00:00:01".to_owned()],
+        };
+        let mut changed = change("worker01", Verb::Change);
+        changed.attributes = vec![
+            attribute("cores", Some("2"), "4", Effect::PendingReboot),
+            attribute("scsi0.size", Some("40G"), "60G", Effect::Live),
+            attribute("tags", Some("k3s;old"), "gpu;k3s", Effect::Live),
+            attribute("memory", None, "4096", Effect::Offline),
+            attribute("description", Some("one\ntwo"), "one\nthree", Effect::Live),
+        ];
+        let mut moved = change("cp01", Verb::Migrate);
+        moved.target = Some("pve3".to_owned());
+        let mut gone = change("worker09", Verb::Destroy);
+        gone.facts.disks = vec![("scsi0".to_owned(), 40 << 30), ("scsi1".to_owned(), 40 << 30)];
+        let mut actions = ActionGraph::default();
+        actions.add(Action {
+            id: ActionId(0),
+            address: Address::new("k3s", "worker02"),
+            vmid: 1011,
+            node: "pve1".to_owned(),
+            kind: ActionKind::Start,
+            reason: Reason::new("missing", ""),
+            effect: Effect::Start,
+            preconditions: Vec::new(),
+            storages: Vec::new(),
+        });
+        Plan {
+            version: VERSION,
+            intent: Intent::Apply,
+            cluster: "lab".to_owned(),
+            nodes: (2, 3),
+            quorate: true,
+            profiles: vec![ProfileSummary { key: "k3s".to_owned(), wanted: 5, existing: 3 }],
+            changes: vec![made, changed, moved, gone],
+            actions,
+            findings: vec![
+                Finding::warning(
+                    "node-offline",
+                    "node pve2 is offline: its guests are left as they are, and nothing new is placed there",
+                ),
+                Finding::note("pending", "k3s/worker05 waits").help("reboot it"),
+            ],
+            outcomes: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn every_kind_of_change() {
+        let text = anstream::adapter::strip_str(&render(&plan(), &Sources::default())).to_string();
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        insta::assert_snapshot!(text);
+    }
 }

@@ -4,43 +4,33 @@ use pvx_core::execute::{Outcome, Report};
 use pvx_core::plan::{ActionId, Intent, Plan};
 use serde_json::{Value, json};
 
-use super::paint::{BAD, FAINT, GOOD, WARN, paint};
+use super::paint::{BAD, GOOD, WARN, help, item, paint};
 use super::{count, log_tail};
 
 /// For people: failures with the last lines of their logs, then what is left, then one line.
 pub(crate) fn render(plan: &Plan, report: &Report) -> String {
     let mut text = String::new();
     for (id, error) in &report.failed {
-        text.push_str(&format!(
-            "{} {}: {}\n",
-            paint(BAD, "×"),
-            name(plan, *id),
-            error.message.trim_end()
-        ));
+        text.push_str(&item(BAD, "×", &format!("{}: {}", name(plan, *id), error.message)));
         if let Some(upid) = &error.upid {
             text.push_str(&format!("  {upid}\n"));
         }
         text.push_str(&log_tail(&error.log));
-        if let Some(help) = &error.help {
-            text.push_str(&format!("  {} {help}\n", paint(FAINT, "help:")));
-        }
+        text.push_str(&error.help.as_deref().map(help).unwrap_or_default());
     }
     for (id, because) in &report.skipped {
         let line = format!("{} not run, because {} failed", name(plan, *id), name(plan, *because));
-        text.push_str(&format!("{} {line}\n", paint(WARN, "!")));
+        text.push_str(&item(WARN, "!", &line));
     }
     for id in &report.abandoned {
-        text.push_str(&format!(
-            "{} {} still runs on the cluster\n",
-            paint(WARN, "!"),
-            name(plan, *id)
-        ));
+        let line = format!("{} still runs on the cluster", name(plan, *id));
+        text.push_str(&item(WARN, "!", &line));
     }
     for id in &report.unstarted {
-        text.push_str(&format!("{} {} not begun\n", paint(WARN, "!"), name(plan, *id)));
+        text.push_str(&item(WARN, "!", &format!("{} not begun", name(plan, *id))));
     }
     for error in &report.state_errors {
-        text.push_str(&format!("{} local state: {error}\n", paint(BAD, "×")));
+        text.push_str(&item(BAD, "×", &format!("local state: {error}")));
     }
     text + &last_line(plan, report)
 }

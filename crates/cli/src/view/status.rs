@@ -7,7 +7,7 @@ use pvx_core::planner::{Input, Ownership};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::paint::{FAINT, GONE, GOOD, STRONG, WARN, pad, paint, widest};
+use super::paint::{FAINT, GONE, GOOD, STRONG, WARN, item, pad, paint, widest};
 use super::{count, units};
 
 /// One guest of the documents.
@@ -147,19 +147,15 @@ pub(crate) fn render(rows: &[Row]) -> String {
     text
 }
 
+/// What waits, a guest a line.
 fn pending(rows: &[Row]) -> String {
     let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
-    let line = |row: &Row, p: &Pending| {
-        let text = format!(
-            "{} {}: {} → {} at its next cold boot",
-            row.address,
-            p.key,
-            word(&p.running),
-            word(&p.next)
-        );
-        format!("{} {text}\n", paint(FAINT, "·"))
+    let one = |p: &Pending| format!("{} {} → {}", p.key, word(&p.running), word(&p.next));
+    let line = |row: &Row| {
+        let list: Vec<String> = row.pending.iter().map(one).collect();
+        item(FAINT, "·", &format!("{} at its next cold boot: {}", row.address, list.join(", ")))
     };
-    rows.iter().flat_map(|row| row.pending.iter().map(move |p| line(row, p))).collect()
+    rows.iter().filter(|row| !row.pending.is_empty()).map(line).collect()
 }
 
 /// The table for programs.
