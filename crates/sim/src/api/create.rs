@@ -69,8 +69,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         );
         return Err(Refusal::die(text));
     }
-    let mut guest = Guest::new(vmid, &node, &[("lock", "create")]);
-    guest.since_ms = call.moment.now;
+    let guest = Guest::new(vmid, &node, &[("lock", "create")]);
     call.world.add_guest(guest);
     let work = Create::new(vmid, set, start, pool);
     Ok(call.fork(&node, "qmcreate", &vmid.to_string(), Work::Create(work)))

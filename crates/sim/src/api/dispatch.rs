@@ -28,6 +28,7 @@ pub(crate) fn dispatch(
     moment: Moment,
     fingerprint: &str,
 ) -> Result<Reply, Refusal> {
+    world.report(moment.now);
     let endpoint = request.endpoint;
     let caller = match (&request.caller, endpoint.permission) {
         (Ok(caller), _) => caller.clone(),
@@ -83,7 +84,6 @@ fn check_node(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(),
             let reason = "No route to host".to_owned();
             Err(Refusal::Bare { status: 595, reason })
         }
-        None if node == "localhost" => Ok(()),
         None => Err(Refusal::die(format!(
             "hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"
         ))),

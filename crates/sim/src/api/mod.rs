@@ -27,3 +27,5 @@ mod resources;
 pub(crate) mod router;
 mod storage;
 mod tasks;
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use crate::guest::drive::drives;
 use crate::guest::format::{Format, Kind};
 use crate::work::Work;
-use crate::work::clone::Clone_;
+use crate::work::clone::CloneGuest;
 use crate::work::template::Template;
 use crate::world::guest::Guest;
 use crate::world::volumes::split_volid;
@@ -76,7 +76,7 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if !full {
         check_bases(guest)?;
     }
-    let work = Clone_ {
+    let work = CloneGuest {
         source: vmid,
         vmid: newid,
         name: own("name"),
@@ -88,6 +88,7 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         pool,
         queue: Vec::new(),
         locked: None,
+        copying: None,
         made: Vec::new(),
         begun: false,
     };

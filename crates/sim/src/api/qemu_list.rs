@@ -31,7 +31,8 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let node = call.node();
     let own = call.world.guests.values().filter(|guest| guest.node == node);
-    let visible = own.filter(|guest| call.may(&format!("/vms/{}", guest.vmid), &["VM.Audit"]));
+    let sees = call.visible_guests();
+    let visible = own.filter(|guest| sees(guest.vmid));
     let items = visible.map(|guest| Value::Object(status::status(guest, call.moment.now)));
     Ok(Value::Array(items.collect()).into())
 }
@@ -61,7 +62,7 @@ fn status_index(_: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn current(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let guest = call.guest()?;
-    Ok(status::current(call.world, guest, call.moment.now).into())
+    Ok(status::current(guest, call.moment.now).into())
 }
 
 fn destroy(call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -6,15 +6,12 @@ use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, optional};
 use super::refusal::Refusal;
 use crate::guest::format::Kind;
-use crate::guest::status::measure;
 use crate::world::World;
 use crate::world::guest::Guest;
+use crate::world::report::Reported;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint::get("/cluster/resources", resources)
     .with(&[optional("type", Kind::Enum(&["vm", "storage", "node", "sdn"]))])];
-
-/// pvestatd reports every 10 s.
-const LAG_MS: i64 = 10_000;
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -38,27 +35,35 @@ struct GuestItem<'a> {
     lock: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<&'a str>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    late: Option<Late>,
-}
-
-/// What pvestatd reports.
-#[derive(Serialize)]
-struct Late {
-    name: String,
-    template: u8,
-    maxcpu: u64,
-    maxmem: u64,
-    maxdisk: u64,
-    cpu: u8,
-    mem: u64,
-    memhost: u64,
-    disk: u8,
-    netin: u8,
-    netout: u8,
-    diskread: u8,
-    diskwrite: u8,
-    uptime: i64,
+    // What pvestatd reports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxcpu: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxmem: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxdisk: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mem: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memhost: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    netin: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    netout: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diskread: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diskwrite: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -126,17 +131,14 @@ fn resources(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn guests<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
-    // Entries for single guests are rare: without any, one check stands for all.
-    let single = !world.pools.is_empty()
-        || world.access.acl.iter().any(|entry| entry.path.starts_with("/vms/"));
-    let all = !single && call.may("/vms", &["VM.Audit"]);
+    let sees = call.visible_guests();
     let pools: std::collections::BTreeMap<u32, &str> = world
         .pools
         .iter()
         .flat_map(|(name, pool)| pool.guests.iter().map(move |vmid| (*vmid, name.as_str())))
         .collect();
     for guest in world.guests.values() {
-        if all || (single && call.may(&format!("/vms/{}", guest.vmid), &["VM.Audit"])) {
+        if sees(guest.vmid) {
             let pool = pools.get(&guest.vmid).copied();
             items.push(Item::Guest(Box::new(guest_item(world, guest, pool, call.moment.now))));
         }
@@ -149,32 +151,18 @@ fn guest_item<'a>(
     pool: Option<&'a str>,
     now: i64,
 ) -> GuestItem<'a> {
-    // With the lag on, values are those of the last 10 s tick: a guest newer than that is unknown.
-    let unknown = world.lag && guest.since_ms > now - now.rem_euclid(LAG_MS);
-    let running = guest.running.as_ref();
-    let status = match running {
-        _ if unknown => "unknown",
-        Some(_) => "running",
-        None => "stopped",
+    let known = world.reported(guest);
+    let status = match &known {
+        None => "unknown",
+        Some(known) if known.running => "running",
+        Some(_) => "stopped",
     };
-    let size = measure(guest);
-    let used = if running.is_some() { size.memory / 4 } else { 0 };
-    let late = Late {
-        name: guest.name(),
-        template: u8::from(guest.template()),
-        maxcpu: size.cpus,
-        maxmem: size.memory,
-        maxdisk: size.disk,
-        cpu: 0,
-        mem: used,
-        memhost: used,
-        disk: 0,
-        netin: 0,
-        netout: 0,
-        diskread: 0,
-        diskwrite: 0,
-        uptime: running.map_or(0, |running| (now - running.since_ms).max(0) / 1000),
+    let number = |value: fn(&Reported) -> u64| known.as_ref().map(value);
+    let used = number(|known| if known.running { known.size.memory / 4 } else { 0 });
+    let uptime = |known: &Reported| {
+        if known.running { (now - known.since_ms).max(0) / 1000 } else { 0 }
     };
+    let zero = known.as_ref().map(|_| 0);
     GuestItem {
         id: format!("qemu/{}", guest.vmid),
         r#type: "qemu",
@@ -184,7 +172,20 @@ fn guest_item<'a>(
         tags: guest.get("tags"),
         lock: guest.get("lock"),
         pool,
-        late: (!unknown).then_some(late),
+        template: known.as_ref().map(|known| u8::from(known.template)),
+        maxcpu: number(|known| known.size.cpus),
+        maxmem: number(|known| known.size.memory),
+        maxdisk: number(|known| known.size.disk),
+        mem: used,
+        memhost: used,
+        uptime: known.as_ref().map(uptime),
+        cpu: zero,
+        disk: zero,
+        netin: zero,
+        netout: zero,
+        diskread: zero,
+        diskwrite: zero,
+        name: known.map(|known| known.name),
     }
 }
 

@@ -157,4 +157,28 @@ mod tests {
         assert_eq!(values.print("file"), "local:1,discard=on,ssd=1");
         assert_eq!(values.get("ssd"), Some("1"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn printing_and_parsing_agree(
+            pairs in proptest::collection::btree_map("[a-z]{1,8}", "[A-Za-z0-9:/._-]{1,12}", 1..6),
+        ) {
+            let mut pairs = pairs;
+            pairs.insert("file".to_owned(), "local:100/vm-100-disk-0.raw".to_owned());
+            let values = Values(pairs);
+            proptest::prop_assert_eq!(Values::parse(&values.print("file"), "file"), values);
+        }
+
+        #[test]
+        fn checking_never_panics(value in ".{0,60}") {
+            for format in [formats::NET, formats::DRIVE, formats::AGENT, formats::IPCONFIG] {
+                let _ = check(format, "x", &value);
+            }
+            let drive = crate::guest::drive::Drive::parse(&value);
+            let _ = (drive.wish(), drive.is_cloudinit(), drive.size());
+            let _ = crate::guest::network::normalise(&value, "BC:24:11", false);
+            let _ = crate::world::volumes::own_name(&value);
+            let _ = crate::world::volumes::base_name(&value);
+        }
+    }
 }

@@ -46,4 +46,11 @@ mod tests {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn printing_and_parsing_agree(bytes in 0u64..1 << 50) {
+            proptest::prop_assert_eq!(parse(&print(bytes)), Some(bytes));
+        }
+    }
 }

@@ -2,9 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::drive::{boot_order, drives};
-use super::property::Values;
-use crate::world::World;
+use super::drive::drives;
 use crate::world::guest::Guest;
 
 /// What the configuration says of a guest's size.
@@ -31,18 +29,30 @@ pub(crate) fn measure(guest: &Guest) -> Measure {
 
 /// MiB of a `memory` value.
 pub(crate) fn memory_mib(value: Option<&str>) -> u64 {
-    value
-        .and_then(|text| Values::parse(text, "current").get("current")?.parse().ok())
-        .unwrap_or(512)
+    let first = |text: &str| -> Option<u64> {
+        let first = text.split(',').next().unwrap_or_default();
+        first.strip_prefix("current=").unwrap_or(first).parse().ok()
+    };
+    value.and_then(first).unwrap_or(512)
 }
 
+/// Written without allocation: lists ask for it tens of thousands of times.
 fn boot_disk_size(guest: &Guest) -> u64 {
-    let order = boot_order(guest.get("boot").unwrap_or_default());
-    let all = drives(guest);
-    let disk = |key: &String| all.iter().find(|(name, drive)| name == key && !drive.is_cdrom());
-    let found =
-        order.iter().find_map(disk).or_else(|| all.iter().find(|(_, drive)| !drive.is_cdrom()));
-    found.and_then(|(_, drive)| drive.size()).unwrap_or(0)
+    let disk = |key: &str| guest.get(key).filter(|value| !value.contains("media=cdrom"));
+    let order = guest
+        .get("boot")
+        .and_then(|boot| boot.split(',').find_map(|part| part.strip_prefix("order=")));
+    let devices = order.unwrap_or_default().split(';').filter(|key| super::keys::is_drive(key));
+    if let Some(value) = devices.into_iter().find_map(disk) {
+        return size_of(value);
+    }
+    let first = drives(guest).into_iter().find(|(_, drive)| !drive.is_cdrom());
+    first.and_then(|(_, drive)| drive.size()).unwrap_or(0)
+}
+
+fn size_of(value: &str) -> u64 {
+    let size = value.split(',').find_map(|part| part.strip_prefix("size="));
+    size.and_then(super::size::parse).unwrap_or(0)
 }
 
 /// The fields that lists and `status/current` share.
@@ -97,7 +107,7 @@ const PRESSURE: &[&str] = &[
 ];
 
 /// `status/current`.
-pub(crate) fn current(world: &World, guest: &Guest, now: i64) -> Value {
+pub(crate) fn current(guest: &Guest, now: i64) -> Value {
     let mut out = status(guest, now);
     let mut put = |key: &str, value: Value| {
         out.insert(key.to_owned(), value);
@@ -112,16 +122,19 @@ pub(crate) fn current(world: &World, guest: &Guest, now: i64) -> Value {
     if super::agent::configured(guest) {
         put("agent", json!(1));
     }
+    if guest.config.keys().any(|key| super::keys::is_numbered(key, "serial")) {
+        put("serial", json!(1));
+    }
     if guest.get("vga").is_some_and(|vga| vga.starts_with("qxl")) {
         put("spice", json!(1));
     }
     if guest.running.is_some() {
-        running_details(world, guest, &mut out);
+        running_details(guest, now, &mut out);
     }
     Value::Object(out)
 }
 
-fn running_details(_world: &World, guest: &Guest, out: &mut Map<String, Value>) {
+fn running_details(guest: &Guest, now: i64, out: &mut Map<String, Value>) {
     let memory = measure(guest).memory;
     let machine = guest.get("machine").unwrap_or("pc");
     let machine = if machine.contains("q35") { "pc-q35-10.2+pve0" } else { "pc-i440fx-10.2+pve0" };
@@ -129,14 +142,24 @@ fn running_details(_world: &World, guest: &Guest, out: &mut Map<String, Value>) 
     out.insert("running-qemu".to_owned(), json!("10.2.2"));
     if guest.get("balloon") != Some("0") {
         out.insert("balloon".to_owned(), json!(memory));
-        out.insert("ballooninfo".to_owned(), json!({ "actual": memory, "max_mem": memory }));
+        let mut info = json!({ "actual": memory, "max_mem": memory });
+        // The balloon driver of a system that runs inside reports what it sees.
+        if let (true, Some(members)) = (super::agent::booted(guest, now), info.as_object_mut()) {
+            let names =
+                ["major_page_faults", "minor_page_faults", "mem_swapped_in", "mem_swapped_out"];
+            members.extend(names.iter().map(|name| ((*name).to_owned(), json!(0))));
+            members.insert("total_mem".to_owned(), json!(memory));
+            members.insert("free_mem".to_owned(), json!(memory / 2));
+            members.insert("last_update".to_owned(), json!(now / 1000));
+            out.insert("freemem".to_owned(), json!(memory / 2));
+        }
+        out.insert("ballooninfo".to_owned(), info);
     }
     let nics = guest.config.keys().filter_map(|key| key.strip_prefix("net"));
     let nics = nics
         .map(|number| (format!("tap{}i{number}", guest.vmid), json!({ "netin": 0, "netout": 0 })));
     out.insert("nics".to_owned(), Value::Object(nics.collect()));
-    let disks = drives(guest).into_iter().filter(|(_, drive)| !drive.is_cdrom());
-    let disks = disks.map(|(key, _)| (key, block_statistics()));
+    let disks = drives(guest).into_iter().map(|(key, _)| (key, block_statistics()));
     out.insert("blockstat".to_owned(), Value::Object(disks.collect()));
     out.insert(
         "proxmox-support".to_owned(),

@@ -142,6 +142,13 @@ async fn handle(
         }
     };
     record.template = endpoint.path.to_owned();
+    if params.get("node") == Some("localhost") {
+        // The node that answers is the first that runs.
+        let world = shared.world();
+        if let Some(node) = world.nodes().find(|node| node.online) {
+            params.0.insert("node".to_owned(), node.name.clone());
+        }
+    }
     record.node = params.get("node").map(str::to_owned);
     record.write = method != Method::Get && endpoint.path != "/access/ticket";
     read_params(&mut params, headers, query, body)?;

@@ -82,7 +82,8 @@ impl Shared {
     }
 }
 
-/// A running simulator. Dropping it leaves its tasks to the runtime; [`Sim::shutdown`] ends them.
+/// A running simulator. Dropping it closes the listener soon; [`Sim::shutdown`] waits for that and
+/// writes the state file once more.
 pub struct Sim {
     shared: Arc<Shared>,
     address: SocketAddr,

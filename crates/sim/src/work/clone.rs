@@ -22,8 +22,8 @@ const BASE_MS: i64 = 30;
 const VOLUME_MS: i64 = 90;
 
 /// A copy to make.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Clone_ {
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct CloneGuest {
     pub(crate) source: u32,
     pub(crate) vmid: u32,
     pub(crate) name: Option<String>,
@@ -38,13 +38,15 @@ pub(crate) struct Clone_ {
     pub(crate) queue: Vec<(String, String)>,
     /// The storage whose lock is held.
     pub(crate) locked: Option<String>,
+    /// Bytes to copy into the volume that was just made.
+    pub(crate) copying: Option<u64>,
     /// Volumes made so far.
     pub(crate) made: Vec<String>,
     /// The new configuration is there.
     pub(crate) begun: bool,
 }
 
-impl Clone_ {
+impl CloneGuest {
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         let result = self.step(stage);
         if result.is_err() && self.begun {
@@ -67,10 +69,15 @@ impl Clone_ {
             1 => Ok(config_lock(self.vmid, 1000)),
             2 => self.begin(stage),
             _ => {
-                if let Some(storage) = self.locked.take() {
-                    let next = self.copy_next(stage)?;
-                    stage.unlock_storage(&storage);
-                    return Ok(next);
+                if let Some(copied) = self.copying.take() {
+                    // The lock covers the allocation, not the copying.
+                    if let Some(storage) = self.locked.take() {
+                        stage.unlock_storage(&storage);
+                    }
+                    return Ok(Next::After(copy_ms(copied)));
+                }
+                if self.locked.is_some() {
+                    return self.copy_next(stage);
                 }
                 let Some((_, value)) = self.queue.last() else { return self.finish(stage) };
                 let storage = self.target_storage(value);
@@ -117,8 +124,7 @@ impl Clone_ {
         self.queue.sort();
         self.queue.reverse();
         self.identify(&mut config, source);
-        let mut guest = Guest { vmid: self.vmid, node, config, ..Guest::default() };
-        guest.since_ms = stage.moment.now;
+        let guest = Guest { vmid: self.vmid, node, config, ..Guest::default() };
         stage.world.add_guest(guest);
         self.begun = true;
         stage.say(format!("creating a clone of VM {} with ID {}", self.source, self.vmid));
@@ -176,7 +182,8 @@ impl Clone_ {
         if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
             guest.config.insert(key, drive.print());
         }
-        Ok(Next::After(VOLUME_MS + copy_ms(copied)))
+        self.copying = Some(copied);
+        Ok(Next::After(VOLUME_MS))
     }
 
     fn copy_volume(

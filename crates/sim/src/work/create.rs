@@ -29,6 +29,8 @@ pub(crate) struct Create {
     pub(crate) queue: Vec<String>,
     /// The storage whose lock is held.
     pub(crate) locked: Option<String>,
+    /// Bytes to copy into the volume that was just made.
+    pub(crate) copying: Option<u64>,
     /// Volumes made so far.
     pub(crate) made: Vec<String>,
 }
@@ -49,7 +51,7 @@ impl Create {
             set.keys().filter(|key| keys::is_drive(key)).cloned().collect();
         // Worked off from the end.
         queue.reverse();
-        Self { vmid, set, start, pool, queue, locked: None, made: Vec::new() }
+        Self { vmid, set, start, pool, queue, locked: None, copying: None, made: Vec::new() }
     }
 
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
@@ -69,10 +71,15 @@ impl Create {
             1 => return Ok(Next::After(BASE_MS)),
             _ => {}
         }
-        if let Some(storage) = self.locked.take() {
-            let next = self.make_next(stage)?;
-            stage.unlock_storage(&storage);
-            return Ok(next);
+        if let Some(copied) = self.copying.take() {
+            // The lock covers the allocation, not the copying.
+            if let Some(storage) = self.locked.take() {
+                stage.unlock_storage(&storage);
+            }
+            return Ok(Next::After(copy_ms(copied)));
+        }
+        if self.locked.is_some() {
+            return self.make_next(stage);
         }
         let Some(key) = self.queue.last() else { return self.finish(stage) };
         let value = self.set.get(key).cloned().unwrap_or_default();
@@ -91,7 +98,8 @@ impl Create {
         let node = stage.node.clone();
         let made = allocate(stage.world, &node, self.vmid, &key, &value, stage.moment.now)?;
         stage.log.extend(made.log);
-        let time = if made.volid.is_some() { VOLUME_MS + copy_ms(made.copied) } else { 0 };
+        let time = if made.volid.is_some() { VOLUME_MS } else { 0 };
+        self.copying = Some(made.copied);
         self.made.extend(made.volid);
         self.set.insert(key, made.value);
         Ok(Next::After(time))

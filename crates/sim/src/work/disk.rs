@@ -98,10 +98,12 @@ impl Move {
         match stage.number {
             0 => Ok(config_lock(self.vmid, 1000)),
             1 => Ok(stage.storage_lock(&self.storage)),
-            2 => {
+            2 => Ok(Next::After(180)),
+            3 => {
                 let node = stage.node.clone();
+                stage.unlock_storage(&self.storage);
                 let (_, volume) = self.source(stage.world, &node)?;
-                Ok(Next::After(180 + copy_ms(volume.used)))
+                Ok(Next::After(copy_ms(volume.used)))
             }
             _ => self.copy(stage),
         }

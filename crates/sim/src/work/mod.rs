@@ -12,6 +12,8 @@ pub(crate) mod migrate;
 pub(crate) mod power;
 mod run;
 pub(crate) mod template;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use run::{fork, next_due, run_due, stop};
 
@@ -25,7 +27,7 @@ use crate::world::lock::LockName;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Work {
     Create(create::Create),
-    Clone(clone::Clone_),
+    Clone(clone::CloneGuest),
     Config(config::Update),
     Destroy(destroy::Destroy),
     Template(template::Template),

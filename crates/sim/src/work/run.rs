@@ -45,6 +45,7 @@ pub(crate) fn fork(
 /// Runs every stage that is due; true when something changed. Stages that become due thereby run
 /// too.
 pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
+    world.report(moment.now);
     let mut changed = false;
     loop {
         let mut again = false;
@@ -74,7 +75,11 @@ fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
     if let Some(wait) = task.waits.clone() {
         if !world.locks.take(&wait.lock, wait.exclusive, key) {
             if wait.deadline_ms <= moment.now {
-                end(world, moment, key, Err(wait.lock.timeout()));
+                let error = match world.tasks.get_mut(key).and_then(|task| task.work.take()) {
+                    Some(work) => work.gives_up(world, wait.lock.timeout()),
+                    None => wait.lock.timeout(),
+                };
+                end(world, moment, key, Err(error));
                 return true;
             }
             return false;
@@ -162,6 +167,17 @@ impl Work {
             Self::Migrate(work) => work.advance(stage),
             Self::Power(work) => work.advance(stage),
         }
+    }
+
+    /// The exit status after a lock was not to be had; what had begun is undone.
+    fn gives_up(self, world: &mut World, error: String) -> String {
+        let error = match &self {
+            Self::Create(work) => format!("unable to create VM {} - {error}", work.vmid),
+            Self::Clone(work) if work.begun => format!("clone failed: {error}"),
+            _ => error,
+        };
+        self.abandon(world);
+        error
     }
 
     /// Removes what an interrupted work leaves half done.

@@ -50,9 +50,6 @@ pub struct Guest {
     /// The process, when it runs.
     #[serde(default)]
     pub running: Option<Running>,
-    /// Sim time (ms) at which the guest came to be; `/cluster/resources` may lag behind it.
-    #[serde(default)]
-    pub since_ms: i64,
 }
 
 impl Guest {

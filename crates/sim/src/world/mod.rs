@@ -8,6 +8,7 @@ pub(crate) mod lab;
 pub(crate) mod lock;
 pub(crate) mod node;
 pub(crate) mod privileges;
+pub(crate) mod report;
 pub(crate) mod storage;
 pub(crate) mod task;
 mod truth;
@@ -73,6 +74,8 @@ pub struct World {
     /// Signs tickets.
     #[serde(default)]
     pub(crate) ticket_key: String,
+    #[serde(skip)]
+    pub(crate) report: report::Report,
     /// Locks are held by running tasks alone and taken again when a saved world goes on.
     #[serde(skip)]
     pub(crate) locks: Locks,
@@ -114,6 +117,7 @@ impl World {
             next_pid: 0,
             identity: None,
             ticket_key: String::new(),
+            report: report::Report::default(),
             locks: Locks::default(),
             revision: 0,
         }
