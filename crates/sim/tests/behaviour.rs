@@ -160,6 +160,7 @@ async fn a_world_goes_on_where_it_was_saved() {
     assert_eq!(lab.sim.fingerprint(), fingerprint);
     let status = wait_task(&lab.client, &lab.who, &upid).await;
     assert_eq!(status["exitstatus"], "OK");
+    lab.sim.shutdown().await;
     assert!(
         World::load(&file).unwrap().guest(200).is_some_and(|guest| guest.get("lock").is_none())
     );

@@ -8,6 +8,7 @@ mod tls;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -25,8 +26,9 @@ pub struct Options {
     pub listen: SocketAddr,
     /// How fast sim time runs.
     pub time_scale: TimeScale,
-    /// The world is loaded from this file when it exists, and written to it before every answer
-    /// to a request that changed it, and when a task's effect lands.
+    /// The world is loaded from this file when it exists, and written to it when a request or a
+    /// task changed it: before the answer while the world is small, a little later when writing
+    /// it takes long. What is in the file was the whole world at one moment.
     pub state_file: Option<PathBuf>,
 }
 
@@ -47,8 +49,25 @@ pub(crate) struct Shared {
     /// Something changed: tasks to run, locks that are free.
     pub(crate) changed: Notify,
     state_file: Option<PathBuf>,
-    /// The revision in the state file. Held while writing, so that files are never out of order.
-    written: Mutex<u64>,
+    /// What is in the state file. Held while writing, so that files are never out of order.
+    written: Mutex<Written>,
+}
+
+/// The last write of the state file.
+#[derive(Default)]
+struct Written {
+    revision: u64,
+    /// When it ended, and how long it took.
+    last: Option<(Instant, Duration)>,
+}
+
+impl Written {
+    /// How long the next write has to wait, so that writing takes a tenth of the time at most: a
+    /// world of thousands of guests is not written for each of thousands of requests.
+    fn wait(&self) -> Duration {
+        let (at, took) = self.last.unwrap_or((Instant::now(), Duration::ZERO));
+        (took * 9).saturating_sub(at.elapsed())
+    }
 }
 
 impl Shared {
@@ -57,20 +76,39 @@ impl Shared {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes the state file if the world changed since, and it was not written a moment ago. How
+    /// long the next write has to wait, when one is due.
+    pub(crate) fn persist(&self) -> Option<Duration> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.state_file.is_none() || self.world().revision == written.revision {
+            return None;
+        }
+        let wait = written.wait();
+        drop(written);
+        if wait.is_zero() {
+            self.persist_now();
+            return None;
+        }
+        Some(wait)
+    }
+
     /// Writes the state file if the world changed since.
-    pub(crate) fn persist(&self) {
+    fn persist_now(&self) {
         let Some(path) = &self.state_file else { return };
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
         let (bytes, revision) = {
             let mut world = self.world();
-            if world.revision == *written {
+            if world.revision == written.revision {
                 return;
             }
             world.clock_ms = self.clock.moment().now;
             (world.to_json(), world.revision)
         };
         match crate::world::write_file(path, &bytes) {
-            Ok(()) => *written = revision,
+            Ok(()) => {
+                *written = Written { revision, last: Some((Instant::now(), began.elapsed())) };
+            }
             Err(error) => tracing::error!(%error, "the state file is behind"),
         }
     }
@@ -119,9 +157,9 @@ impl Sim {
             requests: RequestLog::default(),
             changed: Notify::new(),
             state_file: options.state_file,
-            written: Mutex::new(0),
+            written: Mutex::default(),
         });
-        shared.persist();
+        shared.persist_now();
         let (stop, stopped) = watch::channel(false);
         let accept =
             http::accept(Arc::clone(&shared), listener, identity.acceptor, stopped.clone());
@@ -180,7 +218,7 @@ impl Sim {
             change(&mut world)
         };
         self.shared.changed.notify_waiters();
-        self.shared.persist();
+        self.shared.persist_now();
         result
     }
 
@@ -192,24 +230,26 @@ impl Sim {
             let _ = task.await;
         }
         self.shared.world().revision += 1;
-        self.shared.persist();
+        self.shared.persist_now();
     }
 }
+
+/// How long the scheduler sleeps when nothing is to be done.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// Runs stages as they become due.
 async fn schedule(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     loop {
         let changed = shared.changed.notified();
         if shared.run_tasks() {
-            shared.persist();
             shared.changed.notify_waiters();
         }
+        let write = shared.persist().unwrap_or(IDLE);
         let due = crate::work::next_due(&shared.world());
-        let pause =
-            due.map_or(std::time::Duration::from_secs(3600), |due| shared.clock.real_until(due));
+        let pause = due.map_or(IDLE, |due| shared.clock.real_until(due)).min(write);
         tokio::select! {
             () = changed => {}
-            () = tokio::time::sleep(pause.max(std::time::Duration::from_millis(1))) => {}
+            () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => {}
             _ = stopped.changed() => return,
         }
     }
