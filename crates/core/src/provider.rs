@@ -75,8 +75,8 @@ pub trait Reader: Send + Sync {
     fn inventory(&self) -> impl Future<Output = Result<Inventory, ProviderError>> + Send;
 
     /// Reads guests in full. A guest that is gone, or that may not be read, is left out.
-    /// With `power` each node is asked which of them run; without it the answer is from the
-    /// inventory's lagging list, which is enough for templates and for checks before a write.
+    /// With `power` each node is asked which of them run; without it none is said to, which is
+    /// enough for templates and for checks before a write.
     fn guests(
         &self,
         wanted: &[GuestRef],

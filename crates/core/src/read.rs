@@ -25,7 +25,12 @@ pub async fn snapshot<R: Reader>(
     let members = reader.guests(&online(&snapshot.inventory, members), true).await?;
     keep(&mut snapshot, members);
     let further = further(desired, memory, kind, &snapshot);
-    let further = reader.guests(&online(&snapshot.inventory, further), false).await?;
+    let mut further = reader.guests(&online(&snapshot.inventory, further), false).await?;
+    for guest in &mut further {
+        // Not worth a request a node: Proxmox refuses what a late answer gets wrong.
+        let summary = snapshot.inventory.guests.get(&guest.vmid);
+        guest.running = summary.is_some_and(|summary| summary.status == "running");
+    }
     keep(&mut snapshot, further);
     Ok(snapshot)
 }
@@ -59,8 +64,8 @@ fn keep(snapshot: &mut Snapshot, guests: Vec<crate::live::Guest>) {
     snapshot.guests.extend(guests.into_iter().map(|guest| (guest.vmid, guest)));
 }
 
-/// Templates that missing guests are made from, and for each missing guest the one live guest
-/// that may be it without its mark.
+/// Templates that missing guests are made from, and the live guests that may be a missing one
+/// without its mark.
 fn further(
     desired: &Desired,
     memory: &Memory,
@@ -74,7 +79,7 @@ fn further(
     let missing = desired.guests().filter(|g| ownership.member(&g.address).is_none());
     let mut vmids: BTreeSet<u32> = BTreeSet::new();
     for guest in missing {
-        vmids.extend(suspect(guest, memory, &snapshot.inventory));
+        vmids.extend(suspects(guest, desired, memory, &snapshot.inventory));
         if let Origin::Template { template, .. } = &guest.origin {
             vmids.extend(planner::template_candidates(template, &snapshot.inventory));
         }
@@ -88,17 +93,23 @@ fn further(
         .collect()
 }
 
-/// The live guest that a missing one may be: at the VMID it had, at the VMID it asks for, or of
-/// its name.
-fn suspect(guest: &Guest, memory: &Memory, inventory: &Inventory) -> Option<u32> {
+/// The live guests that a missing one may be: at the VMID it had, at the VMID it asks for, of its
+/// name, or of no known name. Only a guest of the last ten seconds has no name yet (pvestatd), and
+/// one that was cloned in that time and not configured must not be made a second time.
+fn suspects<'a>(
+    guest: &'a Guest,
+    desired: &Desired,
+    memory: &Memory,
+    inventory: &'a Inventory,
+) -> impl Iterator<Item = u32> + 'a {
     let fixed = match guest.vmid {
         VmidRequest::Fixed(vmid) => Some(vmid),
         VmidRequest::Auto => None,
     };
-    let named = || {
-        let name = guest.address.guest();
-        inventory.guests.values().find(|g| g.name.as_deref() == Some(name)).map(|g| g.vmid)
+    let (vms, had) = (desired.scope.vms, memory.vmid(&guest.address));
+    let may_be = move |live: &&Summary| match &live.name {
+        Some(name) => name == guest.address.guest() || [had, fixed].contains(&Some(live.vmid)),
+        None => vms.contains(live.vmid) || [had, fixed].contains(&Some(live.vmid)),
     };
-    let there = |vmid: &u32| inventory.guests.contains_key(vmid);
-    memory.vmid(&guest.address).filter(there).or(fixed.filter(there)).or_else(named)
+    inventory.guests.values().filter(|live| !live.template).filter(may_be).map(|live| live.vmid)
 }

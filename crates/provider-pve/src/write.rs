@@ -1,33 +1,47 @@
-//! Carrying out actions. What is sent is in the action; nothing is decided here.
+//! Carrying out actions. What is sent is in the action; nothing is decided here. The one thing
+//! looked up are the names of a new clone's volumes, which nobody knows before.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pvx_core::live::GuestRef;
 use pvx_core::plan::{Action, ActionKind};
-use pvx_core::provider::{Begun, ErrorClass, ProviderError, TaskEnd, Writer};
+use pvx_core::provider::{Begun, ErrorClass, ProviderError, Reader, TaskEnd, Writer};
 use serde_json::Value;
 
 use crate::client::{ApiPath, Request, TaskOutcome, Upid, WaitOptions};
 use crate::cluster::{Cluster, provider_error};
+use crate::guest::unnamed;
 
 /// How much of a failed task's log is shown.
 const LOG_LINES: u32 = 8;
 
 impl Writer for Cluster {
     async fn begin(&self, action: &Action, digest: Option<&str>) -> Result<Begun, ProviderError> {
-        let request = request(action, digest);
+        let request = match &action.kind {
+            ActionKind::Configure { set, delete, background } if unnamed::any(set) => {
+                let set = self.with_volumes(action, set).await?;
+                let (delete, background) = (delete.clone(), *background);
+                let kind = ActionKind::Configure { set, delete, background };
+                request(&Action { kind, ..action.clone() }, digest)
+            }
+            _ => request(action, digest),
+        };
         let answer = self.client.send(&request).await.map_err(|e| provider_error(&e))?;
         begun(action, &answer)
     }
 
     async fn wait(&self, upid: &str, deadline: Duration) -> Result<TaskEnd, ProviderError> {
         let upid: Upid = upid.parse().map_err(|e: crate::client::UpidError| {
-            ProviderError::new(ErrorClass::Protocol, e.to_string())
+            // The request was accepted: something runs that cannot be asked for.
+            ProviderError::new(ErrorClass::OutcomeUnknown, e.to_string())
         })?;
         let end = self.client.wait_task(&upid, WaitOptions::new(deadline), |_| {}).await;
         let end = end.map_err(|e| unknown(&upid, &provider_error(&e)))?;
         match &end.outcome {
             TaskOutcome::Ok => Ok(TaskEnd { warnings: 0 }),
             TaskOutcome::Warnings(n) => Ok(TaskEnd { warnings: *n }),
+            TaskOutcome::Failed(text) if is_reached(&upid, text) => Ok(TaskEnd { warnings: 0 }),
             TaskOutcome::Failed(text) => Err(self.failed(&upid, text).await),
             TaskOutcome::Unknown => {
                 let mut error = self.failed(&upid, "it ended, and nobody knows how").await;
@@ -39,6 +53,23 @@ impl Writer for Cluster {
 }
 
 impl Cluster {
+    /// Puts the names of a new clone's volumes in.
+    async fn with_volumes(
+        &self,
+        action: &Action,
+        set: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, ProviderError> {
+        let reference = GuestRef { vmid: action.vmid, node: action.node.clone() };
+        let found = self.guests(std::slice::from_ref(&reference), false).await?;
+        match found.first() {
+            Some(guest) => unnamed::named(set, guest),
+            None => {
+                let text = format!("guest {} is not on {}", action.vmid, action.node);
+                Err(ProviderError::new(ErrorClass::Missing, text).help("plan again"))
+            }
+        }
+    }
+
     async fn failed(&self, upid: &Upid, text: &str) -> ProviderError {
         // The log is for people: that it cannot be read must not hide the failure itself.
         let log = self.client.task_log_tail(upid, LOG_LINES).await.unwrap_or_default();
@@ -50,6 +81,12 @@ impl Cluster {
         error.log = log;
         error
     }
+}
+
+/// A start that fails because the guest runs already has what it wanted: another start, begun by
+/// a run that was cut off or by hand, was faster.
+fn is_reached(upid: &Upid, text: &str) -> bool {
+    upid.kind == "qmstart" && text.contains("already running")
 }
 
 /// Whatever keeps us from watching a task, the task itself goes on.
@@ -133,3 +170,6 @@ fn request(action: &Action, digest: Option<&str>) -> Request {
         ActionKind::Destroy => Request::delete(at("")).flag("purge", true),
     }
 }
+
+#[cfg(test)]
+mod tests;

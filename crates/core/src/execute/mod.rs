@@ -5,6 +5,8 @@ mod budget;
 mod event;
 mod perform;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use budget::Limits;
 pub use event::{Event, Sink};
@@ -36,7 +38,7 @@ pub trait History: Send {
 pub struct Patience {
     /// How long one task may take.
     pub task: Duration,
-    /// How often a refused-because-locked request is tried again.
+    /// How often a request is tried in all while it is refused because of a lock.
     pub tries: u32,
     /// Pause before the first repetition; doubled each time.
     pub pause: Duration,

@@ -27,6 +27,9 @@ pub(super) async fn perform<W: Writer, H: History>(
     context.sink.event(&Event::Started { action: action.id });
     let mut pause = context.patience.pause;
     for attempt in 1.. {
+        if attempt > 1 {
+            check(context, action).await?; // much can change while a lock is waited for
+        }
         let error = match attempt_once(context, history, change, action).await {
             Ok(end) => return Ok(end),
             Err(error) => error,
@@ -85,7 +88,7 @@ fn digest(action: &Action) -> Option<&str> {
 async fn check<W: Writer>(context: &Context<'_, W>, action: &Action) -> Result<(), ProviderError> {
     let about_guest = |p: &Precondition| match p {
         Precondition::Owned { .. } | Precondition::Unprotected => true,
-        Precondition::Digest { .. } => matches!(action.kind, ActionKind::Destroy),
+        Precondition::Digest { .. } => !sends_digest(&action.kind),
         Precondition::VmidFree => false, // Proxmox refuses a taken one itself
     };
     if !action.preconditions.iter().any(about_guest) {
@@ -125,11 +128,17 @@ fn holds<W: Writer>(
         }
         Precondition::Unprotected => Ok(()),
         Precondition::Digest { digest } if guest.digest.as_ref() == Some(digest) => Ok(()),
-        Precondition::Digest { .. } if matches!(action.kind, ActionKind::Destroy) => {
+        Precondition::Digest { .. } if sends_digest(&action.kind) => Ok(()),
+        Precondition::Digest { .. } => {
             Err(changed(format!("guest {vmid} on {} changed since the plan", guest.node)))
         }
-        Precondition::Digest { .. } => Ok(()), // sent along: Proxmox compares it under its lock
     }
+}
+
+/// Does the request carry the digest, so that Proxmox compares it under its lock? All others are
+/// compared here.
+fn sends_digest(kind: &ActionKind) -> bool {
+    matches!(kind, ActionKind::Configure { .. } | ActionKind::Resize { .. })
 }
 
 fn changed(text: String) -> ProviderError {

@@ -1,6 +1,7 @@
 //! Walks the graph: what is ready and within the bounds is begun, longest chain first; a failure
 //! skips only what depends on it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
@@ -103,7 +104,10 @@ pub async fn run<W: Writer, H: History>(
 /// What is done, what runs, what may begin.
 struct Walk<'a> {
     plan: &'a Plan,
-    waiting: BTreeSet<ActionId>,
+    /// Not begun: what each action still waits for.
+    waiting: BTreeMap<ActionId, usize>,
+    /// Those that wait for nothing, the longest chain behind them first.
+    ready: BTreeSet<(Reverse<usize>, ActionId)>,
     running: BTreeSet<ActionId>,
     weight: BTreeMap<ActionId, usize>,
     owner: BTreeMap<ActionId, usize>,
@@ -114,14 +118,35 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(plan: &'a Plan) -> Self {
         let ids = plan.changes.iter().enumerate();
-        Self {
+        let needs = plan.actions.iter().map(|a| (a.id, plan.actions.needs(a.id).len()));
+        let mut walk = Self {
             plan,
-            waiting: plan.actions.iter().map(|a| a.id).collect(),
+            waiting: needs.collect(),
+            ready: BTreeSet::new(),
             running: BTreeSet::new(),
             weight: weights(plan),
             owner: ids.flat_map(|(i, c)| c.actions.iter().map(move |id| (*id, i))).collect(),
             budget: Budget::default(),
             report: Report::default(),
+        };
+        let free = walk.waiting.iter().filter(|(_, needs)| **needs == 0);
+        walk.ready = free.map(|(id, _)| walk.rank(*id)).collect();
+        walk
+    }
+
+    fn rank(&self, id: ActionId) -> (Reverse<usize>, ActionId) {
+        (Reverse(self.weight.get(&id).copied().unwrap_or(0)), id)
+    }
+
+    /// An action succeeded: what waited for it alone is ready.
+    fn unlock(&mut self, done: ActionId) {
+        for id in self.plan.actions.unlocks(done) {
+            if let Some(needs) = self.waiting.get_mut(&id) {
+                *needs = needs.saturating_sub(1);
+                if *needs == 0 {
+                    self.ready.insert(self.rank(id));
+                }
+            }
         }
     }
 
@@ -131,16 +156,12 @@ impl<'a> Walk<'a> {
 
     /// The ready action with the longest chain behind it that fits the bounds.
     fn next<W: Writer>(&mut self, context: &Context<'_, W>) -> Option<&'a Action> {
-        let done = &self.report.done;
-        let is_ready =
-            |id: &ActionId| self.plan.actions.needs(*id).iter().all(|n| done.contains(n));
-        let mut ready: Vec<ActionId> = self.waiting.iter().copied().filter(is_ready).collect();
-        ready.sort_by_key(|id| std::cmp::Reverse(self.weight.get(id).copied().unwrap_or(0)));
-        for id in ready {
-            let Some(action) = self.plan.actions.get(id) else { continue };
+        for rank in self.ready.iter().copied() {
+            let Some(action) = self.plan.actions.get(rank.1) else { continue };
             if self.budget.take(action, context.limits) {
-                self.waiting.remove(&id);
-                self.running.insert(id);
+                self.ready.remove(&rank);
+                self.waiting.remove(&rank.1);
+                self.running.insert(rank.1);
                 return Some(action);
             }
         }
@@ -170,6 +191,7 @@ impl<'a> Walk<'a> {
             Ok(end) => {
                 context.sink.event(&Event::Finished { action: id, warnings: end.warnings });
                 self.report.done.insert(id);
+                self.unlock(id);
                 self.settle(history, change);
             }
             Err(error) => {
@@ -194,7 +216,7 @@ impl<'a> Walk<'a> {
     fn skip_after<W: Writer>(&mut self, context: &Context<'_, W>, failed: ActionId) {
         let mut reach = self.plan.actions.unlocks(failed);
         while let Some(id) = reach.pop() {
-            if self.waiting.remove(&id) {
+            if self.waiting.remove(&id).is_some() {
                 self.report.skipped.insert(id, failed);
                 context.sink.event(&Event::Skipped { action: id, because: failed });
                 reach.extend(self.plan.actions.unlocks(id));
@@ -204,7 +226,7 @@ impl<'a> Walk<'a> {
 
     fn finish(mut self) -> Report {
         self.report.abandoned = self.running;
-        self.report.unstarted = self.waiting;
+        self.report.unstarted = self.waiting.into_keys().collect();
         self.report
     }
 }

@@ -47,7 +47,8 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
             if !action.preconditions.iter().any(is_proof) {
                 complain("destroys without proof of ownership");
             }
-            if plan.intent == Intent::Apply && action.reason.code != "not-in-documents" {
+            // Outcomes are what documents want to be there when the plan has been carried out.
+            if plan.intent == Intent::Apply && plan.outcomes.contains_key(&action.address) {
                 complain("destroys a guest that documents want");
             }
         }
@@ -73,19 +74,28 @@ fn is_proof(precondition: &Precondition) -> bool {
     matches!(precondition, Precondition::Owned { .. } | Precondition::Digest { .. })
 }
 
+fn is_first_proof(precondition: &Precondition) -> bool {
+    is_proof(precondition) || *precondition == Precondition::VmidFree
+}
+
 fn is_disk(key: &str) -> bool {
     let name = key.trim_end_matches(|c: char| c.is_ascii_digit());
     name.len() < key.len()
-        && matches!(name, "scsi" | "virtio" | "sata" | "ide" | "efidisk" | "tpmstate")
+        && matches!(name, "scsi" | "virtio" | "sata" | "ide" | "efidisk" | "tpmstate" | "unused")
 }
 
-/// Every action belongs to exactly one change, and every change has actions.
+/// Every action belongs to exactly one change, and every change has actions, of which the first
+/// asks whose guest it is.
 fn check_coverage(plan: &Plan) -> Vec<Finding> {
     let mut owners: BTreeMap<u32, usize> = BTreeMap::new();
     let mut found = Vec::new();
     for change in &plan.changes {
         if change.actions.is_empty() {
             found.push(complaint(format!("{} changes without any action", change.address)));
+        }
+        let first = change.actions.first().and_then(|id| plan.actions.get(*id));
+        if first.is_some_and(|action| !action.preconditions.iter().any(is_first_proof)) {
+            found.push(complaint(format!("{} is touched without any proof", change.address)));
         }
         for id in &change.actions {
             *owners.entry(id.0).or_default() += 1;

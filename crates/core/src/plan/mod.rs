@@ -5,6 +5,8 @@ mod change;
 mod finding;
 mod graph;
 pub mod lint;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, ActionId, ActionKind, Precondition, Reason};
 pub use change::{AttributeChange, Change, Effect, Facts, Verb};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Input;
+use super::ownership::Ownership;
 use crate::address::Address;
 use crate::plan::{
     Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Intent, Plan, Precondition,
@@ -132,20 +133,15 @@ impl<'a> Builder<'a> {
     }
 
     /// Every `--target` must mean something.
-    pub(super) fn check_targets(&mut self) {
+    pub(super) fn check_targets(&mut self, ownership: &Ownership) {
         for target in &self.input.options.targets {
-            let known = self.input.desired.guests().any(|g| matches_target(target, &g.address))
-                || self
-                    .input
-                    .desired
-                    .profiles
-                    .iter()
-                    .any(|p| target == p.key() || target.starts_with(&format!("{}/", p.name)));
-            if !known {
+            let wanted = self.input.desired.guests().map(|guest| &guest.address);
+            let mut known = wanted.chain(ownership.owned().map(|(address, _)| address));
+            if !known.any(|address| matches_target(target, address)) {
                 self.findings.push(
                     Finding::error(
                         "unknown-target",
-                        format!("--target {target} matches no guest of the documents"),
+                        format!("--target {target} matches no guest, neither of the documents nor owned by them"),
                     )
                     .help("name a guest (k3s/worker02) or a profile (k3s)"),
                 );
@@ -174,7 +170,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// A target is an address, or the name of a whole profile.
+/// A target is an address, the name of a whole profile, or its key in state (`vm.gitea`).
 fn matches_target(target: &str, address: &Address) -> bool {
-    target == address.profile() || target == address.to_string()
+    target == address.profile() || target == address.key() || target == address.to_string()
 }

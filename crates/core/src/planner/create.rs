@@ -8,10 +8,11 @@ use super::build::{Builder, Step};
 use super::ownership::{Ownership, half_made_note, identity_of};
 use super::placement::Nodes;
 use super::template::{self, Route};
+use super::update::locate;
 use super::vmid::Vmids;
 use crate::address::Address;
-use crate::desired::{Guest, Origin, Power, Profile, VmidRequest};
-use crate::live;
+use crate::desired::{Guest, Origin, Placement, Power, Profile, VmidRequest};
+use crate::live::{self, Inventory};
 use crate::plan::{
     ActionId, ActionKind, Change, Effect, Facts, Finding, Precondition, Reason, Verb,
 };
@@ -170,25 +171,22 @@ fn make(
             builder.findings.extend(notes);
             let note = half_made_note(&guest.address, identity);
             let base = input.kind.clone_of(route.template, guest.address.guest(), &note);
-            let mut comparison = input.kind.compare(&wanted, &base);
-            comparison.findings.retain(|f| f.code != "disk-not-in-documents");
+            let comparison = input.kind.compare(&wanted, &base);
             let origin = route.words();
             (clone_steps(guest, &route, &note, &reason), comparison, origin)
         }
         Origin::Empty => {
             let comparison = input.kind.create(&wanted);
-            for storage in &comparison.allocates {
-                template::check_storage(&input.snapshot.inventory, guest, storage, &[node])?;
-            }
             let steps = vec![create_step(node, &comparison, &reason)];
             (steps, comparison, "made from nothing".to_owned())
         }
     };
+    check_allocates(&input.snapshot.inventory, guest, &comparison, node)?;
     if matches!(guest.origin, Origin::Template { .. }) {
         steps.extend(configure_steps(node, &comparison, &reason, Effect::Create, None));
     }
     let made = Made { vmid, node: node.to_owned(), steps, comparison, origin, reason };
-    Ok(finish(builder, guest, made))
+    Ok(finish(builder, guest, made, false))
 }
 
 /// A guest that was cloned and never configured.
@@ -204,18 +202,38 @@ fn resume(
     let nothing = BTreeSet::new();
     let comparison = input.kind.compare(&wanted(guest, identity, &nothing), live);
     let reason = Reason::new("half-made", "its making was cut off before");
+    if let Some(lock) = live.lock() {
+        return Err(super::update::locked(guest, live, lock));
+    }
     let mut steps = Vec::new();
     let mut node = live.node.clone();
-    if let crate::desired::Placement::Node(target) = &guest.placement
+    if let Placement::Node(target) = &guest.placement
         && *target != node
     {
-        steps.push(migrate_step(&node, target, live.running, true, &reason));
+        super::update::check_online(&input.snapshot.inventory, guest, live, target)?;
+        steps.push(migrate_live(builder, live, &nothing, target, &reason));
         node.clone_from(target);
     }
-    let digest = live.digest.clone().filter(|_| steps.is_empty());
-    steps.extend(configure_steps(&node, &comparison, &reason, Effect::Create, digest));
+    check_allocates(&input.snapshot.inventory, guest, &comparison, &node)?;
+    steps.extend(configure_steps(&node, &comparison, &reason, Effect::Create, None));
+    // Neither mark nor identity yet: that the file is as it was read stands for them.
+    if let (Some(first), Some(digest)) = (steps.first_mut(), live.digest.clone()) {
+        first.preconditions.push(Precondition::Digest { digest });
+    }
     let origin = "made before, now finished".to_owned();
-    Ok(finish(builder, guest, Made { vmid, node, steps, comparison, origin, reason }))
+    let made = Made { vmid, node, steps, comparison, origin, reason };
+    Ok(finish(builder, guest, made, live.running))
+}
+
+/// Storages on which volumes are made must be there, on the node where they are made.
+pub(super) fn check_allocates(
+    inventory: &Inventory,
+    guest: &Guest,
+    comparison: &Comparison,
+    node: &str,
+) -> Result<(), Finding> {
+    let mut storages = comparison.allocates.iter();
+    storages.try_for_each(|storage| template::check_storage(inventory, guest, storage, &[node]))
 }
 
 pub(super) fn wanted<'a>(
@@ -253,7 +271,7 @@ fn create_step(node: &str, comparison: &Comparison, reason: &Reason) -> Step {
         .on_storages(comparison.allocates.iter().cloned())
 }
 
-pub(super) fn migrate_step(
+fn migrate_step(
     node: &str,
     target: &str,
     online: bool,
@@ -264,7 +282,25 @@ pub(super) fn migrate_step(
     Step::new(node, kind, reason.clone(), Effect::Migrate)
 }
 
-/// The writes that a comparison comes down to: one configuration write, then the disks.
+/// A guest that is there moves, with its disks on node-local storage if it has any: those of
+/// storages where disks are `added` right before are among them.
+pub(super) fn migrate_live(
+    builder: &Builder<'_>,
+    live: &live::Guest,
+    added: &BTreeSet<String>,
+    target: &str,
+    reason: &Reason,
+) -> Step {
+    let inventory = &builder.input.snapshot.inventory;
+    let volumes = builder.input.kind.volumes(live).into_iter().map(|v| v.storage);
+    let storages = volumes.chain(added.iter().cloned());
+    let local: BTreeSet<String> = storages.filter(|s| !inventory.is_shared(s)).collect();
+    migrate_step(&live.node, target, live.running, !local.is_empty(), reason).on_storages(local)
+}
+
+/// The writes that a comparison comes down to: one configuration write, then the disks. A disk
+/// whose options change too grows first: its options are written together with its size, and on a
+/// running guest they wait for the next cold boot, where an old size would come back.
 pub(super) fn configure_steps(
     node: &str,
     comparison: &Comparison,
@@ -272,23 +308,25 @@ pub(super) fn configure_steps(
     effect: Effect,
     digest: Option<String>,
 ) -> Vec<Step> {
-    let mut steps = Vec::new();
+    let resize = comparison.resize.iter().map(|(disk, size)| {
+        let kind = ActionKind::Resize { disk: disk.clone(), size: *size };
+        Step::new(node, kind, reason.clone(), effect)
+    });
+    let mut steps: Vec<Step> = resize.collect();
     if !comparison.set.is_empty() || !comparison.delete.is_empty() {
         let kind = ActionKind::Configure {
             set: comparison.set.clone(),
             delete: comparison.delete.iter().cloned().collect(),
             background: !comparison.allocates.is_empty(),
         };
-        let mut step = Step::new(node, kind, reason.clone(), effect)
+        let step = Step::new(node, kind, reason.clone(), effect)
             .on_storages(comparison.allocates.iter().cloned());
-        if let Some(digest) = digest {
-            step = step.requires(Precondition::Digest { digest });
-        }
-        steps.push(step);
+        let both = comparison.resize.iter().any(|(disk, _)| comparison.set.contains_key(disk));
+        steps.insert(if both { steps.len() } else { 0 }, step);
     }
-    for (disk, size) in &comparison.resize {
-        let kind = ActionKind::Resize { disk: disk.clone(), size: *size };
-        steps.push(Step::new(node, kind, reason.clone(), effect));
+    // The first write changes the digest.
+    if let (Some(first), Some(digest)) = (steps.first_mut(), digest) {
+        first.preconditions.push(Precondition::Digest { digest });
     }
     steps
 }
@@ -304,14 +342,14 @@ struct Made {
 }
 
 /// Adds the start, the actions and the change; the start's id when there is one.
-fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made) -> Option<ActionId> {
+fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made, running: bool) -> Option<ActionId> {
     let Made { vmid, node, mut steps, comparison, origin, reason } = made;
-    let starts = guest.power == Power::Running;
+    let starts = guest.power == Power::Running && !running;
     if starts {
         steps.push(Step::new(&node, ActionKind::Start, reason.clone(), Effect::Start));
     }
     let ids = builder.chain(&guest.address, vmid, steps);
-    builder.findings.extend(comparison.findings.into_iter().map(|f| f.about(&guest.address)));
+    builder.findings.extend(comparison.findings.into_iter().map(|f| locate(f, guest)));
     let remembered = Remembered { vmid, managed: comparison.managed };
     builder.outcomes.insert(guest.address.clone(), remembered);
     builder.changes.push(Change {
@@ -320,7 +358,7 @@ fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made) -> Option<Action
         vmid,
         node,
         target: None,
-        running: false,
+        running,
         facts: facts(guest, origin),
         attributes: Vec::new(),
         effect: Effect::Create,

@@ -73,7 +73,7 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
     let ownership = Ownership::of(input);
     let mut builder = Builder::new(input);
     builder.check_cluster();
-    builder.check_targets();
+    builder.check_targets(&ownership);
     builder.findings.extend(ownership.findings(input));
     match intent {
         Intent::Apply => {

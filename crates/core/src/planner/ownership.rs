@@ -12,16 +12,21 @@ use crate::live::{self, Guest};
 use crate::plan::Finding;
 
 /// What a guest that was read has to do with a profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// In the order of proof: of two things that can be said of a guest the first counts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Claim {
     /// Ours: mark and identity agree.
     Member(Address),
     /// Ours, but its making was cut off between clone and configuration.
     HalfMade(Address),
-    /// Carries the mark and another identity: a clone of a member, or a renamed one.
-    CopiedMark(String),
     /// Carries the identity, but the mark was taken away.
     LostMark(Address),
+    /// Another guest carries the same identity (a restored backup keeps the smbios uuid).
+    Twin(Address),
+    /// Carries the mark and another identity: a clone of a member, or one whose uuid was changed.
+    /// The address that its name would have.
+    CopiedMark(Address),
 }
 
 /// Guests of the snapshot, by what they are to the documents.
@@ -45,7 +50,7 @@ impl Ownership {
             let place = match &claim {
                 Claim::Member(address) => Some((&mut found.members, address)),
                 Claim::HalfMade(address) => Some((&mut found.half_made, address)),
-                Claim::CopiedMark(_) | Claim::LostMark(_) => None,
+                Claim::CopiedMark(_) | Claim::LostMark(_) | Claim::Twin(_) => None,
             };
             if let Some((map, address)) = place
                 && map.insert(address.clone(), guest.vmid).is_some()
@@ -66,7 +71,7 @@ impl Ownership {
     fn disown(&mut self, address: &Address) {
         for claim in self.claims.values_mut() {
             if matches!(claim, Claim::Member(a) | Claim::HalfMade(a) if a == address) {
-                *claim = Claim::CopiedMark(address.to_string());
+                *claim = Claim::Twin(address.clone());
             }
         }
     }
@@ -86,11 +91,11 @@ impl Ownership {
         self.members.iter().chain(&self.half_made).map(|(address, vmid)| (address, *vmid))
     }
 
-    /// Does some live guest hold this address in a way that forbids making another?
+    /// Does some live guest hold this address in a way that forbids making another? One that
+    /// carries mark and name, but not the uuid, may be it with its uuid changed.
     pub fn is_contested(&self, address: &Address) -> bool {
         self.claims.values().any(|claim| match claim {
-            Claim::LostMark(a) => a == address,
-            Claim::CopiedMark(text) => *text == address.to_string(),
+            Claim::LostMark(a) | Claim::Twin(a) | Claim::CopiedMark(a) => a == address,
             Claim::Member(_) | Claim::HalfMade(_) => false,
         })
     }
@@ -138,23 +143,22 @@ fn claim(input: &Input<'_>, guest: &Guest) -> Option<Claim> {
     let cluster = &input.snapshot.inventory.cluster;
     let identity = input.kind.identity_of(guest);
     let tags = tags_of(guest);
-    for profile in &input.desired.profiles {
+    let of_profile = |profile: &Profile| {
         let marked = tags.contains(&profile.mark);
         let named = profile
             .guests
             .iter()
             .find(|g| identity == Some(identity_of(cluster, profile, g.address.guest())));
-        match (marked, named) {
-            (true, Some(wanted)) => return Some(Claim::Member(wanted.address.clone())),
-            (false, Some(wanted)) => return Some(Claim::LostMark(wanted.address.clone())),
-            (true, None) => return Some(marked_only(cluster, profile, guest, identity)),
-            (false, None) => {}
-        }
-        if let Some(address) = half_made(cluster, profile, guest) {
-            return Some(Claim::HalfMade(address));
-        }
-    }
-    None
+        let known = match (marked, named) {
+            (true, Some(wanted)) => Some(Claim::Member(wanted.address.clone())),
+            (false, Some(wanted)) => Some(Claim::LostMark(wanted.address.clone())),
+            (true, None) => Some(marked_only(cluster, profile, guest, identity)),
+            (false, None) => None,
+        };
+        // A template may carry a mark: then its clones do, before they are configured.
+        known.into_iter().chain(half_made(cluster, profile, guest).map(Claim::HalfMade)).min()
+    };
+    input.desired.profiles.iter().filter_map(of_profile).min()
 }
 
 /// Marked, and none of the wanted guests: ours when its own name proves it (it was removed from
@@ -164,7 +168,7 @@ fn marked_only(cluster: &str, profile: &Profile, guest: &Guest, id: Option<Uuid>
     if id == Some(identity_of(cluster, profile, name)) {
         Claim::Member(address_in(profile, name))
     } else {
-        Claim::CopiedMark(profile.key().to_owned())
+        Claim::CopiedMark(address_in(profile, name))
     }
 }
 
@@ -179,9 +183,15 @@ fn is_template_vmid(input: &Input<'_>, vmid: u32) -> bool {
     input.desired.scope.templates.is_some_and(|range| range.contains(vmid))
 }
 
-pub(super) fn tags_of(guest: &Guest) -> BTreeSet<String> {
+fn tags_of(guest: &Guest) -> BTreeSet<String> {
     let tags = guest.config.get("tags").map_or("", String::as_str);
     tags.split([';', ',', ' ']).filter(|t| !t.is_empty()).map(str::to_lowercase).collect()
+}
+
+fn marks_of(input: &Input<'_>, guest: &Guest) -> String {
+    let tags = tags_of(guest);
+    let marks = input.desired.profiles.iter().map(|p| p.mark.as_str());
+    marks.filter(|mark| tags.contains(*mark)).collect::<Vec<_>>().join(", ")
 }
 
 /// The address of a guest name inside a profile.
@@ -203,12 +213,20 @@ fn finding(input: &Input<'_>, vmid: u32, claim: &Claim) -> Option<Finding> {
     let node = &guest.node;
     match claim {
         Claim::Member(_) | Claim::HalfMade(_) => None,
-        Claim::CopiedMark(profile) => Some(
+        Claim::CopiedMark(_) => Some(
             Finding::warning(
                 "copied-mark",
-                format!("guest {vmid} '{name}' on {node} carries the mark of {profile} but not its identity: left alone"),
+                format!("guest {vmid} '{name}' on {node} carries the mark {} but no identity that belongs to it: left alone", marks_of(input, guest)),
             )
             .help("a clone made by hand copies tags; take the pvx- tag off it"),
+        ),
+        Claim::Twin(address) => Some(
+            Finding::error(
+                "same-identity",
+                format!("guest {vmid} '{name}' on {node} is {address} by its smbios uuid, and so is another guest: both are left alone"),
+            )
+            .about(address)
+            .help("a restored backup keeps the uuid: remove the one that is too many, or give it another smbios uuid"),
         ),
         Claim::LostMark(address) => Some(
             Finding::error(

@@ -1,5 +1,6 @@
 //! On which node a new guest is made.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::desired::{Guest, Placement};
@@ -79,8 +80,9 @@ impl Nodes {
         let mut order: Vec<&String> = self.names.iter().collect();
         order.sort_by_key(|name| !group_nodes.contains(*name));
         let fits = order.iter().find(|name| self.free(name) >= need(guest));
-        let roomiest = || self.names.iter().max_by_key(|name| self.free(name));
-        fits.copied().or_else(roomiest).cloned().ok_or_else(|| no_nodes(guest))
+        // Nothing fits: the roomiest, and of equals the one that would have come first.
+        let roomiest = || order.iter().min_by_key(|name| Reverse(self.free(name)));
+        fits.or_else(roomiest).map(|name| (*name).clone()).ok_or_else(|| no_nodes(guest))
     }
 
     fn free(&self, node: &str) -> u64 {

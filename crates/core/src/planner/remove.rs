@@ -15,7 +15,7 @@ pub(super) fn orphans(builder: &mut Builder<'_>, ownership: &Ownership) {
     let gone: Vec<_> =
         ownership.owned().filter(|(a, _)| !wanted(a)).map(|(a, v)| (a.clone(), v)).collect();
     for (address, vmid) in gone {
-        one(builder, &address, vmid, &reason);
+        one(builder, ownership, &address, vmid, &reason);
     }
 }
 
@@ -24,7 +24,7 @@ pub(super) fn all(builder: &mut Builder<'_>, ownership: &Ownership) {
     let reason = Reason::new("destroy", "destroy was asked for");
     let owned: Vec<_> = ownership.owned().map(|(a, v)| (a.clone(), v)).collect();
     for (address, vmid) in owned {
-        one(builder, &address, vmid, &reason);
+        one(builder, ownership, &address, vmid, &reason);
     }
 }
 
@@ -32,7 +32,13 @@ fn builder_has(builder: &Builder<'_>, address: &Address) -> bool {
     builder.input.desired.guests().any(|guest| guest.address == *address)
 }
 
-fn one(builder: &mut Builder<'_>, address: &Address, vmid: u32, reason: &Reason) {
+fn one(
+    builder: &mut Builder<'_>,
+    ownership: &Ownership,
+    address: &Address,
+    vmid: u32,
+    reason: &Reason,
+) {
     let input = builder.input;
     let Some(live) = input.snapshot.guests.get(&vmid).filter(|_| builder.is_target(address)) else {
         return;
@@ -47,7 +53,7 @@ fn one(builder: &mut Builder<'_>, address: &Address, vmid: u32, reason: &Reason)
         builder.findings.push(Finding::error("node-offline", text).about(address));
         return;
     }
-    let half_made = !super::ownership::tags_of(live).contains(&profile.mark);
+    let half_made = ownership.half_made(address) == Some(vmid);
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, address.guest());
     let steps = steps(builder, live, profile, identity, half_made, reason);
     let actions = builder.chain(address, vmid, steps);

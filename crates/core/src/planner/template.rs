@@ -122,11 +122,14 @@ pub(super) fn route<'a>(
     }
     let storage = guest.spec.storage.clone().filter(|_| full);
     if let Some(storage) = &storage {
-        check_storage(inventory, guest, storage, &[&template.node, node])?;
+        check_storage(inventory, guest, storage, &[&template.node])?;
     } else if !full && guest.spec.storage.as_ref().is_some_and(|s| !held.contains(s)) {
         notes.push(linked_stays(guest, &held));
     }
     let storages = storage.clone().map_or(held, |one| BTreeSet::from([one]));
+    for storage in &storages {
+        check_storage(inventory, guest, storage, &[node])?;
+    }
     let reachable = all_shared && storages.iter().all(|s| inventory.is_shared(s));
     let away = (!here).then(|| node.to_owned());
     let (target, migrate_to) = if reachable { (away, None) } else { (None, away) };

@@ -1,10 +1,10 @@
 //! Guests that are wanted and there: what differs, what it costs, and what merely waits.
 
 use super::build::{Builder, Step};
-use super::create::{Starts, configure_steps, live_disks, migrate_step, wanted};
+use super::create::{Starts, check_allocates, configure_steps, live_disks, migrate_live, wanted};
 use super::ownership::{Ownership, identity_of};
 use crate::desired::{Guest, Placement, Power, Profile};
-use crate::live;
+use crate::live::{self, Inventory};
 use crate::plan::{
     ActionKind, AttributeChange, Change, Effect, Facts, Finding, Precondition, Reason, Verb,
 };
@@ -47,10 +47,14 @@ fn one(
     if difference.is_empty() {
         return;
     }
+    let inventory = &input.snapshot.inventory;
+    if let Err(finding) = check_allocates(inventory, guest, &difference.comparison, &live.node) {
+        builder.findings.push(finding);
+    }
     if let Some(lock) = live.lock() {
         builder.findings.push(locked(guest, live, lock));
     }
-    let steps = difference.steps(guest, live, profile, identity);
+    let steps = difference.steps(builder, live, profile, identity);
     let starting = matches!(steps.last(), Some(step) if step.kind == ActionKind::Start);
     let ids = builder.chain(&guest.address, live.vmid, steps);
     if starting && let Some(id) = ids.last() {
@@ -64,7 +68,6 @@ fn one(
 struct Difference {
     comparison: Comparison,
     target: Option<String>,
-    local_disks: bool,
     power: Option<Power>,
 }
 
@@ -76,7 +79,6 @@ impl Difference {
         comparison: Comparison,
     ) -> Self {
         let inventory = &builder.input.snapshot.inventory;
-        let volumes = builder.input.kind.volumes(live);
         let power = match (guest.power, live.running) {
             (Power::Running, false) => Some(Power::Running),
             (Power::Stopped, true) => Some(Power::Stopped),
@@ -86,20 +88,11 @@ impl Difference {
             Placement::Node(node) if *node != live.node => Some(node.clone()),
             _ => None,
         };
-        let target = target.filter(|node| match inventory.nodes.get(node) {
-            Some(found) if found.online => true,
-            _ => {
-                let text = format!(
-                    "{} cannot move from {} to {node}: that node is not online",
-                    guest.address, live.node
-                );
-                let finding = Finding::error("node-offline", text).about(&guest.address);
-                builder.findings.push(finding.at(guest.place("node")));
-                false
-            }
+        let target = target.filter(|node| {
+            let online = check_online(inventory, guest, live, node);
+            online.map_err(|finding| builder.findings.push(finding)).is_ok()
         });
-        let local_disks = volumes.iter().any(|v| !inventory.is_shared(&v.storage));
-        Self { comparison, target, local_disks, power }
+        Self { comparison, target, power }
     }
 
     fn is_empty(&self) -> bool {
@@ -109,11 +102,12 @@ impl Difference {
     /// Configure where it is, move, then start; or shut down after all else.
     fn steps(
         &self,
-        guest: &Guest,
+        builder: &Builder<'_>,
         live: &live::Guest,
         profile: &Profile,
         identity: uuid::Uuid,
     ) -> Vec<Step> {
+        let options = builder.input.options;
         let reason = Reason::new("differs", "the documents say otherwise");
         let effect = dearest(&self.comparison.attributes).unwrap_or(Effect::Live);
         let digest = live.digest.clone();
@@ -121,7 +115,8 @@ impl Difference {
         let mut node = live.node.as_str();
         if let Some(target) = &self.target {
             let reason = Reason::new("misplaced", format!("the documents put it on {target}"));
-            steps.push(migrate_step(node, target, live.running, self.local_disks, &reason));
+            let added = &self.comparison.allocates;
+            steps.push(migrate_live(builder, live, added, target, &reason));
             node = target;
         }
         match self.power {
@@ -131,7 +126,8 @@ impl Difference {
             }
             Some(Power::Stopped) => {
                 let reason = Reason::new("running", "the documents want it stopped");
-                let kind = ActionKind::Shutdown { timeout: 120, force: false };
+                let (timeout, force) = (options.shutdown_timeout, options.force_stop);
+                let kind = ActionKind::Shutdown { timeout, force };
                 steps.push(Step::new(node, kind, reason, Effect::Stop));
             }
             Some(Power::Unmanaged) | None => {}
@@ -140,7 +136,6 @@ impl Difference {
         if let Some(first) = steps.first_mut() {
             first.preconditions.insert(0, owned);
         }
-        let _ = guest;
         steps
     }
 
@@ -182,6 +177,24 @@ impl Difference {
     }
 }
 
+/// Nothing moves to a node that does not answer.
+pub(super) fn check_online(
+    inventory: &Inventory,
+    guest: &Guest,
+    live: &live::Guest,
+    target: &str,
+) -> Result<(), Finding> {
+    if inventory.nodes.get(target).is_some_and(|node| node.online) {
+        return Ok(());
+    }
+    let text = format!(
+        "{} cannot move from {} to {target}: that node is not online",
+        guest.address, live.node
+    );
+    let finding = Finding::error("node-offline", text).about(&guest.address);
+    Err(finding.at(guest.place("node")))
+}
+
 fn power_reason(effect: Effect) -> &'static str {
     match effect {
         Effect::Start => "is stopped, the documents want it running",
@@ -193,7 +206,8 @@ fn dearest(attributes: &[AttributeChange]) -> Option<Effect> {
     attributes.iter().map(|a| a.effect).max()
 }
 
-fn locate(finding: Finding, guest: &Guest) -> Finding {
+/// Names the guest, and its place in the documents when the finding has none of its own.
+pub(super) fn locate(finding: Finding, guest: &Guest) -> Finding {
     let span = finding.span.unwrap_or(guest.span);
     finding.about(&guest.address).at(span)
 }
@@ -236,7 +250,8 @@ fn note_fixed_vmid(builder: &mut Builder<'_>, guest: &Guest, live: &live::Guest)
     );
 }
 
-fn locked(guest: &Guest, live: &live::Guest, lock: &str) -> Finding {
+/// Proxmox refuses every write to a locked guest.
+pub(super) fn locked(guest: &Guest, live: &live::Guest, lock: &str) -> Finding {
     let text = format!("{} ({}) is locked: {lock}", guest.address, live.vmid);
     Finding::error("locked", text)
         .about(&guest.address)

@@ -58,6 +58,12 @@ pub struct Folder {
     cluster: String,
 }
 
+/// What every version of the file has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: u32,
@@ -147,7 +153,8 @@ impl Folder {
         let path = self.file(profile, "json");
         let text = serde_json::to_vec_pretty(&stored)
             .map_err(|e| StateError::Damaged { path: path.clone(), detail: e.to_string() })?;
-        write_atomically(&path, &text).map_err(|source| StateError::Io { path, source })
+        write_atomically(&path, &text).map_err(|source| StateError::Io { path, source })?;
+        self.sync()
     }
 
     /// Path of one of the profile's files.
@@ -160,6 +167,17 @@ impl Folder {
             .map_err(|source| StateError::Io { path: self.path.clone(), source })
     }
 
+    /// Waits until names of new files are on disk.
+    pub(super) fn sync(&self) -> Result<(), StateError> {
+        // Other systems cannot open a folder, and keep its names in order by themselves.
+        if !cfg!(unix) {
+            return Ok(());
+        }
+        File::open(&self.path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| StateError::Io { path: self.path.clone(), source })
+    }
+
     fn read(&self, profile: &str) -> Result<Option<Stored>, StateError> {
         let path = self.file(profile, "json");
         let text = match fs::read(&path) {
@@ -168,10 +186,12 @@ impl Folder {
             Err(source) => return Err(StateError::Io { path, source }),
         };
         let damaged = |detail: String| StateError::Damaged { path: path.clone(), detail };
-        let stored: Stored = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
-        if stored.version > VERSION {
-            return Err(StateError::Newer { path, found: stored.version });
+        // A newer file may have another shape: its version is looked at before anything else.
+        let said: Versioned = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+        if said.version > VERSION {
+            return Err(StateError::Newer { path, found: said.version });
         }
+        let stored: Stored = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
         if stored.cluster != self.cluster || stored.profile != profile {
             return Err(damaged(format!("it belongs to {} on {}", stored.profile, stored.cluster)));
         }

@@ -10,7 +10,7 @@ use crate::plan::{Change, Plan, Verb};
 #[derive(Debug)]
 pub struct Histories {
     folder: Folder,
-    locks: Vec<ProfileLock>,
+    locks: Vec<(String, ProfileLock)>,
     journals: BTreeMap<String, Journal>,
 }
 
@@ -23,18 +23,24 @@ impl Histories {
         folder: Folder,
         profiles: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, StateError> {
-        let locks = profiles.into_iter().map(|p| folder.lock(p)).collect::<Result<_, _>>()?;
+        let lock = |profile: &str| Ok((profile.to_owned(), folder.lock(profile)?));
+        let locks = profiles.into_iter().map(lock).collect::<Result<_, _>>()?;
         Ok(Self { folder, locks, journals: BTreeMap::new() })
     }
 
-    /// Says what the plan found unchanged, and closes the journals when every outcome is known.
+    /// Says what the plan found unchanged, and closes the journals when every outcome is known:
+    /// those of earlier runs too, which this run has looked at.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn close(mut self, plan: &Plan, all_known: bool) -> Result<(), StateError> {
         if all_known {
-            for journal in self.journals.values_mut() {
-                journal.append(&Record::Closed)?;
+            for (profile, _) in &self.locks {
+                match self.journals.get_mut(profile) {
+                    Some(journal) => journal.append(&Record::Closed)?,
+                    None if Journal::unfinished(&self.folder, profile)?.is_empty() => {}
+                    None => Journal::begin(&self.folder, profile)?.append(&Record::Closed)?,
+                }
             }
         }
         let changed =

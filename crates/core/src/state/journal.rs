@@ -66,6 +66,7 @@ pub struct Unfinished {
 pub struct Journal {
     file: File,
     path: PathBuf,
+    torn: bool,
 }
 
 impl Journal {
@@ -76,8 +77,9 @@ impl Journal {
     /// When the file cannot be read, or a line before the last is damaged.
     pub fn unfinished(folder: &Folder, profile: &str) -> Result<Vec<Unfinished>, StateError> {
         let path = folder.file(profile, "journal");
-        match fs::read_to_string(&path) {
-            Ok(text) => open_actions(&text).map_err(|detail| StateError::Damaged { path, detail }),
+        match fs::read(&path) {
+            Ok(bytes) => open_actions(&String::from_utf8_lossy(&bytes))
+                .map_err(|detail| StateError::Damaged { path, detail }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(source) => Err(StateError::Io { path, source }),
         }
@@ -95,18 +97,25 @@ impl Journal {
             fs::rename(&path, folder.file(profile, "journal.old")).map_err(io)?;
         }
         let file = File::create_new(&path).map_err(io)?;
-        Ok(Self { file, path })
+        folder.sync()?;
+        Ok(Self { file, path, torn: false })
     }
 
     /// Appends a record and waits until it is on disk.
     ///
     /// # Errors
-    /// When it cannot be written: then the side effect must not begin.
+    /// When it cannot be written: then the side effect must not begin. After that nothing more
+    /// is appended: a part of a line may be there already, and only at the end it does no harm.
     pub fn append(&mut self, record: &Record) -> Result<(), StateError> {
         let io = |source| StateError::Io { path: self.path.clone(), source };
+        if self.torn {
+            return Err(io(io::Error::other("a record before this one could not be written")));
+        }
         let mut line = serde_json::to_vec(record).map_err(|e| io(e.into()))?;
         line.push(b'\n');
-        self.file.write_all(&line).and_then(|()| self.file.sync_data()).map_err(io)
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        self.torn = written.is_err();
+        written.map_err(io)
     }
 }
 
@@ -166,9 +175,54 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_torn_at_any_byte_says_what_its_whole_lines_say() {
+        let task = Record::Task { action: 1, upid: "UPID:x".into() };
+        let end = |action| Record::End { action, ok: true };
+        let records = [begin(0), begin(1), end(0), task, begin(2), end(1), Record::Closed];
+        let whole = text(&records);
+        for cut in 0..=whole.len() {
+            let torn = &whole[..cut];
+            let lines = torn.matches('\n').count();
+            // A last line that only lacks its line break is whole.
+            let complete = cut == whole.len() || whole.as_bytes()[cut] == b'\n';
+            let read = if complete && !torn.is_empty() && !torn.ends_with('\n') {
+                lines + 1
+            } else {
+                lines
+            };
+            let expected = open_actions(&text(&records[..read])).unwrap();
+            assert_eq!(open_actions(torn).unwrap(), expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
     fn a_torn_last_line_never_began() {
         let whole = text(&[begin(0)]);
         assert_eq!(open_actions(&whole[..whole.len() - 5]).unwrap(), []);
+    }
+
+    #[test]
+    fn a_line_torn_inside_a_letter_is_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new(folder.path(), "lab");
+        folder.make_folder().unwrap();
+        let mut bytes = text(&[begin(0)]).into_bytes();
+        bytes.extend([b'{', b'"', 0xc3]);
+        fs::write(folder.file("k3s", "journal"), bytes).unwrap();
+        assert_eq!(Journal::unfinished(&folder, "k3s").unwrap().len(), 1);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn after_a_record_that_was_not_written_none_is() {
+        let file = File::options().write(true).open("/dev/full").unwrap();
+        let mut journal = Journal { file, path: "journal".into(), torn: false };
+        assert!(journal.append(&begin(0)).is_err());
+        let space = tempfile::NamedTempFile::new().unwrap();
+        journal.file = space.reopen().unwrap();
+        let error = journal.append(&begin(1)).unwrap_err().to_string();
+        assert!(error.contains("a record before this one"), "{error}");
+        assert_eq!(fs::read(space.path()).unwrap(), b"");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 mod file;
 mod history;
 mod journal;
+#[cfg(test)]
+mod tests;
 
 pub use file::{Folder, ProfileLock, StateError};
 pub use history::Histories;

@@ -1,5 +1,6 @@
 //! Cloud-init: a drive for every guest that wants one, and the keys that are written onto it.
 
+use pvx_core::desired;
 use pvx_core::plan::Finding;
 
 use super::differ::Differ;
@@ -11,7 +12,9 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
     if wanted.drive {
         drive(differ);
     }
-    let keys = wanted.ssh_keys.as_deref().map(encode_ssh_keys);
+    // No key at all is the same as none: Proxmox stores no empty list.
+    let keys = wanted.ssh_keys.as_deref().filter(|keys| !keys.trim().is_empty());
+    let keys = keys.map(encode_ssh_keys);
     let servers = (!wanted.nameservers.is_empty()).then(|| wanted.nameservers.join(" "));
     text(differ, "cloudinit.user", "ciuser", wanted.user.as_deref());
     text(differ, "cloudinit.ssh_keys", "sshkeys", keys.as_deref());
@@ -31,28 +34,42 @@ fn text(differ: &mut Differ<'_>, path: &str, key: &str, wanted: Option<&str>) {
 fn addresses(differ: &mut Differ<'_>) {
     let wanted = &differ.wanted.spec.cloudinit.ipconfig;
     for (index, config) in wanted {
-        let parts =
-            [("ip", &config.ip), ("gw", &config.gw), ("ip6", &config.ip6), ("gw6", &config.gw6)];
-        let mut value = IpConfig::default();
-        for (name, part) in parts {
+        address(differ, &format!("ipconfig{index}"), config);
+    }
+    let gone = |path: &&str| !path.contains('.') && differ.is_dropped(path);
+    let dropped: Vec<&str> = differ.managed_before("ipconfig").filter(gone).collect();
+    for path in dropped {
+        differ.reset(path, path);
+    }
+}
+
+/// Address and gateway of one family belong together; the other family is a matter of its own,
+/// and stays as it is when documents say nothing of it.
+fn address(differ: &mut Differ<'_>, key: &str, wanted: &desired::IpConfig) {
+    let stored = differ.stored(key).and_then(|text| IpConfig::parse(text).ok()).unwrap_or_default();
+    let v4 = [("ip", wanted.ip.as_deref()), ("gw", wanted.gw.as_deref())];
+    let v6 = [("ip6", wanted.ip6.as_deref()), ("gw6", wanted.gw6.as_deref())];
+    let mut value = IpConfig::default();
+    for family in [v4, v6] {
+        let path = format!("{key}.{}", family[0].0);
+        let said = family.iter().any(|(_, part)| part.is_some());
+        if said {
+            differ.manage(&path);
+        }
+        let kept = !said && !differ.is_dropped(&path);
+        for (name, part) in family {
+            let part = if kept { stored.properties().get(name) } else { part };
             if let Some(part) = part
                 && value.set(name, part).is_err()
             {
-                let text = format!("ipconfig{index}: '{part}' cannot be its {name}");
+                let text = format!("{key}: '{part}' cannot be its {name}");
                 differ.finding(Finding::error("ipconfig", text));
             }
         }
-        differ.value(
-            &format!("ipconfig{index}"),
-            &format!("ipconfig{index}"),
-            &value.to_string(),
-            None,
-        );
     }
-    let dropped: Vec<&str> =
-        differ.managed_before("ipconfig").filter(|path| differ.is_dropped(path)).collect();
-    for path in dropped {
-        differ.reset(path, path);
+    match value.to_string().as_str() {
+        "" => differ.reset(key, key),
+        text => differ.value(key, key, text, None),
     }
 }
 

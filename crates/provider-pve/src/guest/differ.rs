@@ -99,6 +99,11 @@ impl<'a> Differ<'a> {
         self.out.resize.push((slot.to_owned(), bytes));
     }
 
+    /// The size in bytes that a disk grows to.
+    pub(super) fn grown(&self, slot: &str) -> Option<u64> {
+        self.out.resize.iter().find(|(name, _)| name == slot).map(|(_, bytes)| *bytes)
+    }
+
     pub(super) fn allocates_on(&mut self, storage: &str) {
         self.out.allocates.insert(storage.to_owned());
     }

@@ -1,13 +1,15 @@
 //! Disks: grown, added, their options set. Never shrunk, moved or removed here: bytes would go.
 
+use std::collections::BTreeSet;
+
 use pvx_core::desired::Disk;
 use pvx_core::live::Guest;
 use pvx_core::plan::{Effect, Finding};
 use pvx_core::provider::Volume;
 
 use super::differ::Differ;
-use super::effect;
 use super::identity::disk_in;
+use super::{effect, unnamed};
 use crate::codec::{self, Boot, Drive, Size, format_boolean};
 
 /// Is this key a slot for drives (qemu-server `QemuServer/Drive.pm`, valid_drive_names)?
@@ -51,13 +53,18 @@ pub(super) fn boot_disk(guest: &Guest) -> Option<String> {
     ordered.chain(named).chain(usual).find(|slot| is_disk(slot))
 }
 
+/// Storages round sizes up: LVM to extents of 4 MiB, others to less. Such a disk is not too large.
+const EXTENT: u64 = 4 << 20;
+
 pub(super) fn compare(differ: &mut Differ<'_>) {
     let spec = differ.wanted.spec;
     let boot = boot_disk(differ.live);
     if let Some(bytes) = spec.boot_disk {
         differ.manage("disk");
         match &boot {
-            Some(slot) if !spec.disks.contains_key(slot) => grow(differ, slot, bytes),
+            Some(slot) if spec.disks.get(slot).is_none_or(|disk| disk.size.is_none()) => {
+                grow(differ, slot, bytes);
+            }
             Some(_) => {}
             None if differ.live.config.is_empty() => add_boot_disk(differ, bytes),
             None => differ.finding(
@@ -67,8 +74,9 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
         }
     }
     for (slot, disk) in &spec.disks {
-        match differ.stored(slot).and_then(|text| Drive::parse(text).ok()) {
-            Some(drive) => existing(differ, slot, disk, &drive),
+        match differ.stored(slot).map(Drive::parse) {
+            Some(Ok(drive)) if !drive.is_cdrom() => existing(differ, slot, disk, &drive),
+            Some(_) => taken(differ, slot),
             None => add(differ, slot, disk),
         }
     }
@@ -77,7 +85,7 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
 
 /// A disk that documents no longer name stays: only its owner may say that its bytes can go.
 fn kept(differ: &mut Differ<'_>) {
-    let before: Vec<String> = differ
+    let before: BTreeSet<String> = differ
         .managed_before("disks.")
         .filter_map(|path| path.split('.').nth(1).map(str::to_owned))
         .filter(|slot| !differ.wanted.spec.disks.contains_key(slot))
@@ -91,6 +99,13 @@ fn kept(differ: &mut Differ<'_>) {
     }
 }
 
+/// The slot holds something that is no disk: a cloud-init drive, a CD-ROM.
+fn taken(differ: &mut Differ<'_>, slot: &str) {
+    let held = differ.stored(slot).unwrap_or_default().to_owned();
+    let finding = Finding::error("disk-slot", format!("slot {slot} holds no disk but {held}"));
+    differ.finding(finding.help("give the disk another slot, or free this one"));
+}
+
 fn existing(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive: &Drive) {
     differ.manage(&format!("disks.{slot}"));
     if let Some(bytes) = wanted.size {
@@ -98,6 +113,8 @@ fn existing(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive: &Drive) {
     }
     if let (Some(storage), Some(live)) = (&wanted.storage, drive.storage())
         && storage != live
+        && !unnamed::is(drive)
+    // the clone decides, and the next plan sees
     {
         let text =
             format!("disk {slot} is on {live}, the document says {storage}: it is not moved");
@@ -112,24 +129,51 @@ fn existing(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive: &Drive) {
         let path = format!("disks.{slot}.{name}");
         differ.manage(&path);
         let before = drive.get(name);
-        if before.is_some_and(|b| same_option(name, b, value)) {
+        if same_option(name, before, value) {
             continue;
         }
         if changed.set(name, value).is_ok() {
-            let effect = effect::of_key(slot, differ.live);
+            let effect = effect::of_drive_option(name, differ.live);
             differ.attribute(&format!("{slot}.{name}"), before, Some(value), effect);
             dirty = true;
+        } else {
+            differ.finding(bad_option(slot, name, value));
         }
     }
+    dirty |= reset_options(differ, slot, &mut changed);
     if dirty {
+        if let Some(bytes) = differ.grown(slot) {
+            // Written after it has grown. A size can always stand in a property string.
+            let _ = changed.set("size", &Size::from_bytes(bytes).to_string());
+        }
         differ.set(slot, &changed.to_string());
     }
 }
 
-/// Options compare as Proxmox compares them: `discard=on` is a word, `ssd=1` is a boolean.
-fn same_option(name: &str, a: &str, b: &str) -> bool {
+/// Options that documents said before and do not say now go back to Proxmox's default.
+fn reset_options(differ: &mut Differ<'_>, slot: &str, drive: &mut Drive) -> bool {
+    let prefix = format!("disks.{slot}.");
+    let mut dirty = false;
+    for path in differ.managed_before(&prefix).collect::<Vec<_>>() {
+        let name = path.strip_prefix(&prefix).unwrap_or_default();
+        if differ.is_dropped(path)
+            && !matches!(name, "size" | "format")
+            && let Some(before) = drive.remove(name)
+        {
+            let effect = effect::of_drive_option(name, differ.live);
+            differ.attribute(&format!("{slot}.{name}"), Some(&before), None, effect);
+            dirty = true;
+        }
+    }
+    dirty
+}
+
+/// Options compare as Proxmox compares them: `discard=on` is a word, `ssd=1` is a boolean, and an
+/// option that is not there has its default.
+fn same_option(name: &str, stored: Option<&str>, wanted: &str) -> bool {
     let drive = |value: &str| format!("x:y,{name}={value}");
-    codec::equal("scsi0", &drive(a), &drive(b))
+    let stored = stored.map_or_else(|| "x:y".to_owned(), drive);
+    codec::equal("scsi0", &stored, &drive(wanted))
 }
 
 fn grow(differ: &mut Differ<'_>, slot: &str, bytes: u64) {
@@ -145,7 +189,7 @@ fn grow(differ: &mut Differ<'_>, slot: &str, bytes: u64) {
         let effect = if differ.live.running { Effect::Live } else { Effect::Offline };
         differ.attribute(&path, Some(&live.to_string()), Some(&wanted.to_string()), effect);
         differ.resize(slot, bytes);
-    } else if live.bytes() > bytes {
+    } else if live.bytes() > bytes.checked_next_multiple_of(EXTENT).unwrap_or(u64::MAX) {
         let text =
             format!("disk {slot} has {live}, the document says {wanted}: Proxmox cannot shrink it");
         let finding = Finding::error("disk-shrink", text);
@@ -178,8 +222,7 @@ fn add(differ: &mut Differ<'_>, slot: &str, wanted: &Disk) {
     for (name, value) in format.chain(options) {
         differ.manage(&format!("disks.{slot}.{name}"));
         if drive.set(name, value).is_err() {
-            let text = format!("disk {slot}: '{name}: {value}' cannot be an option of a drive");
-            differ.finding(Finding::error("drive-option", text));
+            differ.finding(bad_option(slot, name, value));
         }
     }
     let size = Size::from_bytes(bytes).to_string();
@@ -187,6 +230,11 @@ fn add(differ: &mut Differ<'_>, slot: &str, wanted: &Disk) {
     differ.attribute(slot, None, Some(&format!("{size} on {storage}")), effect);
     differ.set(slot, &drive.to_string());
     differ.allocates_on(&storage.clone());
+}
+
+fn bad_option(slot: &str, name: &str, value: &str) -> Finding {
+    let text = format!("disk {slot}: '{name}: {value}' cannot be an option of a drive");
+    Finding::error("drive-option", text)
 }
 
 /// OVMF keeps its variables on a disk of its own (qemu-server: `efidisk0`, 4m type).

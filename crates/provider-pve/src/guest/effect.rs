@@ -48,6 +48,20 @@ pub(super) fn of_key(key: &str, guest: &Guest) -> Effect {
     if hot { Effect::Live } else { Effect::PendingReboot }
 }
 
+/// The effect of changing an option of a drive that stays where it is (qemu-server
+/// `vmconfig_update_disk`: limits apply at once, as does what only backups and replication read;
+/// for all others the change is skipped, and waits).
+pub(super) fn of_drive_option(name: &str, guest: &Guest) -> Effect {
+    let limit = ["mbps", "iops", "bps"].iter().any(|prefix| name.starts_with(prefix));
+    if !guest.running {
+        Effect::Offline
+    } else if limit || matches!(name, "backup" | "replicate") {
+        Effect::Live
+    } else {
+        Effect::PendingReboot
+    }
+}
+
 /// Does the guest's `hotplug` name this feature? `1` means the default, `0` nothing.
 fn hotplugs(guest: &Guest, feature: &str) -> bool {
     let stored = guest.config.get("hotplug").map_or("1", String::as_str);
@@ -69,6 +83,23 @@ mod tests {
             guest.config.insert("hotplug".into(), value.into());
         }
         guest
+    }
+
+    #[test]
+    fn options_of_a_drive() {
+        use Effect::{Live, Offline, PendingReboot};
+        let table = [
+            ("ssd", true, PendingReboot),
+            ("discard", true, PendingReboot),
+            ("iothread", true, PendingReboot),
+            ("ssd", false, Offline),
+            ("mbps_rd", true, Live),
+            ("iops_max", true, Live),
+            ("backup", true, Live),
+        ];
+        for (name, running, effect) in table {
+            assert_eq!(of_drive_option(name, &guest(running, None)), effect, "{name} {running}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use pvx_core::plan::Effect;
 use uuid::Uuid;
 
 use super::differ::Differ;
+use super::unnamed;
 use crate::codec::{Drive, Nic, Smbios, Tags};
 
 /// The smbios uuid of a guest.
@@ -30,14 +31,18 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
     differ.value("tags", "tags", &tags.to_string(), None);
     // A clone that is not configured yet carries a provisional description: it goes, unless the
     // document has one of its own to put in its place.
-    let provisional = differ.stored("description").is_some_and(|d| d.starts_with("pvx is making "));
+    let note = |d: &str| {
+        let proof = format!("({})", wanted.identity);
+        d.starts_with("pvx is making ") && d.trim_end().ends_with(&proof)
+    };
+    let provisional = differ.stored("description").is_some_and(note);
     if provisional && wanted.spec.description.is_none() {
         differ.reset("description", "description");
     }
 }
 
 /// What a clone of `template` looks like (qemu-server `API2/Qemu.pm`, clone_vm): a fresh smbios
-/// uuid and fresh MACs, no template flag, no snapshot or lock; everything else is taken over.
+/// uuid, fresh MACs and volumes, no template flag, no snapshot or lock; everything else is taken over.
 pub(super) fn clone_of(template: &Guest, name: &str, note: &str) -> Guest {
     const LEFT_BEHIND: &[&str] =
         &["template", "vmgenid", "lock", "parent", "snaptime", "snapstate", "digest"];
@@ -52,6 +57,9 @@ pub(super) fn clone_of(template: &Guest, name: &str, note: &str) -> Guest {
 }
 
 fn fresh(key: &str, value: &str) -> String {
+    if let Some(drive) = disk_in(key, value).and_then(|drive| unnamed::of_clone(&drive)) {
+        return drive.to_string();
+    }
     if key == "smbios1"
         && let Ok(mut smbios) = Smbios::parse(value)
         && smbios.set_uuid(Uuid::nil()).is_ok()

@@ -12,6 +12,7 @@ mod network;
 mod scalar;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unnamed;
 
 use pvx_core::live::Guest;
 use pvx_core::provider::{Comparison, GuestKind, Volume, Wanted};

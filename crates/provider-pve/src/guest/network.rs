@@ -8,7 +8,7 @@ use pvx_core::plan::Finding;
 
 use super::differ::Differ;
 use super::effect;
-use crate::codec::{Nic, format_boolean, normalize_mac, parse_boolean};
+use crate::codec::{NIC_MODELS, Nic, format_boolean, normalize_mac, parse_boolean};
 
 /// The model of a device that documents give none.
 const DEFAULT_MODEL: &str = "virtio";
@@ -33,7 +33,8 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
     let stored = differ.stored(slot).and_then(|text| Nic::parse(text).ok());
     let fresh = stored.is_none();
     let model = wanted.model.as_deref().unwrap_or(DEFAULT_MODEL);
-    let Some(mut nic) = stored.or_else(|| Nic::new(model).ok()) else {
+    let known = NIC_MODELS.contains(&model);
+    let Some(mut nic) = stored.or_else(|| Nic::new(model).ok()).filter(|_| known) else {
         let text = format!("{slot}: Proxmox has no network device model '{model}'");
         differ.finding(
             Finding::error("unknown-model", text).help("virtio, e1000, e1000e, vmxnet3, …"),
@@ -41,7 +42,7 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
         return;
     };
     differ.manage(slot);
-    let mut changed = fresh;
+    let mut changed = false;
     for (name, value) in properties(wanted) {
         let path = format!("{slot}.{name}");
         differ.manage(&path);
@@ -51,14 +52,19 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
         }
         if assign(&mut nic, name, &value) {
             let effect = effect::of_key(slot, differ.live);
+            let before = before.filter(|_| !fresh);
             differ.attribute(&path, before.as_deref(), Some(&value), effect);
             changed = true;
+        } else {
+            let text = format!("{slot}: '{value}' cannot be its {name}");
+            differ.finding(Finding::error("network-option", text));
         }
     }
     for path in differ.managed_before(&format!("{slot}.")).collect::<Vec<_>>() {
         let Some((_, name)) = path.split_once('.') else { continue };
         if differ.is_dropped(path)
-            && !matches!(name, "model" | "macaddr")
+            // A device without bridge is on QEMU's own NAT, which a line left out does not mean.
+            && !matches!(name, "model" | "macaddr" | "bridge")
             && let Some(before) = nic.remove(name)
         {
             let effect = effect::of_key(slot, differ.live);
@@ -66,7 +72,10 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
             changed = true;
         }
     }
-    if changed {
+    if fresh && !changed {
+        differ.attribute(slot, None, Some(nic.model()), effect::of_key(slot, differ.live));
+    }
+    if fresh || changed {
         differ.set(slot, &nic.to_string());
     }
 }

@@ -35,12 +35,12 @@ const SCALARS: &[Scalar] = &[
     scalar("memory", Some("512"), |s| s.memory.map(|v| v.to_string())),
     scalar("cpu", Some("kvm64"), |s| s.cpu.clone()),
     scalar("bios", Some("seabios"), |s| s.bios.clone()),
-    scalar("machine", None, |s| s.machine.clone()),
     scalar("scsihw", Some("lsi"), |s| s.scsihw.clone()),
     scalar("ostype", Some("other"), |s| s.ostype.clone()),
     scalar("onboot", Some("0"), |s| flag(s.onboot)),
     scalar("protection", Some("0"), |s| flag(s.protection)),
-    scalar("description", None, |s| s.description.clone()),
+    // An empty description is stored as none.
+    scalar("description", Some(""), |s| s.description.clone()),
 ];
 
 pub(super) fn compare(differ: &mut Differ<'_>) {
@@ -52,7 +52,31 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
             None => {}
         }
     }
+    machine(differ);
     agent(differ);
+}
+
+/// A type without a version means the newest of its family; for Windows Proxmox pins it when the
+/// guest is made (`pc-q35-9.2`, qemu-server `windows_get_pinned_machine_version`), which is no
+/// difference.
+fn machine(differ: &mut Differ<'_>) {
+    let Some(wanted) = differ.wanted.spec.machine.as_deref() else {
+        if differ.is_dropped("machine") {
+            differ.reset("machine", "machine");
+        }
+        return;
+    };
+    let family = match wanted {
+        "q35" => "pc-q35-",
+        "pc" => "pc-i440fx-",
+        versioned => versioned,
+    };
+    let pinned = differ.stored("machine").is_some_and(|stored| stored.starts_with(family));
+    if pinned && family != wanted {
+        differ.manage("machine");
+    } else {
+        differ.value("machine", "machine", wanted, Some("pc"));
+    }
 }
 
 /// `agent` is a property string of which documents say only whether it is on.

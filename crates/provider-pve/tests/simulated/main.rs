@@ -1,5 +1,13 @@
 //! Documents, planner, executor and provider together, against the simulator in this process.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod convergence;
 mod harness;
 mod requests;

@@ -1,0 +1,133 @@
+//! What does not hold any more is refused, and nothing is sent.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::fake::{Answer, Fake, configure, go, plan};
+use crate::live::Guest;
+use crate::plan::{ActionId, ActionKind, Plan, Precondition};
+use crate::provider::ErrorClass;
+
+const UUID: Uuid = Uuid::from_u128(7);
+
+fn guest() -> Guest {
+    let config = [("tags", "k3s;pvx-k3s"), ("uuid", "00000000-0000-0000-0000-000000000007")];
+    Guest {
+        vmid: 1000,
+        node: "pve1".to_owned(),
+        config: config.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter().collect(),
+        digest: Some("abc".to_owned()),
+        ..Guest::default()
+    }
+}
+
+fn owned() -> Precondition {
+    Precondition::Owned { mark: "pvx-k3s".to_owned(), uuid: UUID }
+}
+
+fn digest() -> Precondition {
+    Precondition::Digest { digest: "abc".to_owned() }
+}
+
+fn one(kind: ActionKind, preconditions: &[Precondition]) -> Plan {
+    let mut made = plan(vec![vec![("pve1", kind, &[])]]);
+    let mut action = made.actions.get(ActionId(0)).unwrap().clone();
+    action.preconditions = preconditions.to_vec();
+    made.actions = crate::plan::ActionGraph::default();
+    made.actions.add(action);
+    made
+}
+
+async fn refused(plan: &Plan, change: impl FnOnce(&mut Guest)) -> Option<String> {
+    let fake = Fake::default();
+    let mut live = guest();
+    change(&mut live);
+    fake.guests.lock().unwrap().insert(1000, live);
+    let ran = go(&fake, plan).await;
+    let error = ran.report.failed.get(&ActionId(0))?;
+    assert_eq!(error.class, ErrorClass::Changed);
+    assert_eq!(fake.sent(), [0; 0], "nothing is sent");
+    assert!(!fake.lines().contains(&"journal begin #0".to_owned()));
+    Some(error.message.clone())
+}
+
+fn shutdown() -> ActionKind {
+    ActionKind::Shutdown { timeout: 1, force: false }
+}
+
+fn migrate() -> ActionKind {
+    ActionKind::Migrate { target: "pve2".to_owned(), online: false, with_local_disks: false }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_holds() {
+    let all = [owned(), digest(), Precondition::Unprotected];
+    for kind in [ActionKind::Start, ActionKind::Destroy, configure(), shutdown(), migrate()] {
+        assert_eq!(refused(&one(kind, &all), |_| {}).await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ownership_was_lost() {
+    let table: [fn(&mut Guest); 4] = [
+        |g| drop(g.config.remove("uuid")),
+        |g| drop(g.config.insert("uuid".into(), Uuid::nil().to_string())),
+        |g| drop(g.config.insert("tags".into(), "k3s;pvx-k3sx".into())),
+        |g| drop(g.config.remove("tags")),
+    ];
+    for change in table {
+        for kind in [ActionKind::Start, ActionKind::Destroy, configure(), shutdown(), migrate()] {
+            let message = refused(&one(kind, &[owned()]), change).await.unwrap();
+            assert!(message.contains("is not k3s/g0 any more"), "{message}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guest_is_gone_or_elsewhere() {
+    let table: [fn(&mut Guest); 2] = [|g| g.vmid = 7, |g| g.node = "pve2".to_owned()];
+    for change in table {
+        let message = refused(&one(ActionKind::Destroy, &[owned()]), change).await.unwrap();
+        assert_eq!(message, "guest 1000 is not on pve1 any more");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_was_protected_meanwhile() {
+    let protect = |g: &mut Guest| drop(g.config.insert("protection".into(), "1".into()));
+    for kind in [shutdown(), ActionKind::Destroy] {
+        let plan = one(kind, &[owned(), Precondition::Unprotected]);
+        assert!(refused(&plan, protect).await.unwrap().contains("was protected meanwhile"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_changed_meanwhile() {
+    let change = |g: &mut Guest| g.digest = Some("abd".to_owned());
+    for kind in [shutdown(), ActionKind::Destroy, ActionKind::Start, migrate()] {
+        let plan = one(kind, &[digest()]);
+        assert!(refused(&plan, change).await.unwrap().contains("changed since the plan"));
+    }
+    // Sent along: Proxmox itself compares it, under its lock.
+    let resize = ActionKind::Resize { disk: "scsi0".to_owned(), size: 1 };
+    for kind in [configure(), resize] {
+        assert_eq!(refused(&one(kind, &[digest()]), change).await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_changed_while_a_lock_was_waited_for() {
+    let fake = Fake::default();
+    fake.guests.lock().unwrap().insert(1000, guest());
+    fake.answer(0, &[Answer::Busy, Answer::Done]);
+    let steal = |fake: &Fake| {
+        drop(
+            fake.guests.lock().unwrap().insert(1000, Guest { config: BTreeMap::new(), ..guest() }),
+        );
+    };
+    *fake.before.lock().unwrap() = Some(Box::new(steal));
+    let ran = go(&fake, &one(ActionKind::Destroy, &[owned()])).await;
+    assert_eq!(fake.sent(), [0]);
+    assert_eq!(ran.report.failed[&ActionId(0)].class, ErrorClass::Changed);
+}

@@ -1,0 +1,230 @@
+//! State files, locks and journals on disk.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::{Folder, Histories, Journal, Record, Remembered, StateError};
+use crate::address::Address;
+use crate::execute::History;
+use crate::plan::{ActionGraph, Change, Effect, Facts, Intent, Plan, VERSION, Verb};
+
+fn folder() -> (TempDir, Folder) {
+    let root = tempfile::tempdir().unwrap();
+    let folder = Folder::new(root.path(), "lab");
+    (root, folder)
+}
+
+fn address(guest: &str) -> Address {
+    Address::new("k3s", guest)
+}
+
+fn remembered(vmid: u32) -> Remembered {
+    Remembered { vmid, managed: BTreeSet::from(["cores".to_owned()]) }
+}
+
+fn insert(folder: &Folder, guest: &str, vmid: u32) {
+    folder.update("k3s", |guests| drop(guests.insert(address(guest), remembered(vmid)))).unwrap();
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let (_root, folder) = folder();
+    assert_eq!(folder.load(["k3s"]).unwrap().vmid(&address("w01")), None);
+    assert!(!folder.path().exists(), "reading makes nothing");
+    insert(&folder, "w01", 1000);
+    insert(&folder, "w02", 1001);
+    let memory = folder.load(["k3s", "other"]).unwrap();
+    assert_eq!(memory.vmid(&address("w01")), Some(1000));
+    assert!(memory.managed(&address("w02")).contains("cores"));
+    let text = fs::read_to_string(folder.path().join("k3s.json")).unwrap();
+    assert!(text.contains("\"serial\": 2"), "{text}");
+}
+
+#[test]
+fn what_does_not_change_is_not_written() {
+    let (_root, folder) = folder();
+    insert(&folder, "w01", 1000);
+    let before = fs::read(folder.path().join("k3s.json")).unwrap();
+    insert(&folder, "w01", 1000);
+    assert_eq!(fs::read(folder.path().join("k3s.json")).unwrap(), before);
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_old_file() {
+    let (_root, folder) = folder();
+    insert(&folder, "w01", 1000);
+    let before = fs::read(folder.path().join("k3s.json")).unwrap();
+    // The partial file cannot be made: a folder has its name.
+    fs::create_dir(folder.path().join("k3s.json.new")).unwrap();
+    let result = folder.update("k3s", std::collections::BTreeMap::clear);
+    assert!(matches!(result, Err(StateError::Io { .. })));
+    assert_eq!(fs::read(folder.path().join("k3s.json")).unwrap(), before);
+}
+
+#[test]
+fn what_a_cut_off_write_left_does_no_harm() {
+    let (_root, folder) = folder();
+    insert(&folder, "w01", 1000);
+    fs::write(folder.path().join("k3s.json.new"), "{\"vers").unwrap();
+    assert_eq!(folder.load(["k3s"]).unwrap().vmid(&address("w01")), Some(1000));
+    insert(&folder, "w02", 1001);
+    assert_eq!(folder.load(["k3s"]).unwrap().vmid(&address("w02")), Some(1001));
+}
+
+#[test]
+fn a_state_file_cut_at_any_byte_is_damaged_and_says_so() {
+    let (_root, folder) = folder();
+    insert(&folder, "w01", 1000);
+    let path = folder.path().join("k3s.json");
+    let whole = fs::read(&path).unwrap();
+    for cut in 0..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let error = folder.load(["k3s"]).unwrap_err().to_string();
+        assert!(error.contains("is damaged") && error.contains("no guest is lost"), "{error}");
+    }
+}
+
+#[test]
+fn files_of_others() {
+    let (_root, folder) = folder();
+    fs::create_dir_all(folder.path()).unwrap();
+    let load = |text: &str| {
+        fs::write(folder.path().join("k3s.json"), text).unwrap();
+        folder.load(["k3s"]).unwrap_err()
+    };
+    // A newer file may have any shape.
+    let newer = load(r#"{"version": 2, "members": []}"#);
+    assert!(matches!(newer, StateError::Newer { found: 2, .. }), "{newer}");
+    assert!(newer.to_string().contains("written by a newer pvx (version 2, this one knows 1)"));
+    let other = r#"{"version":1,"cluster":"prod","profile":"k3s","serial":1,"guests":{}}"#;
+    assert!(load(other).to_string().contains("it belongs to k3s on prod"));
+    let renamed = r#"{"version":1,"cluster":"lab","profile":"web","serial":1,"guests":{}}"#;
+    assert!(load(renamed).to_string().contains("it belongs to web on lab"));
+    assert!(matches!(load("[]"), StateError::Damaged { .. }));
+}
+
+#[test]
+fn names_stay_inside_their_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = Folder::new(root.path(), "../../etc");
+    folder.update("../x/y", |_| {}).unwrap();
+    assert_eq!(folder.path().parent(), Some(root.path()));
+    let inside: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(inside, ["_.._x_y.json"]);
+}
+
+#[test]
+fn one_at_a_time() {
+    let (_root, folder) = folder();
+    let first = folder.lock("k3s").unwrap();
+    let error = folder.lock("k3s").unwrap_err();
+    assert!(matches!(error, StateError::Locked { .. }));
+    assert!(error.to_string().contains("another pvx is working on k3s"), "{error}");
+    folder.lock("web").unwrap();
+    drop(first);
+    folder.lock("k3s").unwrap();
+}
+
+fn change(guest: &str, verb: Verb) -> Change {
+    Change {
+        address: address(guest),
+        verb,
+        vmid: 1000,
+        node: "pve1".to_owned(),
+        target: None,
+        running: false,
+        facts: Facts::default(),
+        attributes: Vec::new(),
+        effect: Effect::Live,
+        reason: "test".to_owned(),
+        position: None,
+        actions: Vec::new(),
+    }
+}
+
+fn plan(changes: Vec<Change>, outcomes: &[(&str, u32)]) -> Plan {
+    Plan {
+        version: VERSION,
+        intent: Intent::Apply,
+        cluster: "lab".to_owned(),
+        nodes: (1, 1),
+        quorate: true,
+        profiles: Vec::new(),
+        changes,
+        actions: ActionGraph::default(),
+        findings: Vec::new(),
+        outcomes: outcomes.iter().map(|(g, vmid)| (address(g), remembered(*vmid))).collect(),
+    }
+}
+
+fn begin() -> Record {
+    Record::Begin {
+        action: 0,
+        address: address("w01"),
+        vmid: 1000,
+        node: "pve1".to_owned(),
+        verb: "clone".to_owned(),
+    }
+}
+
+#[test]
+fn what_succeeded_and_what_was_unchanged_is_remembered() {
+    let (_root, folder) = folder();
+    let changes = vec![change("w01", Verb::Create), change("w02", Verb::Change)];
+    let plan = plan(changes, &[("w01", 1), ("w02", 2), ("w03", 3)]);
+    let mut histories = Histories::lock(folder.clone(), ["k3s"]).unwrap();
+    histories.settled(&plan, &plan.changes[0]).unwrap();
+    histories.close(&plan, true).unwrap();
+    let memory = folder.load(["k3s"]).unwrap();
+    let vmids = ["w01", "w02", "w03"].map(|g| memory.vmid(&address(g)));
+    assert_eq!(vmids, [Some(1), None, Some(3)], "w02 was not carried out");
+}
+
+#[test]
+fn what_is_destroyed_is_forgotten() {
+    let (_root, folder) = folder();
+    insert(&folder, "w01", 1000);
+    let plan = plan(vec![change("w01", Verb::Destroy)], &[]);
+    let mut histories = Histories::lock(folder.clone(), ["k3s"]).unwrap();
+    histories.settled(&plan, &plan.changes[0]).unwrap();
+    assert_eq!(folder.load(["k3s"]).unwrap().vmid(&address("w01")), None);
+}
+
+#[test]
+fn a_journal_that_is_closed_is_finished() {
+    let (_root, folder) = folder();
+    let plan = plan(vec![change("w01", Verb::Create)], &[]);
+    for all_known in [false, true] {
+        let mut histories = Histories::lock(folder.clone(), ["k3s"]).unwrap();
+        histories.record(&plan.changes[0], &begin()).unwrap();
+        histories.close(&plan, all_known).unwrap();
+        let open = Journal::unfinished(&folder, "k3s").unwrap();
+        assert_eq!(open.len(), usize::from(!all_known));
+    }
+    assert!(folder.path().join("k3s.journal.old").exists(), "the run before is kept");
+}
+
+#[test]
+fn a_run_that_had_nothing_to_do_closes_what_it_looked_at() {
+    let (_root, folder) = folder();
+    let empty = plan(Vec::new(), &[]);
+    Journal::begin(&folder, "k3s").unwrap().append(&begin()).unwrap();
+    // The power went in the middle of a line.
+    let path = folder.path().join("k3s.journal");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{text}{{\"record")).unwrap();
+    Histories::lock(folder.clone(), ["k3s"]).unwrap().close(&empty, false).unwrap();
+    assert_eq!(Journal::unfinished(&folder, "k3s").unwrap().len(), 1);
+    Histories::lock(folder.clone(), ["k3s"]).unwrap().close(&empty, true).unwrap();
+    assert_eq!(Journal::unfinished(&folder, "k3s").unwrap(), []);
+}
+
+#[test]
+fn a_profile_without_a_journal_gets_none() {
+    let (_root, folder) = folder();
+    Histories::lock(folder.clone(), ["k3s"]).unwrap().close(&plan(Vec::new(), &[]), true).unwrap();
+    assert!(!folder.path().join("k3s.journal").exists());
+}

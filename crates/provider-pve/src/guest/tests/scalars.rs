@@ -1,0 +1,145 @@
+//! Keys with one value.
+
+use pvx_core::desired::GuestSpec;
+
+use super::{attributes, compare, line, live, spec};
+
+/// A field: its key, how it is said, the stored spellings that mean the same, whether an absent
+/// key means the same, and another value.
+struct Field {
+    key: &'static str,
+    say: fn(&mut GuestSpec),
+    same: &'static [&'static str],
+    default: bool,
+    other: &'static str,
+    set: &'static str,
+}
+
+const fn field(
+    key: &'static str,
+    say: fn(&mut GuestSpec),
+    same: &'static [&'static str],
+    default: bool,
+    other: &'static str,
+    set: &'static str,
+) -> Field {
+    Field { key, say, same, default, other, set }
+}
+
+const FIELDS: &[Field] = &[
+    field("cores", |s| s.cores = Some(2), &["2", "02"], false, "4", "2"),
+    field("cores", |s| s.cores = Some(1), &["1"], true, "4", "1"),
+    field("sockets", |s| s.sockets = Some(2), &["2"], false, "1", "2"),
+    field("sockets", |s| s.sockets = Some(1), &["1"], true, "2", "1"),
+    field("memory", |s| s.memory = Some(4096), &["4096", "current=4096"], false, "2048", "4096"),
+    field("memory", |s| s.memory = Some(512), &["512"], true, "2048", "512"),
+    field(
+        "cpu",
+        |s| s.cpu = Some("host".into()),
+        &["host", "cputype=host", "host,hidden=0"],
+        false,
+        "kvm64",
+        "host",
+    ),
+    field("cpu", |s| s.cpu = Some("kvm64".into()), &["kvm64"], true, "host", "kvm64"),
+    field("bios", |s| s.bios = Some("ovmf".into()), &["ovmf"], false, "seabios", "ovmf"),
+    field("bios", |s| s.bios = Some("seabios".into()), &["seabios"], true, "ovmf", "seabios"),
+    field(
+        "machine",
+        |s| s.machine = Some("q35".into()),
+        &["q35", "type=q35", "pc-q35-9.2+pve1"],
+        false,
+        "pc",
+        "q35",
+    ),
+    field(
+        "machine",
+        |s| s.machine = Some("pc".into()),
+        &["pc", "pc-i440fx-9.2"],
+        true,
+        "q35",
+        "pc",
+    ),
+    field(
+        "machine",
+        |s| s.machine = Some("pc-q35-9.0".into()),
+        &["pc-q35-9.0"],
+        false,
+        "pc-q35-9.2",
+        "pc-q35-9.0",
+    ),
+    field(
+        "scsihw",
+        |s| s.scsihw = Some("virtio-scsi-single".into()),
+        &["virtio-scsi-single"],
+        false,
+        "lsi",
+        "virtio-scsi-single",
+    ),
+    field("scsihw", |s| s.scsihw = Some("lsi".into()), &["lsi"], true, "pvscsi", "lsi"),
+    field("ostype", |s| s.ostype = Some("l26".into()), &["l26"], false, "win11", "l26"),
+    field("ostype", |s| s.ostype = Some("other".into()), &["other"], true, "l26", "other"),
+    field("onboot", |s| s.onboot = Some(true), &["1", "yes", "on"], false, "0", "1"),
+    field("onboot", |s| s.onboot = Some(false), &["0", "no"], true, "1", "0"),
+    field("protection", |s| s.protection = Some(true), &["1"], false, "0", "1"),
+    field("protection", |s| s.protection = Some(false), &["0"], true, "1", "0"),
+    field(
+        "agent",
+        |s| s.agent = Some(true),
+        &["1", "enabled=1", "1,fstrim_cloned_disks=1"],
+        false,
+        "0",
+        "1",
+    ),
+    field("agent", |s| s.agent = Some(false), &["0", "enabled=0", "type=isa"], true, "1", "0"),
+    field(
+        "description",
+        |s| s.description = Some("a\nb \n".into()),
+        &["a\nb"],
+        false,
+        "c",
+        "a\nb \n",
+    ),
+    field("description", |s| s.description = Some(String::new()), &[], true, "c", ""),
+];
+
+#[test]
+fn said_against_what_is_stored() {
+    for field in FIELDS {
+        let wanted = spec(field.say);
+        for same in field.same {
+            let comparison = compare(&wanted, &[], &live(&[(field.key, same)]));
+            assert_eq!(line(&comparison), "", "{} is {same}", field.key);
+            assert!(comparison.managed.contains(field.key));
+        }
+        let other = compare(&wanted, &[], &live(&[(field.key, field.other)]));
+        assert_eq!(line(&other), format!("{}={}", field.key, field.set), "{}", field.other);
+        assert_eq!(attributes(&other), [format!("{} {} → {}", field.key, field.other, field.set)]);
+        let absent = compare(&wanted, &[], &live(&[]));
+        let absent_is_same = absent.is_empty() && absent.attributes.is_empty();
+        assert_eq!(absent_is_same, field.default, "{} {}", field.key, field.set);
+    }
+}
+
+#[test]
+fn not_said() {
+    for field in FIELDS {
+        let stored = live(&[(field.key, field.other)]);
+        // Never said: not managed. Said before: back to the default.
+        assert_eq!(line(&compare(&spec(|_| {}), &[], &stored)), "");
+        let dropped = compare(&spec(|_| {}), &[field.key], &stored);
+        assert_eq!(line(&dropped), format!("-{}", field.key));
+        assert_eq!(attributes(&dropped), [format!("{} {} → ∅", field.key, field.other)]);
+        assert_eq!(line(&compare(&spec(|_| {}), &[field.key], &live(&[]))), "");
+        assert!(!dropped.managed.contains(field.key));
+    }
+}
+
+#[test]
+fn the_agent_keeps_what_was_set_by_hand() {
+    let stored = live(&[("agent", "0,fstrim_cloned_disks=1,type=isa")]);
+    let comparison = compare(&spec(|s| s.agent = Some(true)), &[], &stored);
+    assert_eq!(line(&comparison), "agent=1,fstrim_cloned_disks=1,type=isa");
+    let absent = compare(&spec(|s| s.agent = Some(true)), &[], &live(&[]));
+    assert_eq!(line(&absent), "agent=enabled=1");
+}

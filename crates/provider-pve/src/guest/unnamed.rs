@@ -1,0 +1,73 @@
+//! Volumes of a clone that is not made yet. Proxmox chooses their names while it clones, and a
+//! drive's options can only be written together with its volume: so a plan says the options, and
+//! the name is put in when the clone is there. Without this the template's own volume would be
+//! written into its clone.
+
+use std::collections::BTreeMap;
+
+use pvx_core::live::Guest;
+use pvx_core::provider::{ErrorClass, ProviderError};
+
+use super::identity::disk_in;
+use crate::codec::Drive;
+
+/// Stands for the volume's name in a plan. Proxmox would refuse it.
+const VOLUME: &str = "<volume of the clone>";
+
+/// The drive of a template as it is in a clone: everything but the volume's name.
+pub(super) fn of_clone(drive: &Drive) -> Option<Drive> {
+    let file = drive.storage().map_or_else(|| VOLUME.to_owned(), |s| format!("{s}:{VOLUME}"));
+    let mut unnamed = Drive::on(&file).ok()?;
+    for (key, value) in drive.properties().iter().filter(|(key, _)| !is_volume(key)) {
+        unnamed.set(key, value).ok()?;
+    }
+    Some(unnamed)
+}
+
+/// Is this the drive of a clone that is not made yet?
+pub(super) fn is(drive: &Drive) -> bool {
+    drive.file().ends_with(VOLUME)
+}
+
+/// Does any of these values wait for the name of its volume?
+pub(crate) fn any(set: &BTreeMap<String, String>) -> bool {
+    set.iter().any(|(key, value)| is_unnamed(key, value))
+}
+
+/// The same values with the volumes that the guest has.
+///
+/// # Errors
+/// When the guest has no disk in a slot: then it is not the clone that was planned.
+pub(crate) fn named(
+    set: &BTreeMap<String, String>,
+    guest: &Guest,
+) -> Result<BTreeMap<String, String>, ProviderError> {
+    let value = |(key, value): (&String, &String)| {
+        let value = if is_unnamed(key, value) { merged(key, value, guest)? } else { value.clone() };
+        Ok((key.clone(), value))
+    };
+    set.iter().map(value).collect()
+}
+
+fn is_unnamed(key: &str, value: &str) -> bool {
+    disk_in(key, value).is_some_and(|drive| is(&drive))
+}
+
+fn merged(key: &str, planned: &str, guest: &Guest) -> Result<String, ProviderError> {
+    let live = guest.config.get(key).and_then(|text| disk_in(key, text));
+    let (Some(mut drive), Ok(planned)) = (live, Drive::parse(planned)) else {
+        let text = format!("guest {} on {} has no disk {key}", guest.vmid, guest.node);
+        return Err(ProviderError::new(ErrorClass::Changed, text).help("plan again"));
+    };
+    // The size is what the clone has; the plan grows it with an action of its own.
+    for (name, value) in planned.properties().iter().filter(|(n, _)| !is_volume(n) && *n != "size")
+    {
+        let set = drive.set(name, value);
+        set.map_err(|e| ProviderError::new(ErrorClass::Refused, format!("{key}: {e}")))?;
+    }
+    Ok(drive.to_string())
+}
+
+fn is_volume(key: &str) -> bool {
+    matches!(key, "file" | "volume")
+}

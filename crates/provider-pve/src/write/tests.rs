@@ -1,0 +1,90 @@
+//! What each action sends, and what its answer means.
+
+use std::collections::BTreeMap;
+
+use pvx_core::address::Address;
+use pvx_core::plan::{Action, ActionId, ActionKind, Effect, Reason};
+use pvx_core::provider::{Begun, ErrorClass};
+use serde_json::json;
+
+use super::{begun, request};
+
+fn action(kind: ActionKind) -> Action {
+    Action {
+        id: ActionId(0),
+        address: Address::new("k3s", "w01"),
+        vmid: 1000,
+        node: "pve1".to_owned(),
+        kind,
+        reason: Reason::new("test", "test"),
+        effect: Effect::Live,
+        preconditions: Vec::new(),
+        storages: Vec::new(),
+    }
+}
+
+/// `POST /path key=value …`
+fn sent(kind: ActionKind) -> String {
+    let request = request(&action(kind), Some("abc"));
+    let debug = format!("{request:?}");
+    let parameters = debug.split_once("parameters: ").unwrap().1;
+    format!("{} {} {parameters}", request.method(), request.path().as_str())
+}
+
+fn clone(full: bool, storage: Option<&str>, target: Option<&str>) -> ActionKind {
+    ActionKind::Clone {
+        source: 100,
+        full,
+        storage: storage.map(str::to_owned),
+        target: target.map(str::to_owned),
+        name: "w01".to_owned(),
+        note: "note".to_owned(),
+    }
+}
+
+fn map(key: &str, value: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(key.to_owned(), value.to_owned())])
+}
+
+#[test]
+fn requests() {
+    let configure = |set, delete: &[&str], background| ActionKind::Configure {
+        set,
+        delete: delete.iter().map(|key| (*key).to_owned()).collect(),
+        background,
+    };
+    let migrate = |online, with_local_disks| ActionKind::Migrate {
+        target: "pve2".to_owned(),
+        online,
+        with_local_disks,
+    };
+    let all = [
+        ActionKind::Create { config: map("cores", "2") },
+        clone(true, Some("shared"), Some("pve2")),
+        clone(false, None, None),
+        configure(map("cores", "2"), &[], false),
+        configure(map("scsi1", "shared:5"), &["onboot", "cpu"], true),
+        ActionKind::Resize { disk: "scsi0".to_owned(), size: 40 << 30 },
+        ActionKind::Resize { disk: "scsi0".to_owned(), size: (40 << 30) + 512 },
+        migrate(false, false),
+        migrate(true, true),
+        ActionKind::Start,
+        ActionKind::Shutdown { timeout: 120, force: false },
+        ActionKind::Shutdown { timeout: 120, force: true },
+        ActionKind::Destroy,
+    ];
+    let lines: Vec<_> = all.into_iter().map(sent).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn answers() {
+    let start = action(ActionKind::Start);
+    assert_eq!(begun(&start, &json!(null)), Ok(Begun::Done));
+    let task = "UPID:pve1:0000:00:00:qmstart:1000:root@pam:";
+    assert_eq!(begun(&start, &json!(task)), Ok(Begun::Task(task.to_owned())));
+    // Accepted, and not understood: it must be looked at, never repeated.
+    for answer in [json!("fine"), json!({"upid": task}), json!(1), json!([])] {
+        assert_eq!(begun(&start, &answer).unwrap_err().class, ErrorClass::OutcomeUnknown);
+    }
+}

@@ -1,0 +1,22 @@
+//! The planner with the provider's knowledge of VMs, on a cluster that is built by hand: goldens
+//! of whole plans, and after each one the same plan on the cluster it leads to (law 7).
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected has to stop"
+)]
+
+mod create;
+mod lab;
+mod order;
+mod ownership;
+mod random;
+mod read;
+mod remove;
+mod reset;
+mod simulate;
+mod text;
+mod update;
+mod value;

@@ -1,0 +1,207 @@
+//! Any small profile and any foreign guests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use pvx_core::desired::{
+    CloneMode, Disk, Guest, IpConfig, Network, Origin, Placement, Power, VmidRequest,
+};
+use pvx_core::plan::{ActionKind, Intent, Plan};
+
+use crate::lab::{GIB, LOCAL, Lab, NODES, SHARED, clone_of};
+
+/// Bridge, tag and firewall.
+type Nic = (Option<u8>, Option<u16>, Option<bool>);
+
+/// Everything that a guest of documents may say here.
+#[derive(Debug, Clone)]
+struct Sketch {
+    cores: Option<u32>,
+    memory: Option<u64>,
+    tags: BTreeSet<String>,
+    placement: Placement,
+    origin: Option<(u32, CloneMode)>,
+    disk: Option<u64>,
+    extra: Option<(&'static str, u64, Option<&'static str>)>,
+    networks: BTreeMap<u8, Nic>,
+    cloudinit: bool,
+    address: Option<bool>,
+    scalars: (Option<bool>, Option<bool>, Option<bool>, Option<&'static str>),
+    power: u8,
+    ssd: Option<bool>,
+}
+
+fn sketch() -> impl Strategy<Value = Sketch> {
+    let option = proptest::option::of::<std::ops::Range<u32>>;
+    let placement = prop_oneof![
+        Just(Placement::Spread),
+        Just(Placement::Pack),
+        prop::sample::select(NODES.to_vec()).prop_map(|n| Placement::Node(n.to_owned())),
+    ];
+    let mode = prop_oneof![Just(CloneMode::Full), Just(CloneMode::Linked)];
+    let origin = proptest::option::weighted(0.8, (prop::sample::select(vec![SHARED, LOCAL]), mode));
+    let size = proptest::option::of(3_u64..20);
+    let storage = prop::sample::select(vec![None, Some("shared"), Some("local-lvm")]);
+    let slot = prop::sample::select(vec!["scsi1", "virtio3", "sata0"]);
+    let extra = proptest::option::of((slot, 1_u64..9, storage));
+    let network = (
+        proptest::option::of(0_u8..3),
+        proptest::option::of(1_u16..100),
+        proptest::option::of(any::<bool>()),
+    );
+    let networks = prop::collection::btree_map(0_u8..3, network, 0..3);
+    let scalars = (
+        proptest::option::of(any::<bool>()),
+        proptest::option::of(any::<bool>()),
+        proptest::option::of(any::<bool>()),
+        prop::sample::select(vec![None, Some(""), Some("notes\n"), Some("a, b = c")]),
+    );
+    let tags = prop::collection::btree_set("[a-z]{1,4}", 0..3);
+    let first = (option(1..5), proptest::option::of(256_u64..4096), tags, placement, origin, size);
+    let flag = || proptest::option::of(any::<bool>());
+    let second = (extra, networks, any::<bool>(), flag(), scalars, 0_u8..3, flag());
+    (first, second).prop_map(|(a, b)| Sketch {
+        cores: a.0,
+        memory: a.1,
+        tags: a.2,
+        placement: a.3,
+        origin: a.4,
+        disk: a.5,
+        extra: b.0,
+        networks: b.1,
+        cloudinit: b.2,
+        address: b.3,
+        scalars: b.4,
+        power: b.5,
+        ssd: b.6,
+    })
+}
+
+fn guest(lab: &Lab, name: &str, sketch: &Sketch) -> Guest {
+    let mut guest = lab.guest("k3s", name);
+    guest.placement = sketch.placement.clone();
+    guest.power = [Power::Running, Power::Stopped, Power::Unmanaged][usize::from(sketch.power)];
+    let spec = &mut guest.spec;
+    spec.tags.extend(sketch.tags.iter().cloned());
+    (spec.cores, spec.memory) = (sketch.cores, sketch.memory);
+    (spec.onboot, spec.agent, spec.protection) = (sketch.scalars.0, sketch.scalars.1, None);
+    spec.bios = sketch.scalars.2.map(|o| if o { "ovmf" } else { "seabios" }.to_owned());
+    spec.description = sketch.scalars.3.map(str::to_owned);
+    spec.boot_disk = sketch.disk.map(|gib| gib * GIB);
+    if let Some((slot, gib, storage)) = sketch.extra {
+        let storage = storage.map(str::to_owned);
+        spec.disks.insert(slot.into(), Disk { size: Some(gib * GIB), storage, ..Disk::default() });
+    }
+    for (index, (bridge, tag, firewall)) in &sketch.networks {
+        let bridge = bridge.map(|b| format!("vmbr{b}"));
+        let network = Network { bridge, tag: *tag, firewall: *firewall, ..Network::default() };
+        spec.networks.insert(format!("net{index}"), network);
+    }
+    spec.cloudinit.drive = sketch.cloudinit;
+    if let Some(v4) = sketch.address {
+        let ip = Some("10.0.0.9/24".to_owned()).filter(|_| v4);
+        let ip6 = Some("auto".to_owned()).filter(|_| !v4);
+        spec.cloudinit.ipconfig.insert(0, IpConfig { ip, ip6, ..IpConfig::default() });
+    }
+    if let Some(ssd) = sketch.ssd {
+        let options = BTreeMap::from([("ssd".to_owned(), u8::from(ssd).to_string())]);
+        spec.disks.insert("scsi0".into(), Disk { options, ..Disk::default() });
+    }
+    // Storage is given: without it much of this is refused, as it should be.
+    spec.storage = Some("shared".to_owned());
+    match sketch.origin {
+        Some((template, mode)) => guest.origin = clone_of(template, mode),
+        None => {
+            guest.origin = Origin::Empty;
+            let size = spec.boot_disk.take().or(Some(GIB));
+            spec.disks.entry("scsi0".into()).or_default().size = size;
+        }
+    }
+    guest
+}
+
+/// Foreign guests: VMID, and what they carry.
+fn foreign() -> impl Strategy<Value = BTreeMap<u32, (bool, u8)>> {
+    prop::collection::btree_map(1000_u32..1010, (any::<bool>(), 0_u8..4), 0..4)
+}
+
+fn add_foreign(lab: &mut Lab, foreign: &BTreeMap<u32, (bool, u8)>) {
+    for (vmid, (running, kind)) in foreign {
+        let (name, tags) = match kind {
+            0 => ("w01", "k3s"),
+            1 => ("w01-copy", "k3s;pvx-k3s"),
+            2 => ("other", "pvx-other"),
+            _ => ("plain", ""),
+        };
+        let disk = format!("local-lvm:vm-{vmid}-disk-0,size=1G");
+        lab.live(
+            *vmid,
+            "pve2",
+            *running,
+            &[
+                ("name", name),
+                ("tags", tags),
+                ("scsi0", &disk),
+                ("smbios1", "uuid=33333333-3333-4333-8333-333333333333"),
+            ],
+        );
+    }
+}
+
+fn touched(plan: &Plan) -> BTreeSet<u32> {
+    plan.actions.iter().map(|action| action.vmid).collect()
+}
+
+fn names(lab: &mut Lab, sketches: &[Sketch]) -> Vec<Guest> {
+    let all = sketches.iter().enumerate();
+    all.map(|(n, sketch)| guest(lab, &format!("w{:02}", n + 1), sketch)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    /// Apply, apply other documents, destroy: after each the plan is empty, and no foreign guest
+    /// is ever named.
+    #[test]
+    fn every_plan_leads_to_an_empty_one(
+        before in prop::collection::vec(sketch(), 1..4),
+        after in prop::collection::vec(sketch(), 1..4),
+        foreign in foreign(),
+        forget in any::<bool>(),
+        fixed in proptest::option::of(1000_u32..1010),
+    ) {
+        let mut lab = Lab::new();
+        add_foreign(&mut lab, &foreign);
+        let strangers = lab.snapshot.clone();
+        let guests = names(&mut lab, &before);
+        lab.profile("k3s", guests);
+        if let Some(vmid) = fixed {
+            lab.first().vmid = VmidRequest::Fixed(vmid);
+        }
+        for step in 0..3 {
+            if step == 1 {
+                lab.desired.profiles[0].guests = names(&mut lab, &after);
+                if forget {
+                    lab.memory = pvx_core::state::Memory::default();
+                }
+            }
+            let intent = if step == 2 { Intent::Destroy } else { Intent::Apply };
+            let plan = lab.settle(intent);
+            let touched = touched(&plan);
+            prop_assert!(foreign.keys().all(|vmid| !touched.contains(vmid)));
+            let sources = plan.actions.iter().filter_map(|a| match a.kind {
+                ActionKind::Clone { source, .. } => Some(source),
+                _ => None,
+            });
+            for vmid in touched.iter().copied().chain(sources) {
+                prop_assert!(vmid >= 1000 || vmid == SHARED || vmid == LOCAL);
+            }
+            if step == 0 && plan.is_blocked() {
+                let clash = fixed.is_some_and(|vmid| foreign.contains_key(&vmid));
+                let text = crate::text::of(&plan);
+                prop_assert!(clash || text.contains("no-vmid-left"), "blocked: {text}");
+            }
+        }
+        prop_assert_eq!(&lab.snapshot.guests, &strangers.guests);
+    }
+}
