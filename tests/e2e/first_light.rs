@@ -63,7 +63,7 @@ fn apply_then_nothing_then_an_edit_then_destroy() {
     lab.sim(&["destroy", "--yes", K3S]).expect(0);
     let (_, status) = lab.sim_json(&["status", K3S]);
     assert!(guests(&status).iter().all(|(.., state)| state == "missing"), "{status}");
-    let world: Value = serde_json::from_str(&lab.read("state/sim/lab.json")).unwrap();
+    let world: Value = serde_json::from_str(&lab.read("state/sim/lab.world.json")).unwrap();
     let left = serde_json::to_string(&world["guests"]).unwrap();
     for template in ["debian-13", "talos-1", "debian-13-local"] {
         assert!(left.contains(template), "{template} is gone");

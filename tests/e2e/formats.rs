@@ -91,7 +91,7 @@ flux:
 ";
 
 fn world(environment: &Environment) -> Value {
-    serde_json::from_str(&environment.read("state/sim/homelab.json")).unwrap()
+    serde_json::from_str(&environment.read("state/sim/homelab.world.json")).unwrap()
 }
 
 /// The stored configuration of a guest, wherever the world file keeps it.

@@ -13,6 +13,8 @@ use secrecy::SecretString;
 
 use crate::args::{Connection, Global};
 use crate::exit::CliError;
+use crate::output;
+use crate::view;
 
 /// The name of the built-in world, and of its cluster.
 pub(crate) const LAB: &str = "lab";
@@ -20,14 +22,16 @@ pub(crate) const LAB: &str = "lab";
 /// A cluster that can be asked, and the simulator behind it when there is one.
 pub(crate) struct Connected {
     pub(crate) cluster: Cluster,
-    sim: Option<Sim>,
+    /// The simulator, and the lock on its world: held until the world is written.
+    sim: Option<(Sim, std::fs::File)>,
 }
 
 impl Connected {
     /// Ends the simulator in good order.
     pub(crate) async fn close(self) {
-        if let Some(sim) = self.sim {
+        if let Some((sim, lock)) = self.sim {
             sim.shutdown().await;
+            drop(lock);
         }
     }
 }
@@ -144,7 +148,7 @@ pub(crate) fn sim_file(global: &Global, config: Option<&ClusterConfig>, root: &P
         .and_then(|c| c.cluster.name.as_ref())
         .map_or(LAB, |name| name.value.as_str())
         .replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
-    global.state_root(root).join("sim").join(format!("{name}.json"))
+    global.state_root(root).join("sim").join(format!("{name}.world.json"))
 }
 
 /// What documents may count on when no configuration says it: the built-in lab.
@@ -164,6 +168,7 @@ async fn simulate(
     root: &Path,
 ) -> Result<Connected, CliError> {
     let file = sim_file(global, config, root);
+    let lock = lock_world(&file).await?;
     let options = Options {
         time_scale: time_scale(global.sim_speed),
         state_file: Some(file.clone()),
@@ -189,7 +194,32 @@ async fn simulate(
             CliError::message(e.to_string())
         })?;
     let options = ClientOptions::new(vec![address], TlsTrust::Fingerprints(vec![pin]), token);
-    Ok(Connected { cluster: Cluster::new(client(options)?), sim: Some(sim) })
+    Ok(Connected { cluster: Cluster::new(client(options)?), sim: Some((sim, lock)) })
+}
+
+/// One pvx at a time works on a simulated cluster: it is in the memory of its process.
+async fn lock_world(file: &Path) -> Result<std::fs::File, CliError> {
+    let path = file.with_extension("lock");
+    let failed = |error: std::io::Error| {
+        CliError::with_help(
+            format!("{}: {error}", path.display()),
+            "the simulator keeps its cluster there; make it writable, or give --state DIR",
+        )
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let options = std::fs::File::options().create(true).truncate(false).write(true).clone();
+    let lock = options.open(&path).map_err(failed)?;
+    if lock.try_lock().is_ok() {
+        return Ok(lock);
+    }
+    output::errors(&view::note("waiting for another pvx that works on this simulator"));
+    let waiting = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
+    match waiting.await {
+        Ok(locked) => locked.map_err(failed),
+        Err(error) => Err(CliError::message(format!("the lock cannot be waited for: {error}"))),
+    }
 }
 
 /// 0 means at once.

@@ -17,13 +17,16 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
             help: "say --yes to go on without a question".to_owned(),
         });
     }
-    let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt();
-    match answer {
-        Ok(Some(true)) => Ok(()),
-        Ok(_) => Err(CliError::Refused {
+    // A plain line, so that Ctrl-C leaves the terminal as it was.
+    output::errors(&format!("{question} [y/N] "));
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    match (read, answer.trim().to_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(()),
+        (Ok(_), _) => Err(CliError::Refused {
             message: "nothing was changed".to_owned(),
             help: "answer y, or say --yes".to_owned(),
         }),
-        Err(error) => Err(CliError::message(format!("the question could not be asked: {error}"))),
+        (Err(error), _) => Err(CliError::message(format!("the answer could not be read: {error}"))),
     }
 }

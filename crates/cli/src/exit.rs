@@ -72,7 +72,8 @@ impl CliError {
         }
     }
 
-    fn text(&self) -> String {
+    /// What went wrong, in one sentence.
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Documents { diagnostics, .. } => {
                 let errors = view::diagnostics::count_errors(diagnostics);
@@ -147,4 +148,10 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     // When the terminal is gone there is nobody left to tell.
     let _ = error.print();
     if wrong { Code::Error.into() } else { Code::Success.into() }
+}
+
+/// The output could not be written in full: whoever reads it must not take it for all.
+pub(crate) fn unwritten() -> ExitCode {
+    output::errors(&view::problem("the output could not be written", Some("is the disk full?")));
+    Code::Error.into()
 }

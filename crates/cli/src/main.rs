@@ -34,7 +34,8 @@ fn main() -> ExitCode {
     let result = runtime.block_on(run(&args));
     // What was abandoned on purpose (second Ctrl-C) must not hold the process.
     runtime.shutdown_background();
-    exit::report(result, &args.global)
+    let code = exit::report(result, &args.global);
+    if output::is_complete() { code } else { exit::unwritten() }
 }
 
 async fn run(args: &Args) -> Result<Code, CliError> {

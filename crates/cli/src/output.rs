@@ -3,6 +3,7 @@
 //! the writing, not the work.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -34,7 +35,17 @@ pub(crate) fn can_ask() -> bool {
     is_interactive() && std::io::IsTerminal::is_terminal(&std::io::stdin())
 }
 
+/// Was everything written that should have been?
+pub(crate) fn is_complete() -> bool {
+    !INCOMPLETE.load(Ordering::Relaxed)
+}
+
+static INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
 fn write(mut stream: impl Write, text: &str) {
-    // The reader has gone: nobody is left to tell.
-    let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+    let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+    // A reader that has gone has read what it wanted; a full disk has lost something.
+    if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        INCOMPLETE.store(true, Ordering::Relaxed);
+    }
 }

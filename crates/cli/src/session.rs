@@ -11,7 +11,7 @@ use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::{self, Input, Options};
 use pvx_core::provider::Reader;
 use pvx_core::read;
-use pvx_core::state::{Folder, Memory};
+use pvx_core::state::{Folder, Journal, Memory};
 use pvx_provider_pve::guest::Qemu;
 
 use crate::args::{Format, Global};
@@ -109,10 +109,22 @@ impl<'a> Session<'a> {
 
     /// Everything a plan depends on.
     pub(crate) async fn read(&self, inventory: Inventory) -> Result<Reading, CliError> {
-        let memory = self.folder(&inventory).load(self.profiles())?;
+        let memory = self.memory(&inventory)?;
         let reader = &self.connected.cluster;
         let snapshot = read::snapshot(reader, inventory, self.desired(), &memory, &Qemu).await?;
         Ok(Reading { snapshot, memory })
+    }
+
+    /// What is remembered: what was applied, and at which VMIDs a run that was cut off was working.
+    fn memory(&self, inventory: &Inventory) -> Result<Memory, CliError> {
+        let folder = self.folder(inventory);
+        let mut memory = folder.load(self.profiles())?;
+        for profile in self.profiles() {
+            for open in Journal::unfinished(&folder, profile)? {
+                memory.suppose(open.address, open.vmid);
+            }
+        }
+        Ok(memory)
     }
 
     /// The plan for what was read.

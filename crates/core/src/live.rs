@@ -94,6 +94,20 @@ pub struct Summary {
     pub lock: Option<String>,
 }
 
+impl Summary {
+    /// Nobody knows its name: pvestatd has not told it yet, or the configuration has none, which
+    /// lists show as `VM 1001` (qemu-server, vmstatus). So is a clone until its first disk is
+    /// copied.
+    pub fn is_unnamed(&self) -> bool {
+        self.name.as_ref().is_none_or(|name| *name == format!("VM {}", self.vmid))
+    }
+
+    /// Is it being made right now? The lock is live in the list, unlike the name.
+    pub fn is_being_made(&self) -> bool {
+        self.lock.as_deref().is_some_and(|lock| matches!(lock, "clone" | "create"))
+    }
+}
+
 /// Where a guest is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GuestRef {

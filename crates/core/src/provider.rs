@@ -124,10 +124,39 @@ pub struct Volume {
     pub slot: String,
     /// Storage it is on.
     pub storage: String,
+    /// Its name on the storage: `base-100-disk-0`, or with the base of a linked clone
+    /// `100/base-100-disk-0.raw/1001/vm-1001-disk-0.qcow2`.
+    pub name: String,
     /// Size in bytes, when the configuration tells.
     pub size: Option<u64>,
     /// A cloud-init drive: made anew for every guest.
     pub cloudinit: bool,
+    /// An ISO image in a CD-ROM drive: belongs to nobody, and goes nowhere by itself.
+    pub iso: bool,
+}
+
+impl Volume {
+    /// Does the guest own it? An ISO it only borrows.
+    pub fn is_own(&self) -> bool {
+        !self.iso
+    }
+
+    /// A disk that a clone copies or shares: no cloud-init drive, no ISO, not detached.
+    pub fn is_disk(&self) -> bool {
+        !self.cloudinit && !self.iso && !self.slot.starts_with("unused")
+    }
+
+    /// Can it be the base of linked clones? Templates have such disks where the storage knows
+    /// them (pve-storage: names that begin with `base-`).
+    pub fn is_base(&self) -> bool {
+        self.name.rsplit('/').next().is_some_and(|last| last.starts_with("base-"))
+    }
+
+    /// Does it share another volume's base, and so cannot leave that one's storage?
+    pub fn is_linked(&self) -> bool {
+        let parts: Vec<&str> = self.name.split('/').collect();
+        parts.iter().rev().skip(1).any(|part| part.starts_with("base-"))
+    }
 }
 
 /// What a guest's configuration should be, beside its [`GuestSpec`].

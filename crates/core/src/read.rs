@@ -9,30 +9,54 @@ use crate::planner::{self, Input, Options, Ownership};
 use crate::provider::{GuestKind, ProviderError, Reader};
 use crate::state::Memory;
 
-/// Reads everything beside the inventory that a plan for `desired` depends on.
+/// How often everything is read when guests move or go while they are read.
+const TRIES: usize = 3;
+
+/// Reads everything beside the inventory that a plan for `desired` depends on. A guest that is in
+/// the inventory and not where the inventory says was moved or removed in between: then all is
+/// read again, because a guest that was not seen must not be taken for one that is not there.
 ///
 /// # Errors
 /// When guests cannot be read for another reason than being gone.
 pub async fn snapshot<R: Reader>(
     reader: &R,
-    inventory: Inventory,
+    mut inventory: Inventory,
     desired: &Desired,
     memory: &Memory,
     kind: &dyn GuestKind,
 ) -> Result<Snapshot, ProviderError> {
+    for _ in 1..TRIES {
+        let (snapshot, asked) = once(reader, inventory, desired, memory, kind).await?;
+        if asked.iter().all(|guest| snapshot.guests.contains_key(&guest.vmid)) {
+            return Ok(snapshot);
+        }
+        inventory = reader.inventory().await?;
+    }
+    once(reader, inventory, desired, memory, kind).await.map(|(snapshot, _)| snapshot)
+}
+
+/// One reading, and what was asked for.
+async fn once<R: Reader>(
+    reader: &R,
+    inventory: Inventory,
+    desired: &Desired,
+    memory: &Memory,
+    kind: &dyn GuestKind,
+) -> Result<(Snapshot, Vec<GuestRef>), ProviderError> {
     let members = marked(desired, &inventory).map(reference).collect::<Vec<_>>();
     let mut snapshot = Snapshot { inventory, guests: BTreeMap::new() };
-    let members = reader.guests(&online(&snapshot.inventory, members), true).await?;
-    keep(&mut snapshot, members);
-    let further = further(desired, memory, kind, &snapshot);
-    let mut further = reader.guests(&online(&snapshot.inventory, further), false).await?;
-    for guest in &mut further {
+    let mut asked = online(&snapshot.inventory, members);
+    keep(&mut snapshot, reader.guests(&asked, true).await?);
+    let further = online(&snapshot.inventory, further(desired, memory, kind, &snapshot));
+    let mut found = reader.guests(&further, false).await?;
+    for guest in &mut found {
         // Not worth a request a node: Proxmox refuses what a late answer gets wrong.
         let summary = snapshot.inventory.guests.get(&guest.vmid);
         guest.running = summary.is_some_and(|summary| summary.status == "running");
     }
-    keep(&mut snapshot, further);
-    Ok(snapshot)
+    keep(&mut snapshot, found);
+    asked.extend(further);
+    Ok((snapshot, asked))
 }
 
 /// Guests whose tags carry the mark of one of the documents' profiles.
@@ -44,7 +68,6 @@ pub(crate) fn marked<'a>(
     let templates = desired.scope.templates;
     inventory.guests.values().filter(move |guest| {
         guest.qemu
-            && !guest.template
             && !templates.is_some_and(|range| range.contains(guest.vmid))
             && guest.tags.iter().any(|tag| marks.contains(tag.as_str()))
     })
@@ -107,9 +130,10 @@ fn suspects<'a>(
         VmidRequest::Auto => None,
     };
     let (vms, had) = (desired.scope.vms, memory.vmid(&guest.address));
-    let may_be = move |live: &&Summary| match &live.name {
-        Some(name) => name == guest.address.guest() || [had, fixed].contains(&Some(live.vmid)),
-        None => vms.contains(live.vmid) || [had, fixed].contains(&Some(live.vmid)),
+    let may_be = move |live: &&Summary| {
+        let named = live.name.as_deref() == Some(guest.address.guest());
+        let unnamed = live.is_unnamed() && vms.contains(live.vmid);
+        named || unnamed || [had, fixed].contains(&Some(live.vmid))
     };
     inventory.guests.values().filter(|live| !live.template).filter(may_be).map(|live| live.vmid)
 }

@@ -1,19 +1,30 @@
 //! A live cluster, as the core's reader and writer of it.
 
-use crate::client::{ApiError, Client};
+use std::time::Duration;
+
 use pvx_core::provider::{ErrorClass, ProviderError};
+
+use crate::client::{ApiError, Client, WaitOptions};
 
 /// A cluster behind its REST API. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     pub(crate) client: Client,
+    pub(crate) waiting: WaitOptions,
 }
 
 impl Cluster {
     /// The cluster that `client` talks to.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, waiting: WaitOptions::new(Duration::ZERO) }
+    }
+
+    /// Waits for tasks with the intervals of `options`. Its deadline is not used: every wait is
+    /// given its own.
+    #[must_use]
+    pub fn waiting(self, options: WaitOptions) -> Self {
+        Self { waiting: options, ..self }
     }
 
     /// The client, for counts.
@@ -35,7 +46,7 @@ pub(crate) fn provider_error(error: &ApiError) -> ProviderError {
 fn class(error: &ApiError) -> ErrorClass {
     match error {
         e if e.is_outcome_unknown() => ErrorClass::OutcomeUnknown,
-        e if e.is_lock_timeout() => ErrorClass::Busy,
+        e if e.is_busy() => ErrorClass::Busy,
         e if e.is_digest_mismatch() => ErrorClass::Changed,
         e if e.is_missing_guest() => ErrorClass::Missing,
         e if e.is_already_exists() => ErrorClass::Exists,
@@ -66,6 +77,9 @@ fn help(error: &ApiError) -> Option<String> {
         }
         e if e.is_already_exists() => {
             "the VMID was taken after the plan was made: plan again, pvx takes the next free one"
+        }
+        e if e.guest_lock().is_some() => {
+            "another operation works on the guest: wait until its lock is gone, then run the command again"
         }
         e if e.is_no_quorum() => "bring nodes back until `pvecm status` says Quorate: Yes",
         e if e.is_outcome_unknown() => "run the command again: it looks at the cluster first",

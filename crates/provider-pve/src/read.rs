@@ -44,9 +44,15 @@ impl Reader for Cluster {
 
 impl Cluster {
     /// VMIDs of the VMs that run on a node: live, unlike `/cluster/resources`.
+    ///
+    /// Proxmox lists the files of a node's guests and then reads one after the other (qemu-server
+    /// `vmstatus`): the whole list fails when one of them goes meanwhile. So it is asked once more.
     async fn running(&self, node: &str) -> Result<Vec<u32>, ApiError> {
         let request = Request::get(ApiPath::new("/nodes/{}/qemu", &[&node]));
-        let rows: Vec<PowerRow> = self.client.get(&request).await?;
+        let rows: Vec<PowerRow> = match self.client.get(&request).await {
+            Err(error) if error.is_missing_guest() => self.client.get(&request).await?,
+            answer => answer?,
+        };
         let runs = |row: &PowerRow| row.status == "running" || row.status == "paused";
         Ok(rows.into_iter().filter(runs).map(|row| row.vmid).collect())
     }

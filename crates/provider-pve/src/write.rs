@@ -8,10 +8,13 @@ use pvx_core::live::GuestRef;
 use pvx_core::plan::{Action, ActionKind};
 use pvx_core::provider::{Begun, ErrorClass, ProviderError, Reader, TaskEnd, Writer};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::client::{ApiPath, Request, TaskOutcome, Upid, WaitOptions};
+use crate::client::{ApiPath, Request, TaskOutcome, Upid, WaitOptions, is_busy_text};
 use crate::cluster::{Cluster, provider_error};
 use crate::guest::unnamed;
+
+mod ha;
 
 /// How much of a failed task's log is shown.
 const LOG_LINES: u32 = 8;
@@ -36,8 +39,12 @@ impl Writer for Cluster {
             // The request was accepted: something runs that cannot be asked for.
             ProviderError::new(ErrorClass::OutcomeUnknown, e.to_string())
         })?;
-        let end = self.client.wait_task(&upid, WaitOptions::new(deadline), |_| {}).await;
+        let (options, began) = (WaitOptions { deadline, ..self.waiting }, Instant::now());
+        let end = self.client.wait_task(&upid, options, |_| {}).await;
         let end = end.map_err(|e| unknown(&upid, &provider_error(&e)))?;
+        if end.is_success() {
+            self.settled(&upid, options, began).await?;
+        }
         match &end.outcome {
             TaskOutcome::Ok => Ok(TaskEnd { warnings: 0 }),
             TaskOutcome::Warnings(n) => Ok(TaskEnd { warnings: *n }),
@@ -73,8 +80,7 @@ impl Cluster {
     async fn failed(&self, upid: &Upid, text: &str) -> ProviderError {
         // The log is for people: that it cannot be read must not hide the failure itself.
         let log = self.client.task_log_tail(upid, LOG_LINES).await.unwrap_or_default();
-        let locked = text.contains("can't lock file") && text.contains("got timeout");
-        let class = if locked { ErrorClass::Busy } else { ErrorClass::Failed };
+        let class = if is_busy_text(text) { ErrorClass::Busy } else { ErrorClass::Failed };
         let message = format!("task {} on {} failed: {text}", upid.kind, upid.node);
         let mut error = ProviderError::new(class, message);
         error.upid = Some(upid.to_string());

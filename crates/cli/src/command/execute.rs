@@ -8,7 +8,7 @@ use pvx_core::execute::{self, Context, Limits, Outcome, Patience, Report};
 use pvx_core::live::Inventory;
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::{Input, Options, Ownership};
-use pvx_core::provider::Writer;
+use pvx_core::provider::{ErrorClass, Writer};
 use pvx_core::state::{Histories, Journal};
 use pvx_provider_pve::guest::Qemu;
 use serde_json::json;
@@ -32,7 +32,7 @@ pub(super) async fn run(
     let inventory = session.inventory().await?;
     let folder = session.folder(&inventory);
     let histories = Histories::lock(folder, session.profiles())?;
-    let inventory = settle_last_run(session, run, inventory).await?;
+    let (inventory, all_known) = settle_last_run(session, run, inventory).await?;
     let options = planner_options(run);
     let reading = read_unlocked(session, run, inventory, &options).await?;
     let plan = session.plan(&reading, intent, &options);
@@ -41,7 +41,7 @@ pub(super) async fn run(
         return refuse(session, &plan);
     }
     if plan.is_empty() {
-        histories.close(&plan, true)?;
+        histories.close(&plan, all_known)?;
         return finish_unchanged(session, &plan).await;
     }
     confirm(&view::plan::question(&plan), run.yes)?;
@@ -75,14 +75,15 @@ fn refuse(session: &Session<'_>, plan: &Plan) -> Result<Code, CliError> {
 }
 
 /// What the last run began and did not end is looked at before anything new (law 3): tasks that
-/// still run are waited for; what else became of it, the fresh reading shows.
+/// still run are waited for; what else became of it, the fresh reading shows. False when a task
+/// could not be watched to its end.
 async fn settle_last_run(
     session: &Session<'_>,
     run: &RunOptions,
     inventory: Inventory,
-) -> Result<Inventory, CliError> {
+) -> Result<(Inventory, bool), CliError> {
     let folder = session.folder(&inventory);
-    let mut found = false;
+    let (mut found, mut all_known) = (false, true);
     for profile in session.profiles() {
         for open in Journal::unfinished(&folder, profile)? {
             found = true;
@@ -93,12 +94,16 @@ async fn settle_last_run(
             let end = session.connected.cluster.wait(&upid, deadline).await;
             let word = match end {
                 Ok(_) => "it has ended well".to_owned(),
-                Err(error) => error.message,
+                Err(error) => {
+                    all_known &= error.class != ErrorClass::OutcomeUnknown;
+                    error.message
+                }
             };
             output::errors(&view::note(&word));
         }
     }
-    if found { session.inventory().await } else { Ok(inventory) }
+    let inventory = if found { session.inventory().await? } else { inventory };
+    Ok((inventory, all_known))
 }
 
 /// Reads, and reads again while other tasks hold locks on the documents' guests: a clone that was
@@ -126,14 +131,23 @@ async fn read_unlocked(
     }
 }
 
-/// Guests of ours that are locked, with their locks.
+/// Guests of ours that are locked, with their locks, and those that may become ours.
 fn locked(input: &Input<'_>) -> Vec<String> {
     let ownership = Ownership::of(input);
+    let missing = input.desired.guests().filter(|guest| {
+        let address = &guest.address;
+        ownership.member(address).is_none() && ownership.half_made(address).is_none()
+    });
+    let mut making: Vec<String> = missing
+        .filter_map(|guest| ownership.being_made(input, guest))
+        .map(|live| format!("guest {} (being made)", live.vmid))
+        .collect();
+    making.dedup();
     let lock = |(address, vmid): (&Address, u32)| {
         let lock = input.snapshot.guests.get(&vmid)?.lock()?;
         Some(format!("{address} ({lock})"))
     };
-    ownership.owned().filter_map(lock).collect()
+    ownership.owned().filter_map(lock).chain(making).collect()
 }
 
 async fn carry_out(
@@ -155,11 +169,13 @@ async fn carry_out(
     let report =
         execute::run(&context, &mut histories, signals::listen(progress.announcer())).await;
     progress.finish();
-    let unknown = |error: &pvx_core::provider::ProviderError| {
-        error.class == pvx_core::provider::ErrorClass::OutcomeUnknown
-    };
+    let unknown =
+        |error: &pvx_core::provider::ProviderError| error.class == ErrorClass::OutcomeUnknown;
     let all_known = report.abandoned.is_empty() && !report.failed.values().any(unknown);
-    histories.close(plan, all_known)?;
+    let mut report = report;
+    if let Err(error) = histories.close(plan, all_known) {
+        report.state_errors.push(error.to_string());
+    }
     Ok(report)
 }
 
@@ -170,36 +186,52 @@ async fn after(
     report: &Report,
     options: &Options,
 ) -> Result<Code, CliError> {
-    let outcome = report.outcome();
-    let mut left = None;
-    if outcome == Outcome::Complete {
-        let reading = session.read(session.inventory().await?).await?;
-        left = Some(session.plan(&reading, plan.intent, options));
-        if session.global.format == Format::Human && plan.intent == Intent::Apply {
-            let rows = status::rows(&session.input(&reading, options));
-            output::text(&status::render(&rows));
-        }
-    }
-    let remains = left.as_ref().is_some_and(|plan| !plan.is_empty());
+    let looked = match report.outcome() {
+        Outcome::Complete => look_again(session, plan, options).await,
+        Outcome::Failed | Outcome::Cancelled => Ok(None),
+    };
+    // What was done is said whatever becomes of the look.
+    let left = looked.as_ref().ok().and_then(Option::as_ref);
+    let remains = left.is_some_and(|plan| !plan.is_empty());
     match session.global.format {
-        Format::Json => output::json(&view::report::to_json(plan, report, left.as_ref())),
+        Format::Json => output::json(&view::report::to_json(plan, report, left)),
         Format::Human => {
             output::text(&view::report::render(plan, report));
             if let Some(left) = left.filter(|_| remains) {
                 output::errors(&view::problem(
-                    "after apply the cluster still differs from the documents",
+                    "the cluster differs from the documents again already",
                     Some("someone else is changing it, or this is a fault of pvx; the rest is:"),
                 ));
-                output::text(&view::plan::render(&left, &session.loaded.sources));
+                output::text(&view::plan::render(left, &session.loaded.sources));
             }
         }
     }
-    Ok(match outcome {
-        Outcome::Complete if remains => Code::Partial,
+    if let Err(error) = &looked {
+        output::errors(&view::problem(
+            &format!("the result could not be looked at: {}", error.text()),
+            None,
+        ));
+    }
+    Ok(match report.outcome() {
+        Outcome::Complete if remains || looked.is_err() => Code::Partial,
         Outcome::Complete => Code::Success,
         Outcome::Failed => Code::Partial,
         Outcome::Cancelled => Code::Interrupted,
     })
+}
+
+/// The plan for what is there now, and who runs where.
+async fn look_again(
+    session: &Session<'_>,
+    plan: &Plan,
+    options: &Options,
+) -> Result<Option<Plan>, CliError> {
+    let reading = session.read(session.inventory().await?).await?;
+    if session.global.format == Format::Human && plan.intent == Intent::Apply {
+        let rows = status::rows(&session.input(&reading, options));
+        output::text(&status::render(&rows));
+    }
+    Ok(Some(session.plan(&reading, plan.intent, options)))
 }
 
 async fn finish_unchanged(session: &Session<'_>, plan: &Plan) -> Result<Code, CliError> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pvx_core::diagnostic::has_errors;
 use pvx_core::document;
 use pvx_sim::{Options, Sim, World};
 use serde_json::json;
@@ -74,6 +75,10 @@ fn worlds(global: &Global) -> Result<Code, CliError> {
 
 fn reset(global: &Global) -> Result<Code, CliError> {
     let loaded = document::load_config(&session::load_options(global, Vec::new()));
+    if has_errors(&loaded.diagnostics) {
+        let (diagnostics, sources) = (loaded.diagnostics, loaded.sources);
+        return Err(CliError::Documents { diagnostics, sources });
+    }
     let file = cluster::sim_file(global, loaded.config.as_ref(), &loaded.root);
     match std::fs::remove_file(&file) {
         Ok(()) => output::errors(&format!("forgot {}\n", file.display())),

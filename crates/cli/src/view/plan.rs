@@ -272,6 +272,10 @@ fn summary(plan: &Plan) -> String {
         let errors = plan.findings.iter().filter(|f| f.weight == Weight::Error).count();
         return format!("{} that must be mended first\n", paint(BAD, &count(errors, "problem")));
     }
+    let open = plan.findings.iter().any(|f| f.weight == Weight::Warning);
+    if plan.is_empty() && open {
+        return "no changes, apart from what is marked ! above\n".to_owned();
+    }
     if plan.is_empty() {
         return match plan.intent {
             Intent::Apply => "no changes: the cluster is as the documents say\n".to_owned(),

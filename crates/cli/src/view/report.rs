@@ -1,7 +1,9 @@
 //! How an apply or a destroy ended.
 
+use std::collections::BTreeSet;
+
 use pvx_core::execute::{Outcome, Report};
-use pvx_core::plan::{ActionId, Intent, Plan};
+use pvx_core::plan::{ActionId, Change, Intent, Plan};
 use serde_json::{Value, json};
 
 use super::paint::{BAD, GOOD, WARN, help, item, paint};
@@ -18,21 +20,36 @@ pub(crate) fn render(plan: &Plan, report: &Report) -> String {
         text.push_str(&log_tail(&error.log));
         text.push_str(&error.help.as_deref().map(help).unwrap_or_default());
     }
-    for (id, because) in &report.skipped {
-        let line = format!("{} not run, because {} failed", name(plan, *id), name(plan, *because));
-        text.push_str(&item(WARN, "!", &line));
-    }
-    for id in &report.abandoned {
-        let line = format!("{} still runs on the cluster", name(plan, *id));
-        text.push_str(&item(WARN, "!", &line));
-    }
-    for id in &report.unstarted {
-        text.push_str(&item(WARN, "!", &format!("{} not begun", name(plan, *id))));
+    for change in &plan.changes {
+        text.push_str(&left_of(plan, report, change));
     }
     for error in &report.state_errors {
         text.push_str(&item(BAD, "×", &format!("local state: {error}")));
     }
     text + &last_line(plan, report)
+}
+
+/// What was not done of one guest, in one line for each cause.
+fn left_of(plan: &Plan, report: &Report, change: &Change) -> String {
+    let verbs = |wanted: &dyn Fn(&ActionId) -> bool| -> Vec<&str> {
+        let ids = change.actions.iter().filter(|id| wanted(id));
+        ids.filter_map(|id| plan.actions.get(*id)).map(|action| action.kind.verb()).collect()
+    };
+    let place = format!("{} ({} on {})", change.address, change.vmid, change.node);
+    let mut text = String::new();
+    let mut say = |verbs: Vec<&str>, why: &str| {
+        if !verbs.is_empty() {
+            text.push_str(&item(WARN, "!", &format!("{place}: {} {why}", verbs.join(", "))));
+        }
+    };
+    let causes: BTreeSet<ActionId> = report.skipped.values().copied().collect();
+    for cause in causes {
+        let skipped = verbs(&|id| report.skipped.get(id) == Some(&cause));
+        say(skipped, &format!("not run, because {} failed", name(plan, cause)));
+    }
+    say(verbs(&|id| report.abandoned.contains(id)), "still runs on the cluster");
+    say(verbs(&|id| report.unstarted.contains(id)), "not begun");
+    text
 }
 
 fn last_line(plan: &Plan, report: &Report) -> String {

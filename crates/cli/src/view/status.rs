@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pvx_core::address::Address;
 use pvx_core::live::{Inventory, Pending};
 use pvx_core::planner::{Input, Ownership};
 use serde::Serialize;
@@ -33,6 +34,10 @@ pub(crate) enum State {
     Stopped,
     HalfMade,
     Missing,
+    /// Perhaps there: on a node that does not answer, or not to be read.
+    Unknown,
+    /// There, and not provably ours: `plan` says why.
+    Unproved,
     NotInDocuments,
 }
 
@@ -43,6 +48,8 @@ impl State {
             Self::Stopped => "stopped",
             Self::HalfMade => "half-made",
             Self::Missing => "missing",
+            Self::Unknown => "unknown",
+            Self::Unproved => "unproved",
             Self::NotInDocuments => "not in documents",
         }
     }
@@ -59,6 +66,8 @@ pub(crate) fn rows(input: &Input<'_>) -> Vec<Row> {
         row.group.clone_from(&guest.group);
         if ownership.half_made(&guest.address).is_some() {
             row.state = State::HalfMade;
+        } else if vmid.is_none() {
+            suppose(&mut row, input, &ownership, &guest.address);
         }
         let ips =
             guest.spec.cloudinit.ipconfig.values().flat_map(|c| [c.ip.clone(), c.ip6.clone()]);
@@ -74,6 +83,17 @@ pub(crate) fn rows(input: &Input<'_>) -> Vec<Row> {
         rows.push(row);
     }
     rows
+}
+
+/// A guest that is not provably there: what may be it.
+fn suppose(row: &mut Row, input: &Input<'_>, ownership: &Ownership, address: &Address) {
+    let unproved = ownership.in_the_way(address).map(|vmid| (vmid, State::Unproved));
+    let unread = || ownership.may_be_unread(input, address).map(|vmid| (vmid, State::Unknown));
+    if let Some((vmid, state)) = unproved.or_else(unread) {
+        row.vmid = Some(vmid);
+        row.node = input.snapshot.inventory.guests.get(&vmid).map(|guest| guest.node.clone());
+        row.state = state;
+    }
 }
 
 fn row(input: &Input<'_>, address: String, vmid: Option<u32>) -> Row {
@@ -127,7 +147,7 @@ pub(crate) fn render(rows: &[Row]) -> String {
         let style = match row.state {
             State::Running => GOOD,
             State::Stopped => FAINT,
-            State::HalfMade => WARN,
+            State::HalfMade | State::Unknown | State::Unproved => WARN,
             State::Missing | State::NotInDocuments => GONE,
         };
         let line = format!(

@@ -15,27 +15,28 @@ pub(super) async fn perform<W: Writer, H: History>(
     change: &Change,
     action: &Action,
 ) -> Result<TaskEnd, ProviderError> {
-    check(context, action).await?;
-    let begin = Record::Begin {
-        action: action.id.0,
-        address: action.address.clone(),
-        vmid: action.vmid,
-        node: action.node.clone(),
-        verb: action.kind.verb().to_owned(),
-    };
-    write(history, change, &begin)?;
-    context.sink.event(&Event::Started { action: action.id });
     let mut pause = context.patience.pause;
+    let mut recorded = false;
     for attempt in 1.. {
-        if attempt > 1 {
-            check(context, action).await?; // much can change while a lock is waited for
-        }
-        let error = match attempt_once(context, history, change, action).await {
-            Ok(end) => return Ok(end),
+        // Looked at before each attempt: much can change while a lock is waited for.
+        let error = match check(context, action).await {
             Err(error) => error,
+            Ok(()) => {
+                if !recorded {
+                    write(history, change, &begin(action))?;
+                    context.sink.event(&Event::Started { action: action.id });
+                    recorded = true;
+                }
+                match attempt_once(context, history, change, action).await {
+                    Ok(end) => return Ok(end),
+                    Err(error) => error,
+                }
+            }
         };
-        let again = error.class == ErrorClass::Busy && attempt < context.patience.tries;
-        if !again {
+        // Right after a clone or a migration the new node may not have seen the file yet.
+        let unseen = error.class == ErrorClass::Missing && waits(context, action);
+        let again = unseen || error.class == ErrorClass::Busy;
+        if !again || attempt >= context.patience.tries {
             return Err(error);
         }
         let why = error.message.clone();
@@ -44,6 +45,21 @@ pub(super) async fn perform<W: Writer, H: History>(
         pause *= 2;
     }
     Err(ProviderError::new(ErrorClass::Busy, "no attempt was made"))
+}
+
+fn begin(action: &Action) -> Record {
+    Record::Begin {
+        action: action.id.0,
+        address: action.address.clone(),
+        vmid: action.vmid,
+        node: action.node.clone(),
+        verb: action.kind.verb().to_owned(),
+    }
+}
+
+/// Does something of this plan come before the action?
+fn waits<W: Writer>(context: &Context<'_, W>, action: &Action) -> bool {
+    !context.plan.actions.needs(action.id).is_empty()
 }
 
 async fn attempt_once<W: Writer, H: History>(
@@ -87,7 +103,7 @@ fn digest(action: &Action) -> Option<&str> {
 /// Reads the guest again when a precondition is about it, in the same breath as the write.
 async fn check<W: Writer>(context: &Context<'_, W>, action: &Action) -> Result<(), ProviderError> {
     let about_guest = |p: &Precondition| match p {
-        Precondition::Owned { .. } | Precondition::Unprotected => true,
+        Precondition::Owned { .. } | Precondition::Begun { .. } | Precondition::Unprotected => true,
         Precondition::Digest { .. } => !sends_digest(&action.kind),
         Precondition::VmidFree => false, // Proxmox refuses a taken one itself
     };
@@ -98,7 +114,8 @@ async fn check<W: Writer>(context: &Context<'_, W>, action: &Action) -> Result<(
     let found = context.writer.guests(std::slice::from_ref(&reference), false).await?;
     let Some(guest) = found.into_iter().find(|g| g.vmid == action.vmid) else {
         let text = format!("guest {} is not on {} any more", action.vmid, action.node);
-        return Err(changed(text));
+        let class = if waits(context, action) { ErrorClass::Missing } else { ErrorClass::Changed };
+        return Err(ProviderError { class, ..changed(text) });
     };
     action.preconditions.iter().try_for_each(|p| holds(context, action, &guest, p))
 }
@@ -120,6 +137,16 @@ fn holds<W: Writer>(
             }
             Err(changed(format!(
                 "guest {vmid} on {} is not {} any more: its mark or smbios uuid changed",
+                guest.node, action.address
+            )))
+        }
+        Precondition::Begun { note } => {
+            let found = guest.config.get("description").map_or("", String::as_str);
+            if found.trim_end() == note {
+                return Ok(());
+            }
+            Err(changed(format!(
+                "guest {vmid} on {} is not the one that was cloned for {}: its description changed",
                 guest.node, action.address
             )))
         }

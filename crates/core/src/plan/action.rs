@@ -49,6 +49,12 @@ pub enum Precondition {
         /// The smbios uuid.
         uuid: Uuid,
     },
+    /// The guest carries this provisional description: it is the clone that this plan made, and
+    /// nobody took its VMID in between.
+    Begun {
+        /// The description.
+        note: String,
+    },
     /// The guest's file is as it was planned on: the digest is sent with the write.
     Digest {
         /// SHA-1 of the stored configuration.

@@ -71,7 +71,10 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
 }
 
 fn is_proof(precondition: &Precondition) -> bool {
-    matches!(precondition, Precondition::Owned { .. } | Precondition::Digest { .. })
+    matches!(
+        precondition,
+        Precondition::Owned { .. } | Precondition::Digest { .. } | Precondition::Begun { .. }
+    )
 }
 
 fn is_first_proof(precondition: &Precondition) -> bool {

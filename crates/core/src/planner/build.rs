@@ -70,6 +70,12 @@ impl<'a> Builder<'a> {
         targets.is_empty() || targets.iter().any(|t| matches_target(t, address))
     }
 
+    /// Is the whole profile of this key meant by `--target`?
+    pub(super) fn is_profile_target(&self, key: &str) -> bool {
+        let targets = &self.input.options.targets;
+        targets.is_empty() || targets.iter().any(|target| target == key)
+    }
+
     /// Adds the steps of one guest, each waiting for the one before.
     pub(super) fn chain(
         &mut self,

@@ -12,11 +12,11 @@ use super::update::locate;
 use super::vmid::Vmids;
 use crate::address::Address;
 use crate::desired::{Guest, Origin, Placement, Power, Profile, VmidRequest};
-use crate::live::{self, Inventory};
+use crate::live::{self, Inventory, Summary};
 use crate::plan::{
     ActionId, ActionKind, Change, Effect, Facts, Finding, Precondition, Reason, Verb,
 };
-use crate::provider::{Comparison, Wanted};
+use crate::provider::{Comparison, Volume, Wanted};
 use crate::state::Remembered;
 
 /// Start actions of guests that this plan makes or starts, for ordering.
@@ -44,8 +44,11 @@ pub(super) fn missing(builder: &mut Builder<'_>, ownership: &Ownership) -> Start
                 continue;
             }
             let seat = match ownership.half_made(&guest.address) {
-                Some(vmid) => resume(builder, profile, guest, vmid),
-                None => seats.take(builder, profile, guest, index, &mut vmids, &mut nodes),
+                Some(vmid) => seats.resume(builder, profile, guest, index, vmid, &mut nodes),
+                None => match ownership.being_made(input, guest) {
+                    Some(live) => Err(being_made(guest, live)),
+                    None => seats.take(builder, profile, guest, index, &mut vmids, &mut nodes),
+                },
             };
             match seat {
                 Ok(Some(start)) => {
@@ -73,6 +76,18 @@ fn contested(guest: &Guest) -> Finding {
 fn perhaps_there(guest: &Guest, vmid: u32) -> Finding {
     let text = format!("{} is not made: guest {vmid} may be it, and cannot be read", guest.address);
     Finding::note("perhaps-there", text).about(&guest.address).at(guest.span)
+}
+
+/// Nor one that someone is making right now: it may be this one, begun by a run that was cut off.
+fn being_made(guest: &Guest, live: &Summary) -> Finding {
+    let text = format!(
+        "{} is not made: guest {} on {} is being made right now, and may be it",
+        guest.address, live.vmid, live.node
+    );
+    Finding::error("being-made", text)
+        .about(&guest.address)
+        .at(guest.span)
+        .help("wait until its lock is gone, then run the command again")
 }
 
 /// Which places of a profile's groups are taken.
@@ -110,12 +125,56 @@ impl Seats {
         vmids: &mut Vmids,
         nodes: &mut Nodes,
     ) -> Result<Option<ActionId>, Finding> {
-        let taken = self.nodes.entry(guest.group.clone()).or_default();
-        let node = nodes.choose(guest, index, taken, builder.input)?;
-        taken.push(node.clone());
+        let node = self.seat(builder, guest, index, nodes)?;
+        check_cpus(&builder.input.snapshot.inventory, guest, &node)?;
         let vmid = choose_vmid(builder, guest, vmids)?;
         make(builder, profile, guest, vmid, &node)
     }
+
+    /// A guest that was begun before goes on to the node it was meant for.
+    fn resume(
+        &mut self,
+        builder: &mut Builder<'_>,
+        profile: &Profile,
+        guest: &Guest,
+        index: usize,
+        vmid: u32,
+        nodes: &mut Nodes,
+    ) -> Result<Option<ActionId>, Finding> {
+        let node = self.seat(builder, guest, index, nodes)?;
+        check_cpus(&builder.input.snapshot.inventory, guest, &node)?;
+        resume(builder, profile, guest, vmid, &node)
+    }
+
+    fn seat(
+        &mut self,
+        builder: &Builder<'_>,
+        guest: &Guest,
+        index: usize,
+        nodes: &mut Nodes,
+    ) -> Result<String, Finding> {
+        let taken = self.nodes.entry(guest.group.clone()).or_default();
+        let node = nodes.choose(guest, index, taken, builder.input)?;
+        taken.push(node.clone());
+        Ok(node)
+    }
+}
+
+/// QEMU starts no guest with more vCPUs than its node has (qemu-server, config_to_command).
+pub(super) fn check_cpus(inventory: &Inventory, guest: &Guest, node: &str) -> Result<(), Finding> {
+    let cpus = inventory.nodes.get(node).map_or(0, |node| node.cpus);
+    let wanted = guest.spec.cores.unwrap_or(1).saturating_mul(guest.spec.sockets.unwrap_or(1));
+    if cpus == 0 || wanted <= cpus || guest.power != Power::Running {
+        return Ok(());
+    }
+    let text = format!(
+        "{} wants {wanted} vCPUs, node {node} has {cpus}: it cannot start there",
+        guest.address
+    );
+    Err(Finding::error("too-many-cpus", text)
+        .about(&guest.address)
+        .at(guest.place("cores"))
+        .help("lower cores or sockets, or put it on another node"))
 }
 
 fn choose_vmid(builder: &Builder<'_>, guest: &Guest, vmids: &mut Vmids) -> Result<u32, Finding> {
@@ -183,9 +242,16 @@ fn make(
     };
     check_allocates(&input.snapshot.inventory, guest, &comparison, node)?;
     if matches!(guest.origin, Origin::Template { .. }) {
-        steps.extend(configure_steps(node, &comparison, &reason, Effect::Create, None));
+        let begun = Precondition::Begun { note: half_made_note(&guest.address, identity) };
+        let mut further = configure_steps(node, &comparison, &reason, Effect::Create, None);
+        for step in steps.iter_mut().skip(1).chain(further.first_mut()) {
+            step.preconditions.push(begun.clone());
+        }
+        steps.extend(further);
     }
-    let made = Made { vmid, node: node.to_owned(), steps, comparison, origin, reason };
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+    let node = node.to_owned();
+    let made = Made { vmid, node, steps, comparison, origin, reason, owned };
     Ok(finish(builder, guest, made, false))
 }
 
@@ -195,6 +261,7 @@ fn resume(
     profile: &Profile,
     guest: &Guest,
     vmid: u32,
+    target: &str,
 ) -> Result<Option<ActionId>, Finding> {
     let input = builder.input;
     let Some(live) = input.snapshot.guests.get(&vmid) else { return Ok(None) };
@@ -207,12 +274,15 @@ fn resume(
     }
     let mut steps = Vec::new();
     let mut node = live.node.clone();
-    if let Placement::Node(target) = &guest.placement
-        && *target != node
-    {
-        super::update::check_online(&input.snapshot.inventory, guest, live, target)?;
-        steps.push(migrate_live(builder, live, &nothing, target, &reason));
-        node.clone_from(target);
+    if target != node {
+        match migrate_live(builder, guest, live, &nothing, target, &reason) {
+            Ok(step) => {
+                steps.push(step);
+                target.clone_into(&mut node);
+            }
+            Err(finding) if matches!(guest.placement, Placement::Node(_)) => return Err(finding),
+            Err(_) => {} // it stays where it is: its place is only a preference
+        }
     }
     check_allocates(&input.snapshot.inventory, guest, &comparison, &node)?;
     steps.extend(configure_steps(&node, &comparison, &reason, Effect::Create, None));
@@ -221,7 +291,8 @@ fn resume(
         first.preconditions.push(Precondition::Digest { digest });
     }
     let origin = "made before, now finished".to_owned();
-    let made = Made { vmid, node, steps, comparison, origin, reason };
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+    let made = Made { vmid, node, steps, comparison, origin, reason, owned };
     Ok(finish(builder, guest, made, live.running))
 }
 
@@ -284,18 +355,41 @@ fn migrate_step(
 
 /// A guest that is there moves, with its disks on node-local storage if it has any: those of
 /// storages where disks are `added` right before are among them.
+///
+/// # Errors
+/// For what Proxmox refuses to move (qemu-server, QemuMigrate's scan_local_volumes).
 pub(super) fn migrate_live(
     builder: &Builder<'_>,
+    guest: &Guest,
     live: &live::Guest,
     added: &BTreeSet<String>,
     target: &str,
     reason: &Reason,
-) -> Step {
+) -> Result<Step, Finding> {
     let inventory = &builder.input.snapshot.inventory;
-    let volumes = builder.input.kind.volumes(live).into_iter().map(|v| v.storage);
-    let storages = volumes.chain(added.iter().cloned());
+    super::update::check_online(inventory, guest, live, target)?;
+    let volumes = builder.input.kind.volumes(live);
+    let mut here = volumes.iter().filter(|v| !inventory.is_shared(&v.storage));
+    if let Some(stuck) = here.find(|v| v.iso || v.is_linked()) {
+        return Err(immovable(guest, live, stuck, target));
+    }
+    let storages = volumes.into_iter().map(|v| v.storage).chain(added.iter().cloned());
     let local: BTreeSet<String> = storages.filter(|s| !inventory.is_shared(s)).collect();
-    migrate_step(&live.node, target, live.running, !local.is_empty(), reason).on_storages(local)
+    let step = migrate_step(&live.node, target, live.running, !local.is_empty(), reason);
+    Ok(step.on_storages(local))
+}
+
+fn immovable(guest: &Guest, live: &live::Guest, stuck: &Volume, target: &str) -> Finding {
+    let (why, help) = if stuck.iso {
+        ("has an ISO", "eject it, then plan again")
+    } else {
+        ("is a linked clone", "leave it where it is, or move its disk to shared storage first")
+    };
+    let text = format!(
+        "{} ({}) cannot move to {target}: it {why} on node-local storage {} ({})",
+        guest.address, live.vmid, stuck.storage, stuck.slot
+    );
+    Finding::error("cannot-move", text).about(&guest.address).at(guest.place("node")).help(help)
 }
 
 /// The writes that a comparison comes down to: one configuration write, then the disks. A disk
@@ -339,14 +433,18 @@ struct Made {
     comparison: Comparison,
     origin: String,
     reason: Reason,
+    /// What proves it once it is configured.
+    owned: Precondition,
 }
 
 /// Adds the start, the actions and the change; the start's id when there is one.
 fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made, running: bool) -> Option<ActionId> {
-    let Made { vmid, node, mut steps, comparison, origin, reason } = made;
+    let Made { vmid, node, mut steps, comparison, origin, reason, owned } = made;
     let starts = guest.power == Power::Running && !running;
     if starts {
-        steps.push(Step::new(&node, ActionKind::Start, reason.clone(), Effect::Start));
+        // A start may wait for others for long.
+        let start = Step::new(&node, ActionKind::Start, reason.clone(), Effect::Start);
+        steps.push(start.requires(owned));
     }
     let ids = builder.chain(&guest.address, vmid, steps);
     builder.findings.extend(comparison.findings.into_iter().map(|f| locate(f, guest)));
@@ -390,7 +488,7 @@ pub(super) fn live_disks(builder: &Builder<'_>, guest: &live::Guest) -> Vec<(Str
     let volumes = builder.input.kind.volumes(guest);
     volumes
         .into_iter()
-        .filter(|v| !v.cloudinit)
+        .filter(|v| v.is_own() && !v.cloudinit)
         .filter_map(|v| v.size.map(|size| (v.slot, size)))
         .collect()
 }

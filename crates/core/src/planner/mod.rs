@@ -74,7 +74,8 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
     let mut builder = Builder::new(input);
     builder.check_cluster();
     builder.check_targets(&ownership);
-    builder.findings.extend(ownership.findings(input));
+    let strangers = ownership.findings(&builder, intent);
+    builder.findings.extend(strangers);
     match intent {
         Intent::Apply => {
             remove::orphans(&mut builder, &ownership);

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::Input;
+use super::build::Builder;
 use crate::address::{Address, STANDALONE};
-use crate::desired::{Profile, ProfileKind};
-use crate::live::{self, Guest};
-use crate::plan::Finding;
+use crate::desired::{self, Profile, ProfileKind, VmidRequest};
+use crate::live::{self, Guest, Summary};
+use crate::plan::{Finding, Intent, Weight};
 
 /// What a guest that was read has to do with a profile.
 ///
@@ -27,6 +28,21 @@ pub enum Claim {
     /// Carries the mark and another identity: a clone of a member, or one whose uuid was changed.
     /// The address that its name would have.
     CopiedMark(Address),
+    /// A member that was made a template of.
+    Converted(Address),
+}
+
+impl Claim {
+    /// Does a guest with this claim forbid making another one at the address? One that carries
+    /// mark and name, but not the uuid, may be it with its uuid changed.
+    fn contests(&self, address: &Address) -> bool {
+        match self {
+            Self::LostMark(a) | Self::Twin(a) | Self::CopiedMark(a) | Self::Converted(a) => {
+                a == address
+            }
+            Self::Member(_) | Self::HalfMade(_) => false,
+        }
+    }
 }
 
 /// Guests of the snapshot, by what they are to the documents.
@@ -50,7 +66,10 @@ impl Ownership {
             let place = match &claim {
                 Claim::Member(address) => Some((&mut found.members, address)),
                 Claim::HalfMade(address) => Some((&mut found.half_made, address)),
-                Claim::CopiedMark(_) | Claim::LostMark(_) | Claim::Twin(_) => None,
+                Claim::CopiedMark(_)
+                | Claim::LostMark(_)
+                | Claim::Twin(_)
+                | Claim::Converted(_) => None,
             };
             if let Some((map, address)) = place
                 && map.insert(address.clone(), guest.vmid).is_some()
@@ -91,17 +110,13 @@ impl Ownership {
         self.members.iter().chain(&self.half_made).map(|(address, vmid)| (address, *vmid))
     }
 
-    /// Does some live guest hold this address in a way that forbids making another? One that
-    /// carries mark and name, but not the uuid, may be it with its uuid changed.
+    /// Does some live guest hold this address in a way that forbids making another?
     pub fn is_contested(&self, address: &Address) -> bool {
-        self.claims.values().any(|claim| match claim {
-            Claim::LostMark(a) | Claim::Twin(a) | Claim::CopiedMark(a) => a == address,
-            Claim::Member(_) | Claim::HalfMade(_) => false,
-        })
+        self.in_the_way(address).is_some()
     }
 
     /// The guest that could not be read and may be this one: of its name, or of no known name.
-    pub(super) fn may_be_unread(&self, input: &Input<'_>, address: &Address) -> Option<u32> {
+    pub fn may_be_unread(&self, input: &Input<'_>, address: &Address) -> Option<u32> {
         let may_be = |vmid: &u32| {
             let name = input.snapshot.inventory.guests.get(vmid).and_then(|g| g.name.as_deref());
             name.is_none_or(|name| name == address.guest())
@@ -110,11 +125,49 @@ impl Ownership {
         self.unread.iter().filter(|(k, _)| *k == key).map(|(_, vmid)| *vmid).find(may_be)
     }
 
-    /// What a reader should know of guests that look like ours and are not.
-    pub(super) fn findings(&self, input: &Input<'_>) -> Vec<Finding> {
-        let claims = self.claims.iter().filter_map(|(vmid, claim)| finding(input, *vmid, claim));
-        let unread = self.unread.iter().filter_map(|(key, vmid)| unread_finding(input, key, *vmid));
-        claims.chain(unread).collect()
+    /// A guest that is being made right now by nobody knows whom, and may be this one: at the VMID
+    /// it asks for or had, or at any when it takes what is free. Until its first disk is copied a
+    /// clone carries neither name nor description (qemu-server, clone_vm).
+    pub fn being_made<'s>(
+        &self,
+        input: &'s Input<'_>,
+        guest: &desired::Guest,
+    ) -> Option<&'s Summary> {
+        let had = input.memory.vmid(&guest.address);
+        let may_be = |vmid: u32| match guest.vmid {
+            VmidRequest::Fixed(fixed) => vmid == fixed || Some(vmid) == had,
+            VmidRequest::Auto => input.desired.scope.vms.contains(vmid),
+        };
+        let guests = input.snapshot.inventory.guests.values();
+        guests
+            .filter(|live| live.is_being_made() && live.is_unnamed() && may_be(live.vmid))
+            .find(|live| !self.claims.contains_key(&live.vmid))
+    }
+
+    /// What a reader should know of guests that look like ours and are not, or cannot be read.
+    pub(super) fn findings(&self, builder: &Builder<'_>, intent: Intent) -> Vec<Finding> {
+        let input = builder.input;
+        let about = |finding: Finding| match &finding.address {
+            // What is wrong with a guest that is not meant stops nobody.
+            Some(address) if !builder.is_target(address) => {
+                Finding { weight: finding.weight.max(Weight::Warning), ..finding }
+            }
+            _ => finding,
+        };
+        let claims =
+            self.claims.iter().filter_map(|(vmid, claim)| finding(input, *vmid, claim, intent));
+        let unread = self.unread.iter().filter_map(|(key, vmid)| {
+            let meant = intent == Intent::Destroy && builder.is_profile_target(key);
+            unread_finding(input, key, *vmid, meant)
+        });
+        claims.chain(unread).map(about).collect()
+    }
+
+    /// Live guests that stand in the way of an address without being provably it.
+    pub fn in_the_way(&self, address: &Address) -> Option<u32> {
+        let claims = self.claims.iter();
+        let mut found = claims.filter(|(_, claim)| claim.contests(address)).map(|(vmid, _)| *vmid);
+        found.next()
     }
 }
 
@@ -137,12 +190,15 @@ pub fn half_made_note(address: &Address, identity: Uuid) -> String {
 }
 
 fn claim(input: &Input<'_>, guest: &Guest) -> Option<Claim> {
-    if guest.is_template() || is_template_vmid(input, guest.vmid) {
+    if is_template_vmid(input, guest.vmid) {
         return None;
     }
     let cluster = &input.snapshot.inventory.cluster;
     let identity = input.kind.identity_of(guest);
     let tags = tags_of(guest);
+    if guest.is_template() {
+        return converted(input, identity, &tags);
+    }
     let of_profile = |profile: &Profile| {
         let marked = tags.contains(&profile.mark);
         let named = profile
@@ -152,7 +208,7 @@ fn claim(input: &Input<'_>, guest: &Guest) -> Option<Claim> {
         let known = match (marked, named) {
             (true, Some(wanted)) => Some(Claim::Member(wanted.address.clone())),
             (false, Some(wanted)) => Some(Claim::LostMark(wanted.address.clone())),
-            (true, None) => Some(marked_only(cluster, profile, guest, identity)),
+            (true, None) => Some(marked_only(input, profile, guest, identity)),
             (false, None) => None,
         };
         // A template may carry a mark: then its clones do, before they are configured.
@@ -161,15 +217,26 @@ fn claim(input: &Input<'_>, guest: &Guest) -> Option<Claim> {
     input.desired.profiles.iter().filter_map(of_profile).min()
 }
 
+/// A member that somebody made a template of. Other templates are nobody's.
+fn converted(input: &Input<'_>, id: Option<Uuid>, tags: &BTreeSet<String>) -> Option<Claim> {
+    let cluster = &input.snapshot.inventory.cluster;
+    let mut marked = input.desired.profiles.iter().filter(|p| tags.contains(&p.mark));
+    marked.find_map(|profile| {
+        let is_it =
+            |g: &&desired::Guest| id == Some(identity_of(cluster, profile, g.address.guest()));
+        profile.guests.iter().find(is_it).map(|g| Claim::Converted(g.address.clone()))
+    })
+}
+
 /// Marked, and none of the wanted guests: ours when its own name proves it (it was removed from
-/// the documents), otherwise a copy.
-fn marked_only(cluster: &str, profile: &Profile, guest: &Guest, id: Option<Uuid>) -> Claim {
-    let name = guest.name();
-    if id == Some(identity_of(cluster, profile, name)) {
-        Claim::Member(address_in(profile, name))
-    } else {
-        Claim::CopiedMark(address_in(profile, name))
-    }
+/// the documents), or a name that is remembered (and it was renamed before), otherwise a copy.
+fn marked_only(input: &Input<'_>, profile: &Profile, guest: &Guest, id: Option<Uuid>) -> Claim {
+    let cluster = &input.snapshot.inventory.cluster;
+    let own = address_in(profile, guest.name());
+    let remembered = input.memory.addresses().filter(|a| a.key() == profile.key());
+    let mut names = std::iter::once(own.clone()).chain(remembered.cloned());
+    let proved = names.find(|a| id == Some(identity_of(cluster, profile, a.guest())));
+    proved.map_or(Claim::CopiedMark(own), Claim::Member)
 }
 
 fn half_made(cluster: &str, profile: &Profile, guest: &Guest) -> Option<Address> {
@@ -207,7 +274,7 @@ pub(super) fn identity_of(cluster: &str, profile: &Profile, name: &str) -> Uuid 
     live::identity(cluster, profile.key(), name)
 }
 
-fn finding(input: &Input<'_>, vmid: u32, claim: &Claim) -> Option<Finding> {
+fn finding(input: &Input<'_>, vmid: u32, claim: &Claim, intent: Intent) -> Option<Finding> {
     let guest = input.snapshot.guests.get(&vmid)?;
     let name = guest.name();
     let node = &guest.node;
@@ -234,20 +301,38 @@ fn finding(input: &Input<'_>, vmid: u32, claim: &Claim) -> Option<Finding> {
                 format!("guest {vmid} '{name}' on {node} is {address} by its smbios uuid, but its ownership tag is gone"),
             )
             .about(address)
-            .help("put the tag back, or give the guest another smbios uuid to let it go"),
+            .help(format!(
+                "add the tag pvx-{} to it again, or give it another smbios uuid to let it go",
+                address.key()
+            )),
+        ),
+        Claim::Converted(address) => Some(
+            Finding::new(
+                // Nothing is made in its place; what else is destroyed, it does not hold up.
+                if intent == Intent::Apply { Weight::Error } else { Weight::Warning },
+                "converted",
+                format!("guest {vmid} '{name}' on {node} is {address}, and was made a template: left alone"),
+            )
+            .about(address)
+            .help(format!(
+                "take the tag pvx-{} off it to keep it as a template, or remove it",
+                address.key()
+            )),
         ),
     }
 }
 
-fn unread_finding(input: &Input<'_>, key: &str, vmid: u32) -> Option<Finding> {
+fn unread_finding(input: &Input<'_>, key: &str, vmid: u32, destroy: bool) -> Option<Finding> {
     let guest = input.snapshot.inventory.guests.get(&vmid)?;
     let name = guest.name.as_deref().unwrap_or("of unknown name");
     let text = format!(
         "guest {vmid} '{name}' on {} carries the mark of {key} and cannot be read: left alone",
         guest.node
     );
+    // A destroy that leaves a member behind would say that nothing is left.
+    let weight = if destroy { Weight::Error } else { Weight::Warning };
     Some(
-        Finding::warning("unread-member", text)
+        Finding::new(weight, "unread-member", text)
             .help("bring its node back, or give the token VM.Audit on it; then plan again"),
     )
 }

@@ -87,11 +87,7 @@ fn obstacle(address: &Address, live: &live::Guest) -> Option<Finding> {
     if live.is_protected() {
         let text = format!("{address} ({vmid}) is protected against removal");
         let finding = Finding::error("protected", text).about(address);
-        return Some(
-            finding.help(format!(
-                "set protection: false and apply, or `qm set {vmid} --protection 0`"
-            )),
-        );
+        return Some(finding.help(format!("when it may go: `qm set {vmid} --protection 0`")));
     }
     live.lock().map(|lock| {
         let text = format!("{address} ({vmid}) is locked: {lock}");

@@ -12,6 +12,7 @@ use super::Input;
 use crate::desired::{CloneMode, Guest, TemplateRef};
 use crate::live::{self, Inventory, Snapshot};
 use crate::plan::Finding;
+use crate::provider::Volume;
 
 /// How a guest is cloned.
 #[derive(Debug, Clone)]
@@ -104,7 +105,8 @@ pub(super) fn route<'a>(
     node: &str,
     notes: &mut Vec<Finding>,
 ) -> Result<Route<'a>, Finding> {
-    let locate = |finding: Finding| finding.about(&guest.address).at(guest.place("template"));
+    // Said once for all guests that are made from it.
+    let locate = |finding: Finding| finding.at(guest.place("template"));
     let template = resolve(reference, input.snapshot).map_err(locate)?;
     let inventory = &input.snapshot.inventory;
     if !inventory.nodes.get(&template.node).is_some_and(|n| n.online) {
@@ -112,13 +114,22 @@ pub(super) fn route<'a>(
             format!("template {} is on node {}, which is offline", template.vmid, template.node);
         return Err(locate(Finding::error("template-offline", text)));
     }
-    let held: BTreeSet<String> =
-        input.kind.volumes(template).into_iter().map(|volume| volume.storage).collect();
-    let all_shared = held.iter().all(|storage| inventory.is_shared(storage));
+    let volumes = input.kind.volumes(template);
+    let shared = |volume: &&Volume| inventory.is_shared(&volume.storage);
     let here = template.node == node;
-    let full = mode == CloneMode::Full || (!here && !all_shared);
+    if let Some(iso) = volumes.iter().find(|v| v.iso && !shared(v) && !here) {
+        return Err(locate(local_iso(template, iso, node)));
+    }
+    let carried = || volumes.iter().filter(|v| v.is_own() && !v.slot.starts_with("unused"));
+    let held: BTreeSet<String> = carried().map(|volume| volume.storage.clone()).collect();
+    let all_shared = carried().all(|volume| shared(&volume));
+    let disks_shared = volumes.iter().filter(|v| v.is_disk()).all(|v| shared(&v));
+    // A TPM state is always copied (qemu-server, clone_disk).
+    let links = |v: &&Volume| v.is_disk() && v.slot != "tpmstate0";
+    let linkable = volumes.iter().filter(links).all(Volume::is_base);
+    let full = mode == CloneMode::Full || !linkable || (!here && !disks_shared);
     if full && mode == CloneMode::Linked {
-        notes.push(fallback(guest, template, node));
+        notes.push(fallback(guest, template, node, linkable));
     }
     let storage = guest.spec.storage.clone().filter(|_| full);
     if let Some(storage) = &storage {
@@ -136,15 +147,35 @@ pub(super) fn route<'a>(
     Ok(Route { template, full, storage, target, migrate_to, storages })
 }
 
-fn fallback(guest: &Guest, template: &live::Guest, node: &str) -> Finding {
-    let text = format!(
-        "{} is cloned in full: template {} is on node-local storage of {}, and a linked clone could not move to {node}",
-        guest.address, template.vmid, template.node
-    );
-    Finding::note("full-clone", text)
+fn fallback(guest: &Guest, template: &live::Guest, node: &str, linkable: bool) -> Finding {
+    let (why, help) = if linkable {
+        (
+            format!(
+                "template {} is on node-local storage of {}, and a linked clone could not move to {node}",
+                template.vmid, template.node
+            ),
+            "put the template on shared storage, or keep a copy of it on each node",
+        )
+    } else {
+        (
+            format!("not every disk of template {} is a base volume", template.vmid),
+            "its storage has no linked clones (LVM), or a disk was added after the conversion",
+        )
+    };
+    Finding::note("full-clone", format!("{} is cloned in full: {why}", guest.address))
         .about(&guest.address)
         .at(guest.place("clone"))
-        .help("put the template on shared storage, or keep a copy of it on each node")
+        .help(help)
+}
+
+/// Neither a clone with `target` nor a migration takes an ISO along (qemu-server, clone_vm and
+/// QemuMigrate's scan_local_volumes).
+fn local_iso(template: &live::Guest, iso: &Volume, node: &str) -> Finding {
+    let text = format!(
+        "template {} has an ISO of node-local storage {} in {}: its clones cannot get to {node}",
+        template.vmid, iso.storage, iso.slot
+    );
+    Finding::error("local-iso", text).help("eject it from the template")
 }
 
 fn linked_stays(guest: &Guest, held: &BTreeSet<String>) -> Finding {
@@ -166,10 +197,13 @@ pub(super) fn check_storage(
 ) -> Result<(), Finding> {
     let at = |code: &str, text: String| {
         let known: Vec<_> = inventory.storage_names().into_iter().collect();
-        Finding::error(code, text)
-            .about(&guest.address)
-            .at(guest.place("storage"))
-            .help(format!("the cluster has {}", known.join(", ")))
+        let list = known.join(", ");
+        let help = if known.contains(&storage) {
+            format!("the cluster has {list}")
+        } else {
+            format!("the token sees {list}; others need Datastore.Audit on /storage/{storage}")
+        };
+        Finding::error(code, text).about(&guest.address).at(guest.place("storage")).help(help)
     };
     if inventory.storages.is_empty() {
         return Ok(()); // the token may not see storages; Proxmox itself will say

@@ -1,7 +1,9 @@
 //! Guests that are wanted and there: what differs, what it costs, and what merely waits.
 
 use super::build::{Builder, Step};
-use super::create::{Starts, check_allocates, configure_steps, live_disks, migrate_live, wanted};
+use super::create::{
+    Starts, check_allocates, check_cpus, configure_steps, live_disks, migrate_live, wanted,
+};
 use super::ownership::{Ownership, identity_of};
 use crate::desired::{Guest, Placement, Power, Profile};
 use crate::live::{self, Inventory};
@@ -51,6 +53,10 @@ fn one(
     if let Err(finding) = check_allocates(inventory, guest, &difference.comparison, &live.node) {
         builder.findings.push(finding);
     }
+    let node = difference.migration.as_ref().map_or(&live.node, |(target, _)| target);
+    if let Err(finding) = check_cpus(inventory, guest, node) {
+        builder.findings.push(finding);
+    }
     if let Some(lock) = live.lock() {
         builder.findings.push(locked(guest, live, lock));
     }
@@ -67,7 +73,8 @@ fn one(
 /// What has to happen to one live guest.
 struct Difference {
     comparison: Comparison,
-    target: Option<String>,
+    /// The node it moves to, and the step that moves it.
+    migration: Option<(String, Step)>,
     power: Option<Power>,
 }
 
@@ -78,25 +85,31 @@ impl Difference {
         live: &live::Guest,
         comparison: Comparison,
     ) -> Self {
-        let inventory = &builder.input.snapshot.inventory;
         let power = match (guest.power, live.running) {
             (Power::Running, false) => Some(Power::Running),
             (Power::Stopped, true) => Some(Power::Stopped),
             _ => None,
         };
-        let target = match &guest.placement {
-            Placement::Node(node) if *node != live.node => Some(node.clone()),
+        let wanted_move = match &guest.placement {
+            Placement::Node(node) if *node != live.node => {
+                let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
+                let added = &comparison.allocates;
+                Some((node, migrate_live(builder, guest, live, added, node, &reason)))
+            }
             _ => None,
         };
-        let target = target.filter(|node| {
-            let online = check_online(inventory, guest, live, node);
-            online.map_err(|finding| builder.findings.push(finding)).is_ok()
+        let migration = wanted_move.and_then(|(node, step)| match step {
+            Ok(step) => Some((node.clone(), step)),
+            Err(finding) => {
+                builder.findings.push(finding);
+                None
+            }
         });
-        Self { comparison, target, power }
+        Self { comparison, migration, power }
     }
 
     fn is_empty(&self) -> bool {
-        self.comparison.is_empty() && self.target.is_none() && self.power.is_none()
+        self.comparison.is_empty() && self.migration.is_none() && self.power.is_none()
     }
 
     /// Configure where it is, move, then start; or shut down after all else.
@@ -113,10 +126,8 @@ impl Difference {
         let digest = live.digest.clone();
         let mut steps = configure_steps(&live.node, &self.comparison, &reason, effect, digest);
         let mut node = live.node.as_str();
-        if let Some(target) = &self.target {
-            let reason = Reason::new("misplaced", format!("the documents put it on {target}"));
-            let added = &self.comparison.allocates;
-            steps.push(migrate_live(builder, live, added, target, &reason));
+        if let Some((target, step)) = &self.migration {
+            steps.push(step.clone());
             node = target;
         }
         match self.power {
@@ -151,8 +162,8 @@ impl Difference {
             Some(Power::Stopped) => Some(Effect::Stop),
             Some(Power::Unmanaged) | None => None,
         };
-        let moves = self.target.is_some().then_some(Effect::Migrate);
-        let verb = if self.target.is_some() {
+        let moves = self.migration.is_some().then_some(Effect::Migrate);
+        let verb = if self.migration.is_some() {
             Verb::Migrate
         } else if self.comparison.is_empty() {
             Verb::Power
@@ -165,7 +176,7 @@ impl Difference {
             verb,
             vmid: live.vmid,
             node: live.node.clone(),
-            target: self.target,
+            target: self.migration.map(|(target, _)| target),
             running: live.running,
             facts: Facts { disks: live_disks(builder, live), ..Facts::default() },
             effect: effect.into_iter().flatten().max().unwrap_or(Effect::Live),
@@ -219,15 +230,12 @@ fn note_pending(
     live: &live::Guest,
     comparison: &Comparison,
 ) {
-    for pending in live.pending.iter().filter(|p| !comparison.set.contains_key(&p.key)) {
-        let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
-        let text = format!(
-            "{} {}: {} → {} waits for the next cold boot",
-            guest.address,
-            pending.key,
-            word(&pending.running),
-            word(&pending.next)
-        );
+    let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
+    let waiting = live.pending.iter().filter(|p| !comparison.set.contains_key(&p.key));
+    let list: Vec<String> =
+        waiting.map(|p| format!("{} {} → {}", p.key, word(&p.running), word(&p.next))).collect();
+    if !list.is_empty() {
+        let text = format!("{} at its next cold boot: {}", guest.address, list.join(", "));
         builder.findings.push(Finding::note("pending", text).about(&guest.address));
     }
 }

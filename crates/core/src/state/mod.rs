@@ -44,6 +44,17 @@ impl Memory {
         self.0.get(address).map(|r| r.vmid)
     }
 
+    /// Every guest that is remembered.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.0.keys()
+    }
+
+    /// A guest that is not remembered may be at this VMID.
+    pub fn suppose(&mut self, address: Address, vmid: u32) {
+        let nothing_more = || Remembered { vmid, managed: BTreeSet::new() };
+        self.0.entry(address).or_insert_with(nothing_more);
+    }
+
     /// Remembers a guest.
     pub fn insert(&mut self, address: Address, remembered: Remembered) {
         self.0.insert(address, remembered);

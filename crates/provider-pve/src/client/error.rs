@@ -225,11 +225,7 @@ impl ApiError {
     /// A lock was not to be had in time: a config's flock, a storage's lock, or a cluster lock.
     #[must_use]
     pub fn is_lock_timeout(&self) -> bool {
-        self.says(|t| {
-            (t.contains("can't lock file ") && t.contains("got timeout"))
-                || t.contains("got lock request timeout")
-                || t.contains("got lock timeout")
-        })
+        self.says(is_lock_timeout_text)
     }
 
     /// The config was changed since its digest was read.
@@ -258,8 +254,13 @@ impl ApiError {
     #[must_use]
     pub fn guest_lock(&self) -> Option<&str> {
         let Self::Refused { reason, .. } = self else { return None };
-        let (_, rest) = reason.split_once("is locked (")?;
-        rest.split_once(')').map(|(lock, _)| lock)
+        guest_lock_of_text(reason)
+    }
+
+    /// A lock was held, of whatever kind: nothing was done, and a little later it may be.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.says(is_busy_text)
     }
 
     /// Whether Proxmox's text, or that of one parameter, fulfils `test`.
@@ -271,5 +272,50 @@ impl ApiError {
             }
             _ => false,
         }
+    }
+}
+
+/// Does this text, of a refusal or of a task's end, say that a lock is held: one that was not to
+/// be had in time, or the config property `lock:`? Such a request had no lasting effect.
+pub(crate) fn is_busy_text(text: &str) -> bool {
+    is_lock_timeout_text(text) || guest_lock_of_text(text).is_some()
+}
+
+/// `can't lock file '…' - got timeout` (pve-common `PVE::Tools::lock_file`) or `cfs-lock 'storage-x'
+/// error: got lock request timeout` (pve-cluster `PVE::Cluster`), also after `clone failed: `.
+fn is_lock_timeout_text(text: &str) -> bool {
+    (text.contains("can't lock file ") && text.contains("got timeout"))
+        || text.contains("got lock request timeout")
+        || text.contains("got lock timeout")
+}
+
+/// The lock of `VM is locked (backup)` (pve-guest-common `PVE::AbstractConfig::check_lock`).
+fn guest_lock_of_text(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("VM is locked (")?;
+    rest.split_once(')').map(|(lock, _)| lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_held_locks() {
+        let table = [
+            ("can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout", true),
+            ("clone failed: cfs-lock 'storage-shared' error: got lock request timeout", true),
+            ("cfs-lock 'file-ha_cfg' error: got lock timeout - aborting command", true),
+            ("VM is locked (backup)", true),
+            ("unable to create VM 100 - VM is locked (create)\n", true),
+            ("can't lock file '/x' - Permission denied", false),
+            ("start failed: command '/usr/bin/kvm' failed: got timeout", false),
+            ("VM quit/powerdown failed - got timeout", false),
+            ("account is locked (x)", false),
+            ("", false),
+        ];
+        for (text, busy) in table {
+            assert_eq!(is_busy_text(text), busy, "{text}");
+        }
+        assert_eq!(guest_lock_of_text("VM is locked (snapshot-delete)"), Some("snapshot-delete"));
     }
 }

@@ -29,6 +29,7 @@ mod wait;
 mod wire;
 
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
+pub(crate) use error::is_busy_text;
 pub use error::{ApiError, Attempt, Call};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use options::{ClientError, ClientOptions, RetryOptions};

@@ -37,7 +37,7 @@ impl WaitOptions {
     }
 
     /// The pause after one of `current`.
-    fn next_interval(&self, current: Duration) -> Duration {
+    pub(crate) fn next_interval(&self, current: Duration) -> Duration {
         // A factor that is no number above 1 leaves the interval as it is.
         let factor = if self.factor.is_finite() { self.factor.max(1.0) } else { 1.0 };
         let next = current.as_secs_f64() * factor;

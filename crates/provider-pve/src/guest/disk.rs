@@ -29,14 +29,15 @@ pub(super) fn volumes(guest: &Guest) -> Vec<Volume> {
     let drives = guest.config.iter().filter(|(key, _)| is_slot(key) || key.starts_with("unused"));
     let volume = |(slot, value): (&String, &String)| {
         let drive = Drive::parse(value).ok()?;
-        if drive.is_cdrom() && !drive.is_cloudinit() {
-            return None; // an ISO belongs to nobody
-        }
+        let storage = drive.storage()?;
+        let name = drive.file().split_once(':').map_or("", |(_, name)| name);
         Some(Volume {
             slot: slot.clone(),
-            storage: drive.storage()?.to_owned(),
+            storage: storage.to_owned(),
+            name: name.to_owned(),
             size: drive.size().map(Size::bytes),
             cloudinit: drive.is_cloudinit(),
+            iso: drive.is_cdrom() && !drive.is_cloudinit(),
         })
     };
     drives.filter_map(volume).collect()

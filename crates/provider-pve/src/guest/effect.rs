@@ -6,17 +6,15 @@
 use pvx_core::live::Guest;
 use pvx_core::plan::Effect;
 
-/// Keys that Proxmox applies at once on a running guest (`$fast_plug_option`, and the cloud-init
-/// keys, which go onto the regenerated drive).
-const AT_ONCE: &[&str] = &[
-    "name",
-    "description",
-    "onboot",
-    "protection",
-    "startup",
-    "tags",
-    "hookscript",
-    "template",
+/// Keys that Proxmox applies at once on a running guest (`$fast_plug_option`), and that are no
+/// matter of what runs inside.
+const AT_ONCE: &[&str] =
+    &["name", "description", "onboot", "protection", "startup", "tags", "hookscript", "template"];
+
+/// Keys of cloud-init beside `ipconfigN` (`$confdesc_cloudinit`). They are stored at once, but the
+/// drive with them is written anew only when the guest starts, or at once with `cloudinit` in
+/// `hotplug`.
+const CLOUDINIT: &[&str] = &[
     "ciuser",
     "cipassword",
     "sshkeys",
@@ -27,25 +25,42 @@ const AT_ONCE: &[&str] = &[
     "citype",
 ];
 
+/// Properties of a network device that change on the host's side of it, hot-plug or not
+/// (`vmconfig_update_net`). All others are the device itself, which is unplugged and plugged in.
+const NIC_AT_ONCE: &[&str] = &["bridge", "tag", "firewall", "trunks", "rate", "link_down"];
+
 /// What is hot-plugged when `hotplug` is not set.
 const DEFAULT_HOTPLUG: &str = "network,disk,usb";
 
 /// The effect of changing `key` on this guest.
 pub(super) fn of_key(key: &str, guest: &Guest) -> Effect {
     let kind = key.trim_end_matches(|c: char| c.is_ascii_digit());
-    if AT_ONCE.contains(&key) || kind == "ipconfig" {
+    if AT_ONCE.contains(&key) {
         return Effect::Live;
     }
     if !guest.running {
         return Effect::Offline;
     }
     let hot = match kind {
+        _ if CLOUDINIT.contains(&key) || kind == "ipconfig" => hotplugs(guest, "cloudinit"),
         "net" => hotplugs(guest, "network"),
         "scsi" | "virtio" => hotplugs(guest, "disk"),
         "memory" => hotplugs(guest, "memory") && guest.config.get("numa").is_some_and(|v| v == "1"),
         _ => false,
     };
     if hot { Effect::Live } else { Effect::PendingReboot }
+}
+
+/// The effect of changing these properties of a network device that is there and stays. They are
+/// one value: one property that has to wait makes all of them wait. `bridged`: it has a bridge
+/// before and after; coming from or going to QEMU's own NAT is another device.
+pub(super) fn of_nic<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+    bridged: bool,
+    guest: &Guest,
+) -> Effect {
+    let at_once = bridged && names.into_iter().all(|name| NIC_AT_ONCE.contains(&name));
+    if guest.running && at_once { Effect::Live } else { of_key("net0", guest) }
 }
 
 /// The effect of changing an option of a drive that stays where it is (qemu-server
@@ -103,12 +118,54 @@ mod tests {
     }
 
     #[test]
+    fn properties_of_a_network_device() {
+        use Effect::{Live, Offline, PendingReboot};
+        let table: &[(&[&str], bool, Option<&str>, Effect)] = &[
+            (&["bridge"], true, Some("0"), Live),
+            (&["tag"], true, Some("disk"), Live),
+            (&["firewall", "trunks", "rate", "link_down"], true, Some("0"), Live),
+            (&["model"], true, Some("disk"), PendingReboot),
+            (&["macaddr"], true, Some("disk"), PendingReboot),
+            (&["mtu"], true, Some("disk"), PendingReboot),
+            (&["queues"], true, Some("disk"), PendingReboot),
+            (&["mtu"], true, None, Live),
+            (&["model"], true, Some("network"), Live),
+            // One value: all of it waits.
+            (&["tag", "mtu"], true, Some("0"), PendingReboot),
+            (&["tag", "mtu"], true, None, Live),
+            // From or to QEMU's own NAT.
+            (&["bridge"], false, Some("0"), PendingReboot),
+            (&["bridge"], false, None, Live),
+        ];
+        for (names, bridged, hotplug, effect) in table {
+            let of = |running| of_nic(names.iter().copied(), *bridged, &guest(running, *hotplug));
+            assert_eq!(of(true), *effect, "{names:?} {bridged} {hotplug:?}");
+            assert_eq!(of(false), Offline, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn cloudinit_waits_for_the_next_boot() {
+        for key in CLOUDINIT.iter().chain(&["ipconfig0", "ipconfig31"]) {
+            let table = [
+                (false, None, Effect::Offline),
+                (true, None, Effect::PendingReboot),
+                (true, Some("1"), Effect::PendingReboot),
+                (true, Some("network,disk"), Effect::PendingReboot),
+                (true, Some("network,cloudinit"), Effect::Live),
+            ];
+            for (running, hotplug, effect) in table {
+                assert_eq!(of_key(key, &guest(running, hotplug)), effect, "{key} {hotplug:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_decision_table() {
         use Effect::{Live, Offline, PendingReboot};
         let table = [
             ("tags", true, None, Live),
             ("tags", false, None, Live),
-            ("ipconfig0", true, None, Live),
             ("cores", false, None, Offline),
             ("cores", true, None, PendingReboot),
             ("cores", true, Some("network,disk,cpu"), PendingReboot),

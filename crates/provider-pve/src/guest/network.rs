@@ -42,42 +42,61 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
         return;
     };
     differ.manage(slot);
-    let mut changed = false;
+    let had_bridge = nic.get("bridge").is_some();
+    let mut changes = Vec::new();
     for (name, value) in properties(wanted) {
-        let path = format!("{slot}.{name}");
-        differ.manage(&path);
+        differ.manage(&format!("{slot}.{name}"));
         let before = current(&nic, name);
         if same(name, before.as_deref(), &value) {
             continue;
         }
         if assign(&mut nic, name, &value) {
-            let effect = effect::of_key(slot, differ.live);
-            let before = before.filter(|_| !fresh);
-            differ.attribute(&path, before.as_deref(), Some(&value), effect);
-            changed = true;
+            changes.push(Change { name, before: before.filter(|_| !fresh), after: Some(value) });
         } else {
             let text = format!("{slot}: '{value}' cannot be its {name}");
             differ.finding(Finding::error("network-option", text));
         }
     }
-    for path in differ.managed_before(&format!("{slot}.")).collect::<Vec<_>>() {
+    changes.extend(dropped(differ, slot, &mut nic));
+    let bridged = had_bridge && nic.get("bridge").is_some();
+    let names = changes.iter().map(|change| change.name);
+    let effect = if fresh {
+        effect::of_key(slot, differ.live)
+    } else {
+        effect::of_nic(names, bridged, differ.live)
+    };
+    for Change { name, before, after } in &changes {
+        differ.attribute(&format!("{slot}.{name}"), before.as_deref(), after.as_deref(), effect);
+    }
+    if fresh && changes.is_empty() {
+        differ.attribute(slot, None, Some(nic.model()), effect);
+    }
+    if fresh || !changes.is_empty() {
+        differ.set(slot, &nic.to_string());
+    }
+}
+
+/// One property that changes.
+struct Change<'a> {
+    name: &'a str,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+/// Removes what documents said of a device before and do not say now.
+fn dropped<'a>(differ: &Differ<'a>, slot: &str, nic: &mut Nic) -> Vec<Change<'a>> {
+    let mut changes = Vec::new();
+    for path in differ.managed_before(&format!("{slot}.")) {
         let Some((_, name)) = path.split_once('.') else { continue };
         if differ.is_dropped(path)
             // A device without bridge is on QEMU's own NAT, which a line left out does not mean.
             && !matches!(name, "model" | "macaddr" | "bridge")
             && let Some(before) = nic.remove(name)
         {
-            let effect = effect::of_key(slot, differ.live);
-            differ.attribute(path, Some(&before), None, effect);
-            changed = true;
+            changes.push(Change { name, before: Some(before), after: None });
         }
     }
-    if fresh && !changed {
-        differ.attribute(slot, None, Some(nic.model()), effect::of_key(slot, differ.live));
-    }
-    if fresh || changed {
-        differ.set(slot, &nic.to_string());
-    }
+    changes
 }
 
 /// What the document says of a device, in Proxmox's names.

@@ -1,9 +1,10 @@
 //! Keys that hold one value: the table of what documents call them and what Proxmox does.
 
 use pvx_core::desired::GuestSpec;
+use pvx_core::plan::Finding;
 
 use super::differ::Differ;
-use crate::codec::{Agent, format_boolean};
+use crate::codec::{self, Agent, format_boolean};
 
 /// One key.
 struct Scalar {
@@ -52,8 +53,30 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
             None => {}
         }
     }
+    balloon(differ);
     machine(differ);
     agent(differ);
+}
+
+/// The balloon's lower bound stays as it was set by hand, and Proxmox refuses memory below it:
+/// `balloon value too large (must be smaller than assigned memory)`, which is not quite true, as
+/// it may be the same (qemu-server `API2/Qemu.pm`, `$update_vm_api`). Both in MiB.
+fn balloon(differ: &mut Differ<'_>) {
+    let Some(wanted) = differ.wanted.spec.memory else { return };
+    let stored = differ.stored("balloon").and_then(|text| text.trim().parse::<u64>().ok());
+    let Some(bound) = stored.filter(|bound| *bound > wanted) else { return };
+    let memory = differ.stored("memory");
+    if memory.is_some_and(|memory| codec::equal("memory", memory, &wanted.to_string())) {
+        return; // nothing is written, so nothing refused
+    }
+    let text = format!("memory {wanted} MiB is below the guest's `balloon` of {bound} MiB");
+    // A clone that is not made yet has no VMID, and what it has is its template's.
+    let lower = match differ.live.vmid {
+        0 => "the template's".to_owned(),
+        vmid => format!("it: qm set {vmid} --balloon {wanted}"),
+    };
+    let help = format!("give at least {bound} MiB, or lower {lower}");
+    differ.finding(Finding::error("balloon", text).help(help));
 }
 
 /// A type without a version means the newest of its family; for Windows Proxmox pins it when the

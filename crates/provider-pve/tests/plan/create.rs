@@ -309,3 +309,57 @@ fn no_quorum_no_write() {
     lab.profile("k3s", vec![guest]);
     assert!(lab.apply().contains("× no-quorum: cluster lab has no quorum"));
 }
+
+#[test]
+fn an_iso_on_local_storage_holds_its_template_back() {
+    let mut lab = Lab::new();
+    lab.config(SHARED, "ide2", "local:iso/tools.iso,media=cdrom,size=1M");
+    let mut here = lab.guest("k3s", "w01");
+    here.placement = on("pve1");
+    let mut away = lab.guest("k3s", "w02");
+    away.placement = on("pve2");
+    lab.profile("k3s", vec![here, away]);
+    let text = lab.apply();
+    assert!(text.contains("clone 100→1000"), "{text}");
+    assert!(text.contains("× local-iso: template 100 has an ISO"), "{text}");
+    assert!(!text.contains("1001"), "{text}");
+}
+
+#[test]
+fn a_disk_that_is_no_base_volume_cannot_be_linked() {
+    let mut lab = Lab::new();
+    lab.config(SHARED, "scsi0", "shared:vm-100-disk-0,size=3G");
+    let mut guest = lab.guest("k3s", "w01");
+    guest.origin = clone_of(SHARED, CloneMode::Linked);
+    lab.profile("k3s", vec![guest]);
+    let text = lab.apply();
+    assert!(text.contains("full-clone: k3s/w01 is cloned in full: not every disk"), "{text}");
+    assert!(text.contains("full"), "{text}");
+}
+
+/// The cloud-init drive is copied in any case: it holds a linked clone only off `target`.
+#[test]
+fn a_local_cloudinit_drive_does_not_forbid_a_linked_clone() {
+    let mut lab = Lab::new();
+    lab.config(SHARED, "scsi1", "local-lvm:vm-100-cloudinit,media=cdrom");
+    let mut guest = lab.guest("k3s", "w01");
+    guest.origin = clone_of(SHARED, CloneMode::Linked);
+    guest.placement = on("pve2");
+    lab.profile("k3s", vec![guest]);
+    let text = lab.apply();
+    assert!(!text.contains("full"), "{text}");
+    assert!(text.contains("migrate"), "{text}");
+}
+
+#[test]
+fn more_vcpus_than_the_node_has() {
+    let mut lab = Lab::new();
+    for node in lab.snapshot.inventory.nodes.values_mut() {
+        node.cpus = 2;
+    }
+    let mut guest = lab.guest("k3s", "w01");
+    guest.spec.cores = Some(4);
+    lab.profile("k3s", vec![guest]);
+    let text = lab.apply();
+    assert!(text.contains("× too-many-cpus: k3s/w01 wants 4 vCPUs, node pve1 has 2"), "{text}");
+}

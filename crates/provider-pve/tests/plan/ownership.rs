@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use pvx_core::desired::{Placement, VmidRequest};
 use pvx_core::live;
+use pvx_core::plan::{Intent, Plan, Weight};
 
 use crate::lab::{Lab, identity, made, summary};
 
@@ -111,7 +112,7 @@ fn a_half_made_guest_that_runs_or_is_locked_or_cannot_move() {
     lab.first().placement = Placement::Node("pve3".into());
     lab.snapshot.inventory.nodes.get_mut("pve3").unwrap().online = false;
     let text = lab.apply();
-    assert!(text.contains("× node-offline: k3s/w01 cannot move from pve1 to pve3"), "{text}");
+    assert!(text.contains("× node-offline: node pve3 is offline"), "{text}");
 }
 
 #[test]
@@ -175,10 +176,12 @@ fn templates_are_never_members() {
     lab.live(500, "pve1", false, &config);
     lab.live(2000, "pve1", false, &config);
     lab.config(2000, "template", "1");
-    let text = lab.destroy();
-    assert_eq!(text, "nothing to do");
+    let plan = lab.plan(Intent::Destroy);
+    assert!(plan.is_empty() && !plan.is_blocked(), "{plan:?}");
+    // One that carries mark and identity was a member once; the one of the templates' range never.
     let text = lab.apply();
-    assert!(text.contains("clone 100→1000") && !text.contains("×"), "{text}");
+    assert!(text.contains("× converted: guest 2000"), "{text}");
+    assert!(!text.contains("500") && !text.contains("clone"), "{text}");
 }
 
 #[test]
@@ -203,4 +206,70 @@ fn without_state_nothing_changes() {
     let guest = lab.snapshot.guests[&1000].clone();
     lab.snapshot.inventory.guests.insert(1000, summary(&guest));
     assert!(lab.destroy().contains("destroy 1000"));
+}
+
+/// A clone carries neither name nor description until its first disk is copied.
+#[test]
+fn a_guest_that_is_being_made_by_nobody_knows_whom_is_not_made_again() {
+    let mut lab = one_wanted();
+    lab.live(1000, "pve1", false, &[("lock", "clone")]);
+    lab.snapshot.inventory.guests.get_mut(&1000).unwrap().name = Some("VM 1000".into());
+    let text = lab.apply();
+    assert!(text.contains("× being-made: k3s/w01 is not made: guest 1000"), "{text}");
+
+    // Outside the range it is somebody else's, and so is one with a name.
+    let mut lab = one_wanted();
+    lab.live(5000, "pve1", false, &[("lock", "clone")]);
+    lab.live(1001, "pve1", false, &[("lock", "clone"), ("name", "theirs")]);
+    lab.snapshot.inventory.guests.get_mut(&5000).unwrap().name = None;
+    lab.desired.scope.vms.last = 1999;
+    let text = lab.apply();
+    assert!(text.contains("clone 100→1000"), "{text}");
+}
+
+#[test]
+fn a_member_that_became_a_template_is_neither_made_again_nor_destroyed() {
+    let mut lab = made(|_| {});
+    lab.config(1000, "template", "1");
+    let text = lab.apply();
+    assert!(text.contains("× converted: guest 1000 'w01'"), "{text}");
+    assert!(!text.contains("clone"), "{text}");
+    assert!(!lab.destroy().contains("destroy 1000"));
+}
+
+#[test]
+fn a_renamed_member_that_left_the_documents_is_known_by_memory() {
+    let mut lab = made(|_| {});
+    lab.config(1000, "name", "renamed");
+    lab.desired.profiles[0].guests.clear();
+    lab.memory = pvx_core::state::Memory::default();
+    assert!(lab.apply().contains("copied-mark"));
+    let address = pvx_core::address::Address::new("k3s", "w01");
+    lab.memory.suppose(address, 1000);
+    assert!(lab.apply().contains("destroy 1000"));
+}
+
+#[test]
+fn destroy_does_not_pass_over_a_member_it_cannot_read() {
+    let mut lab = made(|_| {});
+    lab.snapshot.guests.remove(&1000);
+    lab.snapshot.inventory.nodes.get_mut("pve1").unwrap().online = false;
+    assert!(lab.plan(Intent::Destroy).is_blocked());
+    assert!(!lab.plan(Intent::Apply).is_blocked());
+    lab.options.targets = vec!["k3s/other".into()];
+    let blocked = |plan: Plan| {
+        plan.findings.iter().any(|f| f.weight == Weight::Error && f.code == "unread-member")
+    };
+    assert!(!blocked(lab.plan(Intent::Destroy)));
+}
+
+#[test]
+fn what_is_wrong_with_another_guest_does_not_stop_a_target() {
+    let mut lab = made(|_| {});
+    let second = lab.guest("k3s", "w02");
+    lab.desired.profiles[0].guests.push(second);
+    lab.config(1000, "tags", "k3s");
+    lab.options.targets = vec!["k3s/w02".into()];
+    let plan = lab.plan(Intent::Apply);
+    assert!(!plan.is_blocked(), "{:?}", plan.findings);
 }

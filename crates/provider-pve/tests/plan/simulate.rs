@@ -164,6 +164,7 @@ impl Lab {
 fn holds(guest: &Guest, precondition: &Precondition) {
     match precondition {
         Precondition::VmidFree => panic!("{} is there", guest.vmid),
+        Precondition::Begun { note } => assert_eq!(guest.config.get("description"), Some(note)),
         Precondition::Unprotected => assert!(!guest.is_protected()),
         Precondition::Digest { digest } => assert_eq!(guest.digest.as_ref(), Some(digest)),
         Precondition::Owned { mark, uuid } => {

@@ -62,6 +62,7 @@ fn precondition(precondition: &Precondition) -> String {
     match precondition {
         Precondition::VmidFree => "free".to_owned(),
         Precondition::Owned { mark, .. } => format!("owned({mark})"),
+        Precondition::Begun { .. } => "begun".to_owned(),
         Precondition::Digest { .. } => "unchanged".to_owned(),
         Precondition::Unprotected => "unprotected".to_owned(),
     }

@@ -33,7 +33,7 @@ fn a_value_that_waits_is_said_and_not_planned_again() {
     let pending =
         Pending { key: "cores".into(), running: Some("1".into()), next: Some("2".into()) };
     lab.snapshot.guests.get_mut(&1000).unwrap().pending.push(pending);
-    assert_snapshot!(lab.apply(), @"i pending: k3s/w01 cores: 1 → 2 waits for the next cold boot (nowhere)");
+    assert_snapshot!(lab.apply(), @"i pending: k3s/w01 at its next cold boot: cores 1 → 2 (nowhere)");
 }
 
 #[test]
@@ -143,4 +143,21 @@ fn a_locked_guest_is_not_written_to() {
     assert_eq!(lab.apply(), "nothing to do");
     lab.first().spec.cores = Some(4);
     assert!(lab.apply().contains("× locked: k3s/w01 (1000) is locked: backup"));
+}
+
+#[test]
+fn what_cannot_move_is_said_before_anything_is_tried() {
+    let linked = "local-lvm:102/base-102-disk-0.raw/1000/vm-1000-disk-0.qcow2,size=3G";
+    for (slot, value, why) in [
+        ("scsi0", linked, "it is a linked clone"),
+        ("ide2", "local:iso/tools.iso,media=cdrom", "it has an ISO"),
+    ] {
+        let mut lab = made(|guest| guest.placement = Placement::Node("pve1".into()));
+        lab.config(1000, slot, value);
+        lab.first().placement = Placement::Node("pve2".into());
+        let text = lab.apply();
+        assert!(text.contains("× cannot-move: k3s/w01 (1000) cannot move to pve2"), "{text}");
+        assert!(text.contains(why), "{text}");
+        assert!(!text.contains("migrate"), "{text}");
+    }
 }

@@ -10,7 +10,10 @@
 )]
 
 mod answers;
+mod busy;
+mod ha;
 mod lost;
+mod power;
 mod routing;
 mod secrecy;
 mod server;

@@ -86,11 +86,7 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         format,
         target,
         pool,
-        queue: Vec::new(),
-        locked: None,
-        copying: None,
-        made: Vec::new(),
-        begun: false,
+        ..CloneGuest::default()
     };
     call.fork_guest("qmclone", Work::Clone(work))
 }

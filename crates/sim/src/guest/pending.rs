@@ -4,6 +4,7 @@
 use super::drive::Drive;
 use super::format::list;
 use super::keys::{self, Effect};
+use super::property::Values;
 use crate::world::World;
 use crate::world::guest::Guest;
 use crate::world::volumes::split_volid;
@@ -33,7 +34,8 @@ pub(crate) fn apply(world: &mut World, vmid: u32, cold: bool) {
             guest.pending.insert(key, value);
         }
     }
-    if cold {
+    // The drive is written anew at a boot, and at once where that is hot-plugged.
+    if cold || hotplug(&guest, "cloudinit") {
         guest.cloudinit.clear();
     }
     world.guests.insert(vmid, guest);
@@ -60,6 +62,7 @@ fn changes_hot(guest: &Guest, key: &str, value: &str) -> bool {
     match keys::find(key).map(|key| key.effect) {
         Some(Effect::Now | Effect::Cloudinit) => true,
         Some(Effect::Hotplug("disk")) => disk_hot(guest, key, value),
+        Some(Effect::Hotplug("network")) => net_hot(guest, key, value),
         Some(Effect::Hotplug(feature)) => hotplug(guest, feature),
         // Another medium in a CD-ROM drive is no plugging.
         Some(Effect::Boot) if keys::is_drive(key) => {
@@ -69,6 +72,25 @@ fn changes_hot(guest: &Guest, key: &str, value: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// The host's side of a card changes without hot-plugging; the card itself is unplugged and
+/// plugged in (`vmconfig_update_net`).
+fn net_hot(guest: &Guest, key: &str, value: &str) -> bool {
+    let host_side = |name: &str| {
+        matches!(name, "bridge" | "tag" | "firewall" | "trunks" | "rate" | "link_down" | "host_mtu")
+    };
+    let device = |text: &str| {
+        let mut values = Values::parse(text, "model");
+        let bridged = values.get("bridge").is_some();
+        values.0.retain(|name, _| !host_side(name));
+        (values, bridged)
+    };
+    let same = guest.get(key).map(device).is_some_and(|(old, had_bridge)| {
+        let (new, has_bridge) = device(value);
+        old == new && had_bridge && has_bridge
+    });
+    same || hotplug(guest, "network")
 }
 
 /// A new disk or a swapped one hot-plugs; changed options do when they only limit or report.
@@ -234,5 +256,46 @@ mod tests {
         apply(&mut world, 100, false);
         let guest = world.guest(100).unwrap();
         assert!(guest.pending.contains_key("net0") && guest.pending_delete.contains_key("scsi1"));
+    }
+
+    #[test]
+    fn a_bridge_changes_without_plugging() {
+        let stored = "virtio=BC:24:11:00:00:01,bridge=vmbr0,tag=5";
+        let table = [
+            ("virtio=BC:24:11:00:00:01,bridge=vmbr1,firewall=1", true),
+            ("virtio=BC:24:11:00:00:01,bridge=vmbr0,link_down=1,rate=5,tag=6", true),
+            ("virtio=BC:24:11:00:00:02,bridge=vmbr0,tag=5", false),
+            ("e1000=BC:24:11:00:00:01,bridge=vmbr0,tag=5", false),
+            ("virtio=BC:24:11:00:00:01,bridge=vmbr0,mtu=1400", false),
+            ("virtio=BC:24:11:00:00:01,bridge=vmbr0,queues=2", false),
+            ("virtio=BC:24:11:00:00:01", false),
+        ];
+        for (value, at_once) in table {
+            for (hotplug, plugs) in [("disk", false), ("network", true)] {
+                let mut world = world(true);
+                let config = &mut world.guest_mut(100).unwrap().config;
+                config.insert("hotplug".into(), hotplug.into());
+                config.insert("net0".into(), stored.into());
+                change(&mut world, &[("net0", value)], &[]);
+                apply(&mut world, 100, false);
+                let guest = world.guest(100).unwrap();
+                assert_eq!(guest.get("net0") == Some(value), at_once || plugs, "{value}");
+                assert_eq!(guest.pending.is_empty(), at_once || plugs, "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_cloudinit_drive_lags_unless_it_is_hot_plugged() {
+        for (hotplug, lags) in [("network,disk,usb", true), ("network,cloudinit", false)] {
+            let mut world = world(true);
+            let config = &mut world.guest_mut(100).unwrap().config;
+            config.insert("hotplug".into(), hotplug.into());
+            config.insert("scsi2".into(), "vmdata:100/vm-100-cloudinit.raw,media=cdrom".into());
+            change(&mut world, &[("ciuser", "debian")], &[]);
+            apply(&mut world, 100, false);
+            let guest = world.guest(100).unwrap();
+            assert_eq!((guest.get("ciuser"), guest.cloudinit.is_empty()), (Some("debian"), !lags));
+        }
     }
 }

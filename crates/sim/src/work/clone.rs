@@ -40,11 +40,22 @@ pub(crate) struct CloneGuest {
     pub(crate) locked: Option<String>,
     /// Bytes to copy into the volume that was just made.
     pub(crate) copying: Option<u64>,
+    /// A volume was copied whose drive is not in the guest's configuration yet.
+    #[serde(default)]
+    pub(crate) copied: bool,
     /// Volumes made so far.
     pub(crate) made: Vec<String>,
-    /// The new configuration is there.
+    /// The new configuration is there, though perhaps only [`TEMPORARY`].
     pub(crate) begun: bool,
+    /// The new configuration as it will be written after the next disk.
+    #[serde(default)]
+    pub(crate) config: BTreeMap<String, String>,
 }
+
+/// The description of a clone until its first disk is copied, which is all that its configuration
+/// says beside its lock: `clone_vm` writes `# qmclone temporary file`, and reads back what follows
+/// the `#`.
+const TEMPORARY: &str = " qmclone temporary file";
 
 impl CloneGuest {
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
@@ -74,7 +85,11 @@ impl CloneGuest {
                     if let Some(storage) = self.locked.take() {
                         stage.unlock_storage(&storage);
                     }
+                    self.copied = true;
                     return Ok(Next::After(copy_ms(copied)));
+                }
+                if std::mem::take(&mut self.copied) {
+                    self.write(stage)?;
                 }
                 if self.locked.is_some() {
                     return self.copy_next(stage);
@@ -104,7 +119,7 @@ impl CloneGuest {
         let prefix = mac_prefix(stage.world);
         let mut config = BTreeMap::from([("lock".to_owned(), "clone".to_owned())]);
         for (key, value) in &source.config {
-            if matches!(key.as_str(), "parent" | "snaptime" | "vmstate" | "template")
+            if matches!(key.as_str(), "parent" | "snaptime" | "snapstate" | "vmstate" | "template")
                 || key.starts_with("unused")
             {
                 continue;
@@ -124,7 +139,9 @@ impl CloneGuest {
         self.queue.sort();
         self.queue.reverse();
         self.identify(&mut config, source);
-        let guest = Guest { vmid: self.vmid, node, config, ..Guest::default() };
+        self.config = config;
+        let temporary = [("lock", "clone"), ("description", TEMPORARY)];
+        let guest = Guest::new(self.vmid, &node, &temporary);
         stage.world.add_guest(guest);
         self.begun = true;
         stage.say(format!("creating a clone of VM {} with ID {}", self.source, self.vmid));
@@ -145,7 +162,8 @@ impl CloneGuest {
         let original = source.get("name").map_or_else(|| self.source.to_string(), str::to_owned);
         let name = self.name.clone().unwrap_or_else(|| format!("Copy-of-VM-{original}"));
         config.insert("name".to_owned(), name);
-        if let Some(text) = self.description.as_ref() {
+        // An empty one is none, for Perl: the source's stays.
+        if let Some(text) = self.description.as_ref().filter(|text| !text.is_empty()) {
             config.insert("description".to_owned(), text.trim_end().to_owned());
         }
     }
@@ -179,11 +197,18 @@ impl CloneGuest {
         drive.set("file", volid);
         drive.set("size", size::print(volume.size));
         drive.values.0.remove("format");
-        if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
-            guest.config.insert(key, drive.print());
-        }
+        self.config.insert(key, drive.print());
         self.copying = Some(copied);
         Ok(Next::After(VOLUME_MS))
+    }
+
+    /// Writes the configuration as far as it is: without the drives that are still to be copied.
+    fn write(&self, stage: &mut Stage<'_>) -> Result<(), String> {
+        let Some(guest) = stage.world.guests.get_mut(&self.vmid) else {
+            return Err("configuration file vanished".to_owned());
+        };
+        guest.config.clone_from(&self.config);
+        Ok(())
     }
 
     fn copy_volume(
@@ -203,11 +228,10 @@ impl CloneGuest {
     }
 
     fn finish(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
-        let Some(guest) = stage.world.guests.get_mut(&self.vmid) else {
-            return Err("configuration file vanished".to_owned());
-        };
-        guest.config.remove("lock");
-        if let Some(target) = &self.target {
+        self.config.remove("lock");
+        self.write(stage)?;
+        let guest = stage.world.guests.get_mut(&self.vmid);
+        if let (Some(guest), Some(target)) = (guest, &self.target) {
             guest.node.clone_from(target);
         }
         if let Some(pool) = self.pool.as_ref().and_then(|pool| stage.world.pools.get_mut(pool)) {

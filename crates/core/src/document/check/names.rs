@@ -52,15 +52,13 @@ fn controlplane(profile: &Profile, problems: &mut Vec<Diagnostic>) {
     const HELP: &str = "a cluster needs at least one controlplane guest";
     let group = profile.groups.iter().find(|group| group.name.value == "controlplane");
     let Some(group) = group else {
-        // A 'nodes' that is missing altogether has its own problem.
-        if let Some(first) = profile.groups.first() {
-            let message = format!("profile {} has no group 'controlplane'", profile.name.value);
-            problems.push(
-                Diagnostic::error("no-controlplane", message)
-                    .at(first.name.span, "the first group")
-                    .help(HELP),
-            );
-        }
+        let message = format!("profile {} has no group 'controlplane'", profile.name.value);
+        let (span, text) = match profile.groups.first() {
+            Some(first) => (first.name.span, "the first group"),
+            // A profile without guests would plan the destruction of all it has.
+            None => (profile.name.span, "it has no groups at all"),
+        };
+        problems.push(Diagnostic::error("no-controlplane", message).at(span, text).help(HELP));
         return;
     };
     if let Some(count) = group.count.as_ref().filter(|count| count.value == 0) {

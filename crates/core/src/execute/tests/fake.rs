@@ -35,6 +35,8 @@ pub(super) enum Answer {
     Busy,
     /// Refused.
     Refused,
+    /// The guest is not there.
+    Missing,
     /// The answer is lost.
     Lost,
 }
@@ -123,6 +125,7 @@ impl Writer for Fake {
             Answer::Done => return Ok(Begun::Done),
             Answer::Busy => return Err(error(ErrorClass::Busy)),
             Answer::Refused => return Err(error(ErrorClass::Refused)),
+            Answer::Missing => return Err(error(ErrorClass::Missing)),
             Answer::Lost => return Err(error(ErrorClass::OutcomeUnknown)),
             Answer::Task(_) | Answer::TaskFails | Answer::Hold => {}
         }

@@ -116,3 +116,20 @@ async fn a_lock_that_is_never_given_back() {
     assert_eq!(ran.report.failed[&ActionId(0)].class, ErrorClass::Busy);
     assert_eq!(fake.lines().last().unwrap(), "journal end #0 false");
 }
+
+/// Right after a clone the guest's new node may not have seen its file yet; a guest that was there
+/// all along is really gone.
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_was_just_made_is_looked_for_again() {
+    let fake = Fake::default();
+    fake.answer(1, &[Answer::Missing, Answer::Done]);
+    let ran = go(&fake, &plan(vec![steps(2)])).await;
+    assert_eq!(fake.sent(), [0, 1, 1]);
+    assert_eq!(ran.report.outcome(), Outcome::Complete);
+
+    let fake = Fake::default();
+    fake.answer(0, &[Answer::Missing, Answer::Done]);
+    let ran = go(&fake, &plan(vec![steps(2)])).await;
+    assert_eq!(fake.sent(), [0]);
+    assert_eq!(ran.report.failed[&ActionId(0)].class, ErrorClass::Missing);
+}

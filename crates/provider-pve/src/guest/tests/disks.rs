@@ -1,8 +1,9 @@
 //! Disks.
 
 use pvx_core::desired::{Disk, GuestSpec};
+use pvx_core::provider::GuestKind;
 
-use super::{attributes, compare, create, line, live, spec};
+use super::{Qemu, attributes, compare, create, line, live, spec};
 
 const GIB: u64 = 1 << 30;
 const STORED: &str = "shared:vm-1000-disk-0,discard=on,size=10G,ssd=1";
@@ -169,4 +170,26 @@ fn ovmf_needs_an_efi_disk_when_it_is_made() {
         assert!(!line(&compare(&wanted, &[], &live(&[("bios", "ovmf")]))).contains("efidisk"));
     }
     assert!(!line(&create(&spec(|s| s.storage = Some("shared".into())))).contains("efidisk"));
+}
+
+#[test]
+fn volumes_by_name_and_kind() {
+    let table = [
+        ("scsi0", "shared:100/base-100-disk-0.raw/1001/vm-1001-disk-0.qcow2,size=3G", "disk"),
+        ("scsi0", "local-lvm:base-100-disk-0,size=3G", "disk"),
+        ("virtio1", "volume=local-zfs:base-100-disk-0/vm-1001-disk-0,size=3G", "disk"),
+        ("ide2", "local:iso/debian.iso,media=cdrom,size=600M", "iso"),
+        ("ide2", "shared:1001/vm-1001-cloudinit.qcow2,media=cdrom,size=4M", "cloudinit"),
+        ("unused0", "local-lvm:vm-1001-disk-7", "disk"),
+    ];
+    for (slot, value, kind) in table {
+        let volumes = Qemu.volumes(&live(&[(slot, value)]));
+        let [volume] = volumes.as_slice() else { panic!("{value}: {volumes:?}") };
+        let file = value.split(',').next().unwrap().trim_start_matches("volume=");
+        assert_eq!(format!("{}:{}", volume.storage, volume.name), file);
+        assert_eq!((volume.iso, volume.cloudinit), (kind == "iso", kind == "cloudinit"), "{value}");
+    }
+    for value in ["none,media=cdrom", "cdrom,media=cdrom", "/dev/sda", "=what"] {
+        assert_eq!(Qemu.volumes(&live(&[("ide2", value)])), [], "{value}");
+    }
 }

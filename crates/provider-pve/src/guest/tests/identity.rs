@@ -95,7 +95,9 @@ fn what_a_clone_takes_over() {
     smbios1: base64=1,serial=UTE9PQ==,uuid=00000000-0000-0000-0000-000000000000
     tags: k3s;pvx-k3s
     ");
-    assert_eq!(Qemu.volumes(&clone).len(), 2);
+    let volumes = Qemu.volumes(&clone);
+    let slots: Vec<_> = volumes.iter().map(|v| (v.slot.as_str(), v.cloudinit, v.iso)).collect();
+    assert_eq!(slots, [("ide2", false, true), ("ide3", true, false), ("scsi0", false, false)]);
 }
 
 #[test]

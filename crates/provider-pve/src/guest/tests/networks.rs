@@ -99,3 +99,37 @@ fn what_is_dropped_of_a_device() {
     assert_eq!(line(&compare(&net0(|_| {}), &["net1", "net1.tag"], &stored)), "-net1");
     assert_eq!(line(&compare(&spec(|_| {}), &[], &stored)), "");
 }
+
+#[test]
+fn what_a_change_costs_a_running_guest() {
+    use pvx_core::plan::Effect::{self, Live, PendingReboot};
+    type Change = fn(&mut Network);
+    let effects = |change: Change, stored: &str, hotplug: &str| -> Vec<Effect> {
+        let mut live = live(&[("net0", stored), ("hotplug", hotplug)]);
+        live.running = true;
+        let before = ["net0", "net0.mtu"];
+        let comparison = compare(&net0(change), &before, &live);
+        comparison.attributes.iter().map(|a| a.effect).collect()
+    };
+    let table: [(Change, &str, &[Effect]); 7] = [
+        (|n| n.bridge = Some("vmbr1".into()), STORED, &[Live]),
+        (|n| n.tag = Some(8), STORED, &[Live]),
+        (|n| n.model = Some("e1000".into()), STORED, &[PendingReboot]),
+        (|n| n.mac = Some("BC:24:11:00:00:02".into()), STORED, &[PendingReboot]),
+        // The tag waits with the device.
+        (
+            |n| {
+                n.tag = Some(8);
+                n.model = Some("e1000".into());
+            },
+            STORED,
+            &[PendingReboot, PendingReboot],
+        ),
+        (|n| n.bridge = Some("vmbr1".into()), "virtio=BC:24:11:6A:35:05", &[PendingReboot]),
+        (|_| {}, "virtio=BC:24:11:6A:35:05,bridge=vmbr0,mtu=1400", &[PendingReboot]),
+    ];
+    for (change, stored, expected) in table {
+        assert_eq!(effects(change, stored, "disk"), expected, "{stored}");
+        assert!(effects(change, stored, "network").iter().all(|e| *e == Live), "{stored}");
+    }
+}

@@ -1,8 +1,9 @@
 //! Keys with one value.
 
 use pvx_core::desired::GuestSpec;
+use pvx_core::provider::GuestKind;
 
-use super::{attributes, compare, line, live, spec};
+use super::{Qemu, attributes, compare, line, live, spec};
 
 /// A field: its key, how it is said, the stored spellings that mean the same, whether an absent
 /// key means the same, and another value.
@@ -142,4 +143,31 @@ fn the_agent_keeps_what_was_set_by_hand() {
     assert_eq!(line(&comparison), "agent=1,fstrim_cloned_disks=1,type=isa");
     let absent = compare(&spec(|s| s.agent = Some(true)), &[], &live(&[]));
     assert_eq!(line(&absent), "agent=enabled=1");
+}
+
+#[test]
+fn memory_below_the_balloon_is_refused() {
+    let wanted = spec(|s| s.memory = Some(1024));
+    let table: [(&[(&str, &str)], &str); 7] = [
+        (&[("memory", "4096"), ("balloon", "2048")], "memory=1024 Error:balloon"),
+        (&[("balloon", "1025")], "memory=1024 Error:balloon"),
+        (&[("memory", "4096"), ("balloon", "1024")], "memory=1024"),
+        (&[("memory", "4096"), ("balloon", "0")], "memory=1024"),
+        (&[("memory", "4096")], "memory=1024"),
+        // Odd, and nothing is written.
+        (&[("memory", "current=1024"), ("balloon", "2048")], ""),
+        (&[("memory", "4096"), ("balloon", "what")], "memory=1024"),
+    ];
+    for (stored, expected) in table {
+        assert_eq!(line(&compare(&wanted, &[], &live(stored))), expected, "{stored:?}");
+    }
+    let refused = compare(&wanted, &[], &live(&[("balloon", "2048")]));
+    let help = refused.findings[0].help.as_deref().unwrap_or_default();
+    assert!(help.contains("qm set 1000 --balloon 1024"), "{help}");
+    let clone = Qemu.clone_of(&live(&[("balloon", "2048")]), "w01", "note");
+    let refused = compare(&wanted, &[], &clone);
+    let help = refused.findings[0].help.as_deref().unwrap_or_default();
+    assert!(help.contains("the template's"), "{help}");
+    let silent = compare(&spec(|_| {}), &[], &live(&[("memory", "1024"), ("balloon", "2048")]));
+    assert_eq!(line(&silent), "", "nothing is said of memory");
 }
