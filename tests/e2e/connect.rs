@@ -3,54 +3,30 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use pvx_sim::{Options, Sim, TimeScale, World};
-use tokio::runtime::Runtime;
+use pvx_sim::TimeScale;
 
 use crate::environment::Environment;
+use crate::served::Served;
 
 const PROFILE: &str = "name: one\ntype: generic\ntemplate: debian-13\ntags: [one]\nnodes:\n  \
     controlplane: { count: 1, cores: 1, memory: 512, start_vmid: auto }\n";
 
-/// A simulator that serves while a test runs.
-struct Served {
-    runtime: Runtime,
-    sim: Sim,
-}
-
-impl Served {
-    fn start() -> Self {
-        let runtime = Runtime::new().unwrap();
-        let options = Options { time_scale: TimeScale::INSTANT, ..Options::default() };
-        let sim = runtime.block_on(Sim::start(World::lab(), options)).unwrap();
-        Self { runtime, sim }
-    }
-
-    fn config(&self, credentials: &str) -> String {
-        format!(
-            "cluster:\n  name: lab\n  nodes:\n    - {{ name: pve1, host: \"127.0.0.1:1\" }}\n    \
-             - {{ name: pve2, host: \"{}\" }}\nvmid_ranges: {{ templates: 100-999, vms: 1000-1999 }}\n\
-             tls: {{ fingerprints: [\"{}\"] }}\n{credentials}",
-            self.sim.addr(),
-            self.sim.fingerprint()
-        )
-    }
-
-    fn token(&self) -> String {
-        let (id, secret) = self.sim.token();
-        format!("{id}={secret}")
-    }
-
-    fn stop(self) {
-        self.runtime.block_on(self.sim.shutdown());
-    }
+fn config(served: &Served, credentials: &str) -> String {
+    format!(
+        "cluster:\n  name: lab\n  nodes:\n    - {{ name: pve1, host: \"127.0.0.1:1\" }}\n    \
+         - {{ name: pve2, host: \"{}\" }}\nvmid_ranges: {{ templates: 100-999, vms: 1000-1999 }}\n\
+         tls: {{ fingerprints: [\"{}\"] }}\n{credentials}",
+        served.sim.addr(),
+        served.sim.fingerprint()
+    )
 }
 
 /// `pass` from the configuration, and the first node of it down: the next one serves.
 #[test]
 fn pass_and_a_dead_first_node() {
-    let served = Served::start();
+    let served = Served::start(TimeScale::INSTANT);
     let environment = Environment::new();
-    let config = served.config("credentials: { pass_path: infra/pvx }\n");
+    let config = config(&served, "credentials: { pass_path: infra/pvx }\n");
     environment.write("cluster-config.yaml", &config).write("clusters/one.yaml", PROFILE);
     let (id, secret) = served.sim.token();
     let script = format!(
@@ -69,9 +45,9 @@ fn pass_and_a_dead_first_node() {
 
 #[test]
 fn token_from_a_file_and_from_the_environment() {
-    let served = Served::start();
+    let served = Served::start(TimeScale::INSTANT);
     let environment = Environment::new();
-    environment.write("cluster-config.yaml", &served.config("")).write("one.yaml", PROFILE);
+    environment.write("cluster-config.yaml", &config(&served, "")).write("one.yaml", PROFILE);
     environment.write("token", &served.token());
     let run = environment.pvx(&["plan", "--token-file", "token", "one.yaml"]).expect(0);
     assert!(run.stderr.contains("chmod 600"), "{}", run.stderr);
@@ -88,7 +64,7 @@ fn token_from_a_file_and_from_the_environment() {
 
 #[test]
 fn a_certificate_that_is_not_trusted_is_shown_and_refused() {
-    let served = Served::start();
+    let served = Served::start(TimeScale::INSTANT);
     let environment = Environment::new();
     environment.write("one.yaml", PROFILE).write("token", &served.token());
     let address = served.sim.addr().to_string();

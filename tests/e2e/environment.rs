@@ -69,7 +69,7 @@ impl Environment {
 
 impl Run {
     /// Nothing that is piped has colours in it.
-    fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| {
             let text = String::from_utf8(bytes.to_owned()).unwrap();
             assert!(!text.contains('\u{1b}'), "{text:?}");

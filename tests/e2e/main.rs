@@ -13,5 +13,7 @@ mod connect;
 mod environment;
 mod first_light;
 mod formats;
+mod killed;
 mod secrets;
+mod served;
 mod workspace;

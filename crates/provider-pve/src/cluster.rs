@@ -76,7 +76,7 @@ fn help(error: &ApiError) -> Option<String> {
             "someone changed the guest since the plan was made: plan again"
         }
         e if e.is_already_exists() => {
-            "the VMID was taken after the plan was made: plan again, pvx takes the next free one"
+            "the VMID was taken after the plan was made, or belongs to a guest that the token cannot see: plan again, or give the guest another VMID"
         }
         e if e.guest_lock().is_some() => {
             "another operation works on the guest: wait until its lock is gone, then run the command again"

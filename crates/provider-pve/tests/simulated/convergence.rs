@@ -1,4 +1,5 @@
-//! For any small profile among any foreign guests: apply, and the next plan is empty; no foreign
+//! For any small profile among any foreign guests, with a list that lags behind or not: apply, and
+//! the next plan is empty; no foreign
 //! guest ever receives a write; destroy removes exactly what is owned.
 
 use std::collections::BTreeMap;
@@ -103,8 +104,10 @@ fn world(foreign: &BTreeMap<u32, (String, bool)>) -> World {
     world
 }
 
-async fn check(first: Wish, second: Wish, foreign: BTreeMap<u32, (String, bool)>) {
-    let lab = Lab::start(world(&foreign)).await;
+async fn check(first: Wish, second: Wish, foreign: BTreeMap<u32, (String, bool)>, lag: bool) {
+    let mut world = world(&foreign);
+    world.set_lag(lag);
+    let lab = Lab::start(world).await;
     let mut others: Vec<u32> = foreign.keys().copied().collect();
     others.extend([100, 101, 102]);
     let before = configs(&lab.sim.world(), &others);
@@ -130,7 +133,7 @@ proptest! {
 
     #[test]
     fn any_profile_converges_among_any_guests(
-        first in wish(), second in wish(), foreign in foreign()
+        first in wish(), second in wish(), foreign in foreign(), lag in any::<bool>()
     ) {
         // Disks cannot shrink: the second wish only grows them. What a guest is made from stays.
         let second = Wish {
@@ -142,6 +145,6 @@ proptest! {
             ..second
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        runtime.block_on(check(first, second, foreign));
+        runtime.block_on(check(first, second, foreign, lag));
     }
 }

@@ -1,0 +1,37 @@
+//! A simulator that serves while a test runs, for what one process alone cannot show.
+
+use pvx_sim::{Options, Sim, TimeScale, World};
+use tokio::runtime::Runtime;
+
+pub(crate) struct Served {
+    runtime: Runtime,
+    pub(crate) sim: Sim,
+}
+
+impl Served {
+    pub(crate) fn start(time_scale: TimeScale) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let options = Options { time_scale, ..Options::default() };
+        let sim = runtime.block_on(Sim::start(World::lab(), options)).unwrap();
+        Self { runtime, sim }
+    }
+
+    /// Id and secret in one line.
+    pub(crate) fn token(&self) -> String {
+        let (id, secret) = self.sim.token();
+        format!("{id}={secret}")
+    }
+
+    /// What `pvx` needs to reach it.
+    pub(crate) fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("PVX_ENDPOINT", self.sim.addr().to_string()),
+            ("PVX_FINGERPRINT", self.sim.fingerprint()),
+            ("PVX_TOKEN", self.token()),
+        ]
+    }
+
+    pub(crate) fn stop(self) {
+        self.runtime.block_on(self.sim.shutdown());
+    }
+}
