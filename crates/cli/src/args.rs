@@ -57,7 +57,7 @@ pub(crate) struct Global {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
-    /// API address, host[:port]; repeat it for fallbacks [default: cluster.nodes[].host]
+    /// API address, HOST or HOST:PORT; repeat it for fallbacks [default: cluster.nodes[].host]
     #[arg(
         long,
         global = true,

@@ -17,6 +17,7 @@ pub(super) fn one(diagnostic: &Diagnostic, sources: &Sources) -> String {
         .with_width(80)
         // A fingerprint or a path is copied from here: it stays in one piece.
         .with_break_words(false)
+        .with_word_separator(textwrap::WordSeparator::AsciiSpace)
         .with_links(false);
     let mut text = String::new();
     match handler.render_report(&mut text, &Rendered::new(diagnostic, sources)) {

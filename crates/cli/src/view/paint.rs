@@ -33,6 +33,7 @@ pub(super) fn item(style: Style, sign: &str, text: &str) -> String {
     let options = textwrap::Options::new(80)
         .break_words(false)
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
         .initial_indent("  ")
         .subsequent_indent("  ");
     let filled = textwrap::fill(text.trim_end(), options);
@@ -44,6 +45,7 @@ pub(super) fn help(text: &str) -> String {
     let options = textwrap::Options::new(80)
         .break_words(false)
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
         .initial_indent("        ")
         .subsequent_indent("        ");
     let filled = textwrap::fill(text.trim_end(), options);

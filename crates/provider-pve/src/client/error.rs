@@ -67,7 +67,7 @@ pub enum ApiError {
         reason: String,
     },
     /// 403: the token may not do this. Also the answer for a guest that does not exist.
-    #[error("{call}: not allowed (403 {reason}){}", missing_privilege(acl_path.as_deref(), privilege.as_deref()))]
+    #[error("{call}: not allowed (403): {}", lack(reason, acl_path.as_deref(), privilege.as_deref()))]
     Forbidden {
         /// The request.
         call: Box<Call>,
@@ -160,10 +160,14 @@ fn last(error: Option<&str>) -> String {
     error.map(|e| format!("; the last look at it failed: {e}")).unwrap_or_default()
 }
 
-fn missing_privilege(acl_path: Option<&str>, privilege: Option<&str>) -> String {
+/// Which privilege is missing, and where; Proxmox's own words where they do not tell.
+fn lack(reason: &str, acl_path: Option<&str>, privilege: Option<&str>) -> String {
     match (acl_path, privilege) {
-        (Some(path), Some(privilege)) => format!("; the token lacks {privilege} on {path}"),
-        _ => String::new(),
+        (Some(path), Some(any)) if any.contains('|') => {
+            format!("the token lacks, on {path}, one of {}", any.replace('|', ", "))
+        }
+        (Some(path), Some(privilege)) => format!("the token lacks {privilege} on {path}"),
+        _ => reason.to_owned(),
     }
 }
 

@@ -133,7 +133,7 @@ impl PropertyString {
     }
 
     /// Whether both have the same keys with the same texts, in whatever order. What the texts mean
-    /// is the business of [`super::equal`].
+    /// is the business of [`super::equal()`].
     #[must_use]
     pub fn same_entries(&self, other: &Self) -> bool {
         let map = |p: &Self| -> BTreeMap<String, String> {
