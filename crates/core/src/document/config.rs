@@ -72,7 +72,7 @@ pub struct ClusterNode {
 }
 
 /// `defaults`. For clones only storage, bridge, CPU type and guest agent are used; see
-/// [`load`](super::load).
+/// [`load`](super::load()).
 #[derive(Debug, Clone, Default)]
 pub struct Defaults {
     /// Storage for disks.

@@ -11,7 +11,7 @@ mod tests;
 pub use action::{Action, ActionId, ActionKind, Precondition, Reason};
 pub use change::{AttributeChange, Change, Effect, Facts, Verb};
 pub use finding::{Finding, Weight};
-pub use graph::ActionGraph;
+pub use graph::{ActionGraph, GraphError};
 
 use std::collections::BTreeMap;
 
