@@ -124,3 +124,11 @@ fn show_finds_a_guest_or_the_nearest_name() {
     let run = lab.sim(&["show", "k3s/cp1", K3S]).expect(1);
     assert!(run.stderr.contains("did you mean k3s/cp01?"), "{}", run.stderr);
 }
+
+#[test]
+fn every_example_is_valid_and_plans_on_the_simulator() {
+    let environment = Environment::new();
+    let examples = repository().join("examples/clusters");
+    let run = environment.sim(&["plan", examples.to_str().unwrap()]).expect(0);
+    assert!(run.stdout.contains("10 to create"), "{}", run.stdout);
+}

@@ -56,6 +56,17 @@ fn address(differ: &mut Differ<'_>, key: &str, wanted: &desired::IpConfig) {
         if said {
             differ.manage(&path);
         }
+        // Proxmox refuses a gateway alone, and gives a guest with DHCP and a gateway no network at
+        // all (qemu-server, parse_ipconfig).
+        let fixed = family[0].1.is_some_and(|address| address.contains('/'));
+        if family[1].1.is_some() && !fixed {
+            let text = format!("{key}: a gateway needs an address with its prefix beside it");
+            let finding = Finding::error("ipconfig", text);
+            differ.finding(finding.help(format!(
+                "give {} as ADDRESS/PREFIX, or leave the gateway away",
+                family[0].0
+            )));
+        }
         let kept = !said && !differ.is_dropped(&path);
         for (name, part) in family {
             let part = if kept { stored.properties().get(name) } else { part };
@@ -73,7 +84,7 @@ fn address(differ: &mut Differ<'_>, key: &str, wanted: &desired::IpConfig) {
     }
 }
 
-/// Adds a drive where the guest has none. With OVMF it must not sit on IDE (formats.md), so it
+/// Adds a drive where the guest has none. With OVMF it must not sit on IDE, so it
 /// takes `scsi1` there and `ide2`, Proxmox's own habit, elsewhere.
 fn drive(differ: &mut Differ<'_>) {
     differ.manage("cloudinit.drive");

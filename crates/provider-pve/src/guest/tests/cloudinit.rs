@@ -156,3 +156,18 @@ fn an_index_that_is_no_longer_said() {
     assert_eq!(line(&comparison), "-ipconfig1");
     assert_eq!(attributes(&comparison), ["ipconfig1 ip=dhcp → ∅"]);
 }
+
+#[test]
+fn a_gateway_needs_an_address_beside_it() {
+    for (parts, wrong) in [
+        ([None, Some("10.0.0.1"), None, None], true),
+        ([Some("dhcp"), Some("10.0.0.1"), None, None], true),
+        ([None, None, Some("auto"), Some("fe80::1")], true),
+        ([Some("10.0.0.5/24"), Some("10.0.0.1"), None, None], false),
+        ([Some("dhcp"), None, Some("auto"), None], false),
+    ] {
+        let comparison = compare(&address(parts), &[], &live(&[]));
+        let found = comparison.findings.iter().any(|f| f.code == "ipconfig");
+        assert_eq!(found, wrong, "{parts:?}");
+    }
+}
