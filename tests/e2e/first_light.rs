@@ -125,6 +125,18 @@ fn show_finds_a_guest_or_the_nearest_name() {
     assert!(run.stderr.contains("did you mean k3s/cp01?"), "{}", run.stderr);
 }
 
+/// Nobody has to write a document to look at a cluster.
+#[test]
+fn status_without_documents() {
+    let environment = Environment::new();
+    let (code, status) = environment.sim_json(&["status"]);
+    assert_eq!((code, status["guests"].as_array().unwrap().len()), (0, 0));
+    assert_eq!(status["templates"][0]["name"], "debian-13");
+    environment.sim(&["plan"]).expect(1);
+    environment.write("broken.yaml", "name: [");
+    environment.sim(&["status"]).expect(1);
+}
+
 #[test]
 fn every_example_is_valid_and_plans_on_the_simulator() {
     let environment = Environment::new();

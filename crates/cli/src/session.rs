@@ -42,6 +42,16 @@ pub(crate) fn load(global: &Global, paths: &[PathBuf]) -> Result<Loaded, CliErro
     Ok(loaded)
 }
 
+/// Reads the documents if there are any: nobody has to write one to look at a cluster.
+fn load_if_any(global: &Global, paths: &[PathBuf]) -> Result<Loaded, CliError> {
+    let mut loaded = load_unchecked(global, paths);
+    if paths.is_empty() && loaded.diagnostics.iter().all(|d| d.code == "no-documents") {
+        loaded.diagnostics.clear();
+        return Ok(loaded);
+    }
+    load(global, paths)
+}
+
 /// Reads the documents, with whatever is wrong with them.
 pub(crate) fn load_unchecked(global: &Global, paths: &[PathBuf]) -> Loaded {
     let options = load_options(global, paths.to_vec());
@@ -83,7 +93,18 @@ pub(crate) struct Reading {
 impl<'a> Session<'a> {
     /// Reads documents and connects.
     pub(crate) async fn open(global: &'a Global, paths: &[PathBuf]) -> Result<Self, CliError> {
-        let loaded = load(global, paths)?;
+        Self::with(global, load(global, paths)?).await
+    }
+
+    /// The same, and without documents too.
+    pub(crate) async fn open_if_any(
+        global: &'a Global,
+        paths: &[PathBuf],
+    ) -> Result<Self, CliError> {
+        Self::with(global, load_if_any(global, paths)?).await
+    }
+
+    async fn with(global: &'a Global, loaded: Loaded) -> Result<Self, CliError> {
         let connected = cluster::connect(global, loaded.config.as_ref(), &loaded.root).await?;
         Ok(Self { global, loaded, connected })
     }

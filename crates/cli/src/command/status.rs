@@ -9,7 +9,7 @@ use crate::session::Session;
 use crate::view::status;
 
 pub(crate) async fn run(global: &Global, options: &Documents) -> Result<Code, CliError> {
-    let session = Session::open(global, &options.paths).await?;
+    let session = Session::open_if_any(global, &options.paths).await?;
     let result = status(&session).await;
     session.close().await;
     result
@@ -24,7 +24,9 @@ async fn status(session: &Session<'_>) -> Result<Code, CliError> {
         Format::Json => output::json(&status::to_json(&reading.snapshot.inventory, &rows)),
         Format::Human => {
             output::text(&status::headline(&reading.snapshot.inventory));
-            output::text(&status::render(&rows));
+            if !rows.is_empty() {
+                output::text(&status::render(&rows));
+            }
         }
     }
     Ok(Code::Success)

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use pvx_core::address::Address;
-use pvx_core::live::{Inventory, Pending};
+use pvx_core::live::{Inventory, Node, Pending};
 use pvx_core::planner::{Input, Ownership};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::paint::{FAINT, GONE, GOOD, STRONG, WARN, item, pad, paint, widest};
+use super::paint::{FAINT, GONE, GOOD, STRONG, WARN, facts, item, pad, paint, widest};
 use super::{count, units};
 
 /// One guest of the documents.
@@ -128,7 +128,32 @@ pub(crate) fn headline(inventory: &Inventory) -> String {
     let away =
         if online == inventory.nodes.len() { String::new() } else { format!(", {online} online") };
     let name = paint(STRONG, &inventory.cluster);
-    format!("cluster {name} · {nodes}{away} · {quorate}\n\n")
+    let state = |(name, node): (&String, &Node)| match node.online {
+        true => name.clone(),
+        false => format!("{name} (offline)"),
+    };
+    let list: Vec<String> = inventory.nodes.iter().map(state).collect();
+    format!(
+        "cluster {name} · {nodes}{away} · {quorate}\n{}{}\n",
+        listed("nodes", &list),
+        listed("templates", &templates(inventory))
+    )
+}
+
+/// Templates that the token sees, as documents can name them.
+fn templates(inventory: &Inventory) -> Vec<String> {
+    let templates = inventory.guests.values().filter(|guest| guest.template);
+    templates
+        .map(|guest| format!("{} ({})", guest.name.as_deref().unwrap_or("?"), guest.vmid))
+        .collect()
+}
+
+fn listed(title: &str, items: &[String]) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    let facts = facts(items, 11);
+    format!("{}{}", paint(FAINT, &pad(title, 11)), facts.get(11..).unwrap_or_default())
 }
 
 /// The table for people.
@@ -180,11 +205,16 @@ fn pending(rows: &[Row]) -> String {
 
 /// The table for programs.
 pub(crate) fn to_json(inventory: &Inventory, rows: &[Row]) -> Value {
+    let templates = inventory.guests.values().filter(|guest| guest.template);
+    let templates: Vec<Value> = templates
+        .map(|guest| json!({ "vmid": guest.vmid, "name": guest.name, "node": guest.node }))
+        .collect();
     json!({
         "version": 1,
         "cluster": inventory.cluster,
         "quorate": inventory.quorate,
         "nodes": inventory.nodes,
+        "templates": templates,
         "guests": rows,
     })
 }

@@ -60,7 +60,7 @@ impl<'p> Search<'p> {
                     let message = format!("no documents in folder {}", named(shown).display());
                     self.problems.push(
                         Diagnostic::error("no-documents", message)
-                            .help("documents end in .yaml or .yml"),
+                            .help("documents end in .yaml or .yml; `pvx init` writes a first one"),
                     );
                 }
             }
