@@ -57,6 +57,9 @@ impl<'a> Progress<'a> {
     /// Takes the bars away.
     pub(crate) fn finish(&self) {
         if let Some((all, total)) = &self.bars {
+            for (_, bar) in self.lock().values() {
+                bar.iter().for_each(ProgressBar::finish_and_clear);
+            }
             total.finish_and_clear();
             // Bars that cannot be cleared were not drawn.
             let _ = all.clear();
