@@ -144,3 +144,17 @@ fn every_example_is_valid_and_plans_on_the_simulator() {
     let run = environment.sim(&["plan", examples.to_str().unwrap()]).expect(0);
     assert!(run.stdout.contains("10 to create"), "{}", run.stdout);
 }
+
+/// An apply whose output is lost has changed something all the same: not the code for "nothing was
+/// changed".
+#[test]
+fn output_that_cannot_be_written_is_no_success() {
+    let lab = lab();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = lab.command(&["apply", "--yes", K3S, "--sim", "--sim-speed", "0"]);
+    let output = command.stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("could not be written"), "{said}");
+    lab.sim(&["plan", "--detailed-exitcode", K3S]).expect(0);
+}

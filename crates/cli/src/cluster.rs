@@ -209,8 +209,8 @@ async fn lock_world(file: &Path) -> Result<std::fs::File, CliError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    let options = std::fs::File::options().create(true).truncate(false).write(true).clone();
-    let lock = options.open(&path).map_err(failed)?;
+    let mut options = std::fs::File::options();
+    let lock = options.create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     if lock.try_lock().is_ok() {
         return Ok(lock);
     }

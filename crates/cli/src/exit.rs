@@ -150,8 +150,9 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     if wrong { Code::Error.into() } else { Code::Success.into() }
 }
 
-/// The output could not be written in full: whoever reads it must not take it for all.
+/// The output could not be written in full: whoever reads it must not take it for all. Not a plain
+/// error, because an apply may well have changed something before.
 pub(crate) fn unwritten() -> ExitCode {
     output::errors(&view::problem("the output could not be written", Some("is the disk full?")));
-    Code::Error.into()
+    Code::Partial.into()
 }

@@ -42,7 +42,7 @@ pub(super) async fn run(
     }
     if plan.is_empty() {
         histories.close(&plan, all_known)?;
-        return finish_unchanged(session, &plan).await;
+        return Ok(finish_unchanged(session, &plan));
     }
     confirm(&view::plan::question(&plan), run.yes)?;
     let report = carry_out(session, run, &plan, histories).await?;
@@ -166,13 +166,12 @@ async fn carry_out(
         patience: &Patience { task: Duration::from_secs(run.task_timeout), ..Patience::default() },
         sink: &sink,
     };
-    let report =
+    let mut report =
         execute::run(&context, &mut histories, signals::listen(progress.announcer())).await;
     progress.finish();
-    let unknown =
-        |error: &pvx_core::provider::ProviderError| error.class == ErrorClass::OutcomeUnknown;
-    let all_known = report.abandoned.is_empty() && !report.failed.values().any(unknown);
-    let mut report = report;
+    let mut failures = report.failed.values();
+    let unknown = failures.any(|error| error.class == ErrorClass::OutcomeUnknown);
+    let all_known = report.abandoned.is_empty() && !unknown;
     if let Err(error) = histories.close(plan, all_known) {
         report.state_errors.push(error.to_string());
     }
@@ -209,7 +208,7 @@ async fn after(
     if let Err(error) = &looked {
         output::errors(&view::problem(
             &format!("the result could not be looked at: {}", error.text()),
-            None,
+            Some("what was done is above; `pvx plan` shows whether anything is left"),
         ));
     }
     Ok(match report.outcome() {
@@ -234,9 +233,9 @@ async fn look_again(
     Ok(Some(session.plan(&reading, plan.intent, options)))
 }
 
-async fn finish_unchanged(session: &Session<'_>, plan: &Plan) -> Result<Code, CliError> {
+fn finish_unchanged(session: &Session<'_>, plan: &Plan) -> Code {
     if session.global.format == Format::Json {
         output::json(&json!({ "plan": plan, "result": "unchanged" }));
     }
-    Ok(Code::Success)
+    Code::Success
 }

@@ -30,26 +30,24 @@ pub(super) fn widest<'a>(texts: impl IntoIterator<Item = &'a str>) -> usize {
 
 /// A line with a sign before it, broken before column 80 and indented under itself.
 pub(super) fn item(style: Style, sign: &str, text: &str) -> String {
-    let options = textwrap::Options::new(80)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation)
-        .word_separator(textwrap::WordSeparator::AsciiSpace)
-        .initial_indent("  ")
-        .subsequent_indent("  ");
-    let filled = textwrap::fill(text.trim_end(), options);
-    format!("{} {}\n", paint(style, sign), filled.trim_start())
+    format!("{} {}\n", paint(style, sign), wrapped(text, 2))
 }
 
 /// What to do next, under an [`item`].
 pub(super) fn help(text: &str) -> String {
+    format!("  {} {}\n", paint(FAINT, "help:"), wrapped(text, 8))
+}
+
+/// Text broken at spaces before column 80; what fills the first `indent` columns is the caller's.
+fn wrapped(text: &str, indent: usize) -> String {
+    let margin = " ".repeat(indent);
     let options = textwrap::Options::new(80)
         .break_words(false)
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
         .word_separator(textwrap::WordSeparator::AsciiSpace)
-        .initial_indent("        ")
-        .subsequent_indent("        ");
-    let filled = textwrap::fill(text.trim_end(), options);
-    format!("  {} {}\n", paint(FAINT, "help:"), filled.trim_start())
+        .initial_indent(&margin)
+        .subsequent_indent(&margin);
+    textwrap::fill(text.trim_end(), options).trim_start().to_owned()
 }
 
 /// Joins facts with a middle dot and breaks between them before column 80.

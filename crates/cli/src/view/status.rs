@@ -98,7 +98,7 @@ fn suppose(row: &mut Row, input: &Input<'_>, ownership: &Ownership, address: &Ad
 
 fn row(input: &Input<'_>, address: String, vmid: Option<u32>) -> Row {
     let live = vmid.and_then(|vmid| input.snapshot.guests.get(&vmid));
-    let number = |key: &str| live.and_then(|g| g.config.get(key)).and_then(|v| v.parse().ok());
+    let number = |key: &str| -> Option<u64> { live?.config.get(key)?.parse().ok() };
     let state = match live {
         None => State::Missing,
         Some(guest) if guest.running => State::Running,
@@ -112,7 +112,7 @@ fn row(input: &Input<'_>, address: String, vmid: Option<u32>) -> Row {
         node: live.map(|guest| guest.node.clone()),
         cores: live.map(|_| {
             let (cores, sockets) = (number("cores").unwrap_or(1), number("sockets").unwrap_or(1));
-            u32::try_from(cores * sockets).unwrap_or(u32::MAX)
+            u32::try_from(cores.saturating_mul(sockets)).unwrap_or(u32::MAX)
         }),
         memory: live.map(|_| number("memory").unwrap_or(512)),
         addresses: Vec::new(),

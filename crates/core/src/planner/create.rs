@@ -242,12 +242,8 @@ fn make(
     };
     check_allocates(&input.snapshot.inventory, guest, &comparison, node)?;
     if matches!(guest.origin, Origin::Template { .. }) {
-        let begun = Precondition::Begun { note: half_made_note(&guest.address, identity) };
-        let mut further = configure_steps(node, &comparison, &reason, Effect::Create, None);
-        for step in steps.iter_mut().skip(1).chain(further.first_mut()) {
-            step.preconditions.push(begun.clone());
-        }
-        steps.extend(further);
+        let note = half_made_note(&guest.address, identity);
+        steps.extend(configure_begun(node, &comparison, &reason, &note));
     }
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let node = node.to_owned();
@@ -285,7 +281,8 @@ fn resume(
         }
     }
     check_allocates(&input.snapshot.inventory, guest, &comparison, &node)?;
-    steps.extend(configure_steps(&node, &comparison, &reason, Effect::Create, None));
+    let note = half_made_note(&guest.address, identity);
+    steps.extend(configure_begun(&node, &comparison, &reason, &note));
     // Neither mark nor identity yet: that the file is as it was read stands for them.
     if let (Some(first), Some(digest)) = (steps.first_mut(), live.digest.clone()) {
         first.preconditions.push(Precondition::Digest { digest });
@@ -294,6 +291,16 @@ fn resume(
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let made = Made { vmid, node, steps, comparison, origin, reason, owned };
     Ok(finish(builder, guest, made, live.running))
+}
+
+/// The writes to a clone that is not configured yet. Its provisional description proves that it is
+/// the one that was made: a VMID can be freed and taken while a clone or a migration runs.
+fn configure_begun(node: &str, comparison: &Comparison, reason: &Reason, note: &str) -> Vec<Step> {
+    let mut steps = configure_steps(node, comparison, reason, Effect::Create, None);
+    if let Some(first) = steps.first_mut() {
+        first.preconditions.push(Precondition::Begun { note: note.to_owned() });
+    }
+    steps
 }
 
 /// Storages on which volumes are made must be there, on the node where they are made.
@@ -329,7 +336,8 @@ fn clone_steps(guest: &Guest, route: &Route<'_>, note: &str, reason: &Reason) ->
         .on_storages(route.storages.iter().cloned());
     let mut steps = vec![clone];
     if let Some(target) = &route.migrate_to {
-        let step = migrate_step(&route.template.node, target, false, false, reason);
+        let step = migrate_step(&route.template.node, target, false, false, reason)
+            .requires(Precondition::Begun { note: note.to_owned() });
         steps.push(step.on_storages(route.storages.iter().cloned()));
     }
     steps
@@ -474,7 +482,7 @@ fn facts(guest: &Guest, origin: String) -> Facts {
     let ips = spec.cloudinit.ipconfig.values().flat_map(|c| [c.ip.clone(), c.ip6.clone()]);
     Facts {
         origin: Some(origin),
-        cores: spec.cores.map(|c| c * spec.sockets.unwrap_or(1)),
+        cores: spec.cores.map(|c| c.saturating_mul(spec.sockets.unwrap_or(1))),
         memory: spec.memory,
         disks: boot.into_iter().chain(disks).collect(),
         addresses: ips.flatten().collect(),

@@ -11,7 +11,7 @@ use crate::plan::{ActionKind, Change, Effect, Facts, Finding, Precondition, Reas
 /// Members of the profiles that no document asks for any more.
 pub(super) fn orphans(builder: &mut Builder<'_>, ownership: &Ownership) {
     let reason = Reason::new("not-in-documents", "no longer in the documents");
-    let wanted = |address: &Address| builder_has(builder, address);
+    let wanted = |address: &Address| builder.input.desired.guests().any(|g| g.address == *address);
     let gone: Vec<_> =
         ownership.owned().filter(|(a, _)| !wanted(a)).map(|(a, v)| (a.clone(), v)).collect();
     for (address, vmid) in gone {
@@ -26,10 +26,6 @@ pub(super) fn all(builder: &mut Builder<'_>, ownership: &Ownership) {
     for (address, vmid) in owned {
         one(builder, ownership, &address, vmid, &reason);
     }
-}
-
-fn builder_has(builder: &Builder<'_>, address: &Address) -> bool {
-    builder.input.desired.guests().any(|guest| guest.address == *address)
 }
 
 fn one(

@@ -273,3 +273,16 @@ fn what_is_wrong_with_another_guest_does_not_stop_a_target() {
     let plan = lab.plan(Intent::Apply);
     assert!(!plan.is_blocked(), "{:?}", plan.findings);
 }
+
+/// The VMID of a half-made guest can be taken by somebody else while it moves.
+#[test]
+fn a_half_made_guest_is_proved_again_after_it_moved() {
+    let mut lab = one_wanted();
+    half_made(&mut lab, 1003, "w01", "pve1");
+    lab.first().placement = Placement::Node("pve2".into());
+    let text = lab.apply();
+    let configure = text.lines().find(|line| line.contains("configure 1003")).unwrap();
+    assert!(configure.contains("begun"), "{text}");
+    let migrate = text.lines().find(|line| line.contains("migrate 1003")).unwrap();
+    assert!(migrate.contains("unchanged"), "{text}");
+}

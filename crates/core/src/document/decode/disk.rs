@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::size::GIB;
-use super::super::yaml::{Entry, Kind, Node};
+use super::super::yaml::{Kind, Node};
 use super::fields::Fields;
-use super::vm::{PlacesByPath, is_slot};
+use super::slots::{self, Slots};
+use super::vm::PlacesByPath;
 use super::{names, value};
 use crate::desired::Disk;
 use crate::diagnostic::Diagnostic;
@@ -63,28 +64,15 @@ pub(crate) fn take(
     fields: &mut Fields<'_, '_>,
     places: &mut PlacesByPath,
 ) -> BTreeMap<String, Disk> {
-    let mut disks = BTreeMap::new();
-    for entry in fields.named("disks") {
-        let slot = &entry.key.value;
-        if !is_slot(slot, &BUSES) {
-            fields.problems.push(not_a_slot(entry));
-            continue;
-        }
-        let path = format!("disks.{slot}");
-        places.insert(path.clone(), entry.key.span);
-        if let Some(disk) = read(&entry.value, slot, &path, places, fields.problems) {
-            disks.insert(slot.clone(), disk);
-        }
-    }
-    disks
+    slots::take(fields, places, &SLOTS, read)
 }
 
-fn not_a_slot(entry: &Entry) -> Diagnostic {
-    let name = value::quoted(&entry.key.value);
-    Diagnostic::error("unknown-slot", format!("{name} is not a disk slot"))
-        .at(entry.key.span, "not known")
-        .help("slots are scsi0-scsi30, virtio0-virtio15, sata0-sata5 and ide0-ide3")
-}
+const SLOTS: Slots = Slots {
+    key: "disks",
+    buses: &BUSES,
+    what: "disk",
+    help: "slots are scsi0-scsi30, virtio0-virtio15, sata0-sata5 and ide0-ide3",
+};
 
 /// `40G`, or a mapping.
 fn read(

@@ -10,6 +10,7 @@ pub(crate) mod kind;
 pub(crate) mod names;
 pub(crate) mod network;
 pub(crate) mod profile;
+mod slots;
 pub(crate) mod standalone;
 pub(crate) mod value;
 pub(crate) mod vm;

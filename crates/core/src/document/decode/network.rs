@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::yaml::{Entry, Kind, Node};
+use super::super::yaml::{Kind, Node};
 use super::fields::Fields;
-use super::vm::{PlacesByPath, is_slot};
-use super::{names, value};
+use super::names;
+use super::slots::{self, Slots};
+use super::vm::PlacesByPath;
 use crate::desired::Network;
 use crate::diagnostic::{Diagnostic, Spanned};
 
@@ -32,28 +33,15 @@ pub(crate) fn take(
     fields: &mut Fields<'_, '_>,
     places: &mut PlacesByPath,
 ) -> BTreeMap<String, Network> {
-    let mut networks = BTreeMap::new();
-    for entry in fields.named("networks") {
-        let slot = &entry.key.value;
-        if !is_slot(slot, &[("net", 31)]) {
-            fields.problems.push(not_a_slot(entry));
-            continue;
-        }
-        let path = format!("networks.{slot}");
-        places.insert(path.clone(), entry.key.span);
-        if let Some(network) = read(&entry.value, slot, &path, places, fields.problems) {
-            networks.insert(slot.clone(), network);
-        }
-    }
-    networks
+    slots::take(fields, places, &SLOTS, read)
 }
 
-fn not_a_slot(entry: &Entry) -> Diagnostic {
-    let name = value::quoted(&entry.key.value);
-    Diagnostic::error("unknown-slot", format!("{name} is not a network slot"))
-        .at(entry.key.span, "not known")
-        .help("slots are net0 to net31")
-}
+const SLOTS: Slots = Slots {
+    key: "networks",
+    buses: &[("net", 31)],
+    what: "network",
+    help: "slots are net0 to net31",
+};
 
 /// `vmbr1`, or a mapping.
 fn read(

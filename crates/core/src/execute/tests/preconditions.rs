@@ -131,3 +131,19 @@ async fn it_changed_while_a_lock_was_waited_for() {
     assert_eq!(fake.sent(), [0]);
     assert_eq!(ran.report.failed[&ActionId(0)].class, ErrorClass::Changed);
 }
+
+/// A guest that took the VMID of a clone while that one was made is not configured as ours.
+#[tokio::test(start_paused = true)]
+async fn not_the_clone_that_was_made() {
+    let begun = Precondition::Begun { note: "pvx is making k3s/cp01".to_owned() };
+    let plan = one(configure(), &[begun]);
+    let described = |text: &'static str| {
+        move |g: &mut Guest| drop(g.config.insert("description".into(), text.into()))
+    };
+    assert_eq!(refused(&plan, described("pvx is making k3s/cp01\n")).await, None);
+    for other in ["somebody else's", "pvx is making k3s/cp02"] {
+        let text = refused(&plan, described(other)).await.unwrap();
+        assert!(text.contains("is not the one that was cloned"), "{text}");
+    }
+    assert!(refused(&plan, |_| {}).await.is_some(), "no description at all");
+}
