@@ -24,6 +24,15 @@ impl Method {
             _ => return None,
         })
     }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// A parameter that is not part of the path.

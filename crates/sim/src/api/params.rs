@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
+use super::refusal::Refusal;
+
 /// Parameters by name. Values of a name given more than once are joined with NUL, as
 /// `PVE::APIServer` joins them.
 #[derive(Clone, Debug, Default)]
@@ -50,12 +52,31 @@ impl Params {
         }
     }
 
-    /// Adds the members of a JSON object.
+    /// Adds to the parameters of a path what else was given.
+    pub(crate) fn join(&mut self, given: Self) -> Result<(), Refusal> {
+        for (name, value) in given.0 {
+            if self.get(&name).is_some_and(|own| own != value) {
+                let text = "duplicate parameter (already defined in URI) with conflicting values!";
+                return Err(Refusal::param(&name, text));
+            }
+            self.0.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// Adds the members of a JSON object. The errors are those of Perl's `decode_json`, and of
+    /// what is done with its result.
     pub(crate) fn add_json(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let parsed: serde_json::Value =
-            serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let place = "at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line";
+        let parsed: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
+            let (offset, rest) = left_over(bytes, &error);
+            format!(
+                "malformed JSON string, neither tag, array, object, number, string or atom, \
+                 at character offset {offset} (before \"{rest}\") {place} 934.\n"
+            )
+        })?;
         let serde_json::Value::Object(members) = parsed else {
-            return Err("the body is not an object".to_owned());
+            return Err(format!("Not a HASH reference {place} 978.\n"));
         };
         for (name, value) in members {
             match value {
@@ -70,6 +91,20 @@ impl Params {
         }
         Ok(())
     }
+}
+
+/// Where a JSON text went wrong, and what stands there.
+fn left_over(bytes: &[u8], error: &serde_json::Error) -> (usize, String) {
+    let text = String::from_utf8_lossy(bytes);
+    if error.is_eof() {
+        return (text.chars().count(), "(end of string)".to_owned());
+    }
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    let before: usize = lines.map(str::len).sum::<usize>() + error.column().saturating_sub(1);
+    let rest: String = text.chars().skip(before).collect();
+    let shown: String = rest.chars().take(20).collect();
+    let dots = if rest.chars().count() > 20 { "..." } else { "" };
+    (before, format!("{shown}{dots}"))
 }
 
 fn plain(value: &serde_json::Value) -> String {

@@ -6,7 +6,7 @@ use crate::world::World;
 use crate::world::access::Caller;
 
 /// Who may call an endpoint.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Permission {
     /// No login needed.
     World,

@@ -13,6 +13,8 @@ pub(crate) enum Refusal {
     Params(BTreeMap<String, String>),
     /// A status whose body is empty.
     Bare { status: u16, reason: String },
+    /// A status whose body is the text itself, no JSON (`PVE::APIServer::AnyEvent::error`).
+    Text { status: u16, text: String },
     /// Nothing was done: a task holds the lock. Tried again until it is free, at most so many
     /// milliseconds of sim time.
     Blocked { lock: LockName, wait_ms: i64 },
@@ -56,9 +58,16 @@ impl Refusal {
         Self::Bare { status: 401, reason: reason.to_owned() }
     }
 
+    /// What the HTTP layer itself refuses.
+    pub(crate) fn text_only(status: u16, text: impl Into<String>) -> Self {
+        Self::Text { status, text: text.into() }
+    }
+
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::Message { status, .. } | Self::Bare { status, .. } => *status,
+            Self::Message { status, .. }
+            | Self::Bare { status, .. }
+            | Self::Text { status, .. } => *status,
             Self::Params(_) => 400,
             Self::Blocked { .. } => 500,
         }
@@ -69,7 +78,7 @@ impl Refusal {
         match self {
             Self::Message { message, .. } => message.clone(),
             Self::Params(_) => "Parameter verification failed.\n".to_owned(),
-            Self::Bare { reason, .. } => reason.clone(),
+            Self::Bare { reason: text, .. } | Self::Text { text, .. } => text.clone(),
             Self::Blocked { lock, .. } => format!("{}\n", lock.timeout()),
         }
     }

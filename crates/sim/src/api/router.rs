@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use percent_encoding::percent_decode_str;
-
 use super::endpoint::{Endpoint, Method};
 use super::params::Params;
 
@@ -48,15 +46,16 @@ impl Router {
         Self { paths }
     }
 
-    /// The endpoint of a request and the parameters in its path.
+    /// The endpoint of a request and the parameters in its path, which is decoded already. Empty
+    /// parts of a path do not count (`PVE::RESTHandler::find_handler`).
     pub(crate) fn find(&self, method: Method, path: &str) -> Option<(&'static Endpoint, Params)> {
-        let trimmed = path.trim_end_matches('/');
-        let found = self.paths.at(if trimmed.is_empty() { "/" } else { trimmed }).ok()?;
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let path = format!("/{}", parts.join("/"));
+        let found = self.paths.at(&path).ok()?;
         let endpoint = found.value.get(&method)?;
         let mut params = Params::default();
         for (name, value) in found.params.iter() {
-            let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
-            params.0.insert(name.to_owned(), value);
+            params.0.insert(name.to_owned(), value.to_owned());
         }
         Some((endpoint, params))
     }
@@ -77,9 +76,9 @@ mod tests {
     }
 
     #[test]
-    fn path_parameters_are_decoded() {
+    fn paths_have_parameters() {
         let router = Router::new();
-        let path = "/nodes/pve1/tasks/UPID%3Apve1%3A1%3A1%3A1%3Ax%3A1%3Aroot%40pam%3A/status";
+        let path = "//nodes/pve1/tasks/UPID:pve1:1:1:1:x:1:root@pam:/status/";
         let (_, params) = router.find(Method::Get, path).unwrap();
         assert_eq!(params.get("upid"), Some("UPID:pve1:1:1:1:x:1:root@pam:"));
         assert!(router.find(Method::Get, "/no/such").is_none());

@@ -1,33 +1,41 @@
-//! HTTP/1.1 over TLS: requests in, answers with Proxmox's reason phrases out.
+//! HTTP/1.1 over TLS: requests in, answers with Proxmox's reason phrases out. The order of checks
+//! is that of `PVE::APIServer::AnyEvent`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::ext::ReasonPhrase;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header;
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Response, StatusCode};
+use hyper::{HeaderMap, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
+use super::answer::{Answer, Shape, accepted};
 use super::auth::{self, Credentials};
 use super::log::RequestRecord;
-use crate::api::call::{Data, Reply};
+use crate::api::call::Reply;
 use crate::api::dispatch::{Request, dispatch};
 use crate::api::endpoint::Method;
 use crate::api::params::Params;
+use crate::api::permission::Permission;
 use crate::api::refusal::Refusal;
+use crate::world::access::Caller;
 use crate::world::lock::LockName;
 
 /// The most bytes of a request's body.
 const BODY_LIMIT: usize = 512 * 1024;
 /// Every 401 is delayed by so many milliseconds of sim time.
 const UNAUTHORIZED_DELAY_MS: i64 = 3000;
+/// So many requests go over one connection (`keep_alive` of pveproxy).
+const KEEP_ALIVE: u32 = 100;
 
 /// Accepts connections until told to stop.
 pub(crate) async fn accept(
@@ -51,13 +59,40 @@ async fn connection(
     shared: Arc<Shared>,
     stream: TcpStream,
     tls: TlsAcceptor,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
-    let Ok(stream) = tls.accept(stream).await else { return };
-    let service = service_fn(move |request| {
+    // TLS starts with 22, the type of a handshake (`tls_autostart`).
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(1..) if first == [22] => {
+            let Ok(stream) = tls.accept(stream).await else { return };
+            talk(shared, stream, true, stopped).await;
+        }
+        Ok(1..) => talk(shared, stream, false, stopped).await,
+        _ => {}
+    }
+}
+
+/// Answers the requests of one connection.
+async fn talk(
+    shared: Arc<Shared>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    encrypted: bool,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let requests = Arc::new(AtomicU32::new(0));
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(serve(shared, request).await) }
+        let keep = requests.fetch_add(1, Ordering::Relaxed) + 1 < KEEP_ALIVE;
+        async move {
+            let (head, body) = request.into_parts();
+            let encoding = accepted(&head.headers);
+            if !encrypted {
+                return Ok::<_, Infallible>(elsewhere(&head).write(encoding, false).0);
+            }
+            Ok(serve(shared, head, body, keep).await)
+        }
     });
     let server = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -72,76 +107,115 @@ async fn connection(
     }
 }
 
-/// The shape of answers.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Json,
-    ExtJs,
+/// Without TLS every request is sent to https (`ensure_tls_connection`).
+fn elsewhere(head: &Parts) -> Answer {
+    let (status, text) = match head.method.as_str() {
+        "GET" | "HEAD" => (301, "Moved Permanently"),
+        _ => (308, "Permanent Redirect"),
+    };
+    let host = head.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let location = format!("https://{}{path}", host.unwrap_or_default());
+    Answer { location: Some(location), ..Answer::text(status, text) }
 }
 
-async fn serve(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Response<Full<Bytes>> {
-    let (head, body) = request.into_parts();
-    let method = head.method.as_str().to_owned();
-    let full = head.uri.path().to_owned();
-    let (shape, path) = match (full.strip_prefix("/api2/json"), full.strip_prefix("/api2/extjs")) {
-        (Some(path), _) => (Shape::Json, path.to_owned()),
-        (_, Some(path)) => (Shape::ExtJs, path.to_owned()),
-        _ => return page(&full),
+async fn serve(
+    shared: Arc<Shared>,
+    head: Parts,
+    body: Incoming,
+    keep: bool,
+) -> Response<Full<Bytes>> {
+    let encoding = accepted(&head.headers);
+    let Some(method) = Method::parse(head.method.as_str()) else {
+        let reason = format!("method '{}' not available", head.method);
+        let refused = Err(Refusal::Bare { status: 501, reason });
+        return Answer::of(Shape::Json, &refused).write(encoding, false).0;
     };
-    let body = match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => {
-            let refusal =
-                Refusal::Bare { status: 413, reason: "Request Entity Too Large".to_owned() };
-            return answer(shape, Err(refusal)).0;
-        }
+    if let Some(refused) = transfer_encoding(&head.headers) {
+        return refused.write(encoding, false).0;
+    }
+    let full = percent_encoding::percent_decode_str(head.uri.path()).decode_utf8_lossy();
+    let Some(below) = full.strip_prefix("/api2") else {
+        return page(method, &full).write(encoding, keep).0;
     };
-    let bytes_in = body.len() as u64;
-    let path = if path.is_empty() { "/".to_owned() } else { path };
+    let Some((format, path)) = format_and_path(below) else {
+        return Answer::text(501, "no such uri").write(encoding, false).0;
+    };
     let mut record = RequestRecord {
-        method: method.clone(),
-        template: path.clone(),
-        path,
+        method: head.method.as_str().to_owned(),
+        template: path.to_owned(),
+        path: path.to_owned(),
         node: None,
         status: 0,
-        bytes_in,
+        bytes_in: 0,
         bytes_out: 0,
-        write: method != "GET",
+        write: method != Method::Get,
     };
-    let result = handle(&shared, &mut record, &head.headers, head.uri.query(), &body).await;
+    let result = handle(&shared, &mut record, &head, format, body).await;
     if result.as_ref().is_err_and(|refusal| refusal.status() == 401) {
         tokio::time::sleep(shared.clock.real(UNAUTHORIZED_DELAY_MS)).await;
     }
-    let (response, bytes_out) = answer(shape, result);
+    let shape = Shape::parse(format).unwrap_or(Shape::Json);
+    let (response, bytes_out) = Answer::of(shape, &result).write(encoding, keep);
     record.status = response.status().as_u16();
     record.bytes_out = bytes_out;
     shared.requests.push(record);
     response
 }
 
+/// Bodies in chunks are refused, and so is every other transfer encoding.
+fn transfer_encoding(headers: &HeaderMap) -> Option<Answer> {
+    let value = headers.get(header::TRANSFER_ENCODING)?.to_str().unwrap_or_default();
+    if value.eq_ignore_ascii_case("chunked") {
+        return Some(Answer::text(501, "chunked transfer encoding not supported"));
+    }
+    Some(Answer::text(501, format!("Unknown transfer encoding '{value}'")))
+}
+
+/// `json` and `/version` of `/json/version`.
+fn format_and_path(below: &str) -> Option<(&str, &str)> {
+    let rest = below.strip_prefix('/')?.trim_start_matches('/');
+    let (format, path) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, "/"),
+    };
+    let word = format.starts_with(|letter: char| letter.is_ascii_lowercase())
+        && format.len() > 1
+        && format.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit());
+    word.then_some((format, path))
+}
+
 /// Finds the endpoint, reads the parameters, dispatches, waits for locks.
 async fn handle(
     shared: &Shared,
     record: &mut RequestRecord,
-    headers: &HeaderMap,
-    query: Option<&str>,
-    body: &[u8],
+    head: &Parts,
+    format: &str,
+    body: Incoming,
 ) -> Result<Reply, Refusal> {
-    let missing = || Refusal::not_implemented(&record.method, &record.path);
-    let method = Method::parse(&record.method).ok_or_else(missing)?;
-    if !body.is_empty() && !matches!(method, Method::Post | Method::Put) {
-        let reason = format!("Unexpected content for method '{}'", record.method);
-        return Err(Refusal::Bare { status: 501, reason });
+    let method = Method::parse(&record.method).unwrap_or(Method::Get);
+    let found = shared.router.find(method, &record.path);
+    let open = found.as_ref().is_some_and(|(found, _)| found.permission == Permission::World);
+    let caller = caller(shared, &head.headers, method);
+    // Only who is logged in learns what is wrong with the request.
+    if let (Err(reason), false) = (&caller, open) {
+        return Err(Refusal::unauthorized(reason));
     }
-    let (endpoint, mut params) = match shared.router.find(method, &record.path) {
-        Some(found) => found,
-        None => {
-            // Only who is logged in learns that there is no such path.
-            caller(shared, headers, method).map_err(|reason| Refusal::unauthorized(&reason))?;
-            return Err(missing());
-        }
+    let body = read_body(method, &head.headers, body).await?;
+    record.bytes_in = body.len() as u64;
+    if Shape::parse(format).is_none() {
+        return Err(Refusal::text_only(
+            501,
+            format!("no formatter for uri {}, {format}", record.path),
+        ));
+    }
+    let mut given = read_params(method, &head.headers, head.uri.query(), &body)?;
+    given.take("_dc");
+    let Some((endpoint, mut params)) = found else {
+        return Err(Refusal::not_implemented(&record.method, &record.path));
     };
     record.template = endpoint.path.to_owned();
+    params.join(given)?;
     if params.get("node") == Some("localhost") {
         // The node that answers is the first that runs.
         let world = shared.world();
@@ -151,8 +225,6 @@ async fn handle(
     }
     record.node = params.get("node").map(str::to_owned);
     record.write = method != Method::Get && endpoint.path != "/access/ticket";
-    read_params(&mut params, headers, query, body)?;
-    let caller = caller(shared, headers, method);
     let request = Request { endpoint, params, caller };
     let result = attempt(shared, &request).await;
     if record.write {
@@ -163,11 +235,37 @@ async fn handle(
     result
 }
 
-fn caller(
-    shared: &Shared,
-    headers: &HeaderMap,
-    method: Method,
-) -> Result<crate::world::access::Caller, String> {
+/// The body, when its length, its type and the method allow one.
+async fn read_body(method: Method, headers: &HeaderMap, body: Incoming) -> Result<Bytes, Refusal> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let length: usize =
+        text(header::CONTENT_LENGTH).and_then(|value| value.parse().ok()).unwrap_or(0);
+    if length == 0 {
+        return Ok(Bytes::new());
+    }
+    if !matches!(method, Method::Post | Method::Put) {
+        let method = method.name();
+        return Err(Refusal::text_only(501, format!("Unexpected content for method '{method}'")));
+    }
+    if length > BODY_LIMIT {
+        return Err(Refusal::text_only(501, "for data too large"));
+    }
+    let kind = text(header::CONTENT_TYPE).unwrap_or_default();
+    if !matches!(media_type(kind), "" | "application/x-www-form-urlencoded" | "application/json") {
+        let text = format!("upload 'Content-Type '{kind}' not implemented");
+        return Err(Refusal::text_only(506, text));
+    }
+    let read = Limited::new(body, BODY_LIMIT).collect().await;
+    read.map(http_body_util::Collected::to_bytes)
+        .map_err(|_| Refusal::text_only(501, "for data too large"))
+}
+
+/// The type of a `Content-Type` without its parameters.
+fn media_type(kind: &str) -> &str {
+    kind.split([';', ',']).next().unwrap_or_default().trim_end()
+}
+
+fn caller(shared: &Shared, headers: &HeaderMap, method: Method) -> Result<Caller, String> {
     let text =
         |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let credentials = Credentials {
@@ -179,32 +277,26 @@ fn caller(
     auth::authenticate(&shared.world(), &credentials, method != Method::Get, now)
 }
 
+/// Body and query; what the query names counts (`extract_params`).
 fn read_params(
-    params: &mut Params,
+    method: Method,
     headers: &HeaderMap,
     query: Option<&str>,
     body: &[u8],
-) -> Result<(), Refusal> {
+) -> Result<Params, Refusal> {
     let mut given = Params::default();
-    given.add_form(query.unwrap_or_default());
-    let kind =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if kind.starts_with("application/json") && !body.is_empty() {
-        let failed = |error| Refusal::Bare {
-            status: 400,
-            reason: format!("malformed JSON string: {error}"),
-        };
-        given.add_json(body).map_err(failed)?;
-    } else {
-        given.add_form(&String::from_utf8_lossy(body));
-    }
-    for (name, value) in given.0 {
-        if params.get(&name).is_some() {
-            return Err(Refusal::param(&name, "duplicate parameter (already defined in URI)"));
+    if matches!(method, Method::Post | Method::Put) {
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if media_type(kind.unwrap_or_default()) == "application/json" {
+            given.add_json(body).map_err(|text| Refusal::text_only(500, text))?;
+        } else {
+            given.add_form(&String::from_utf8_lossy(body));
         }
-        params.0.insert(name, value);
     }
-    Ok(())
+    let mut asked = Params::default();
+    asked.add_form(query.unwrap_or_default());
+    given.0.extend(asked.0);
+    Ok(given)
 }
 
 /// Dispatches, again and again while a lock is held, until its wait is over.
@@ -240,72 +332,13 @@ async fn attempt(shared: &Shared, request: &Request) -> Result<Reply, Refusal> {
     }
 }
 
-/// Anything outside `/api2`: a word for people.
-fn page(path: &str) -> Response<Full<Bytes>> {
-    let text = "This is a simulator of the Proxmox VE API. See /api2/json.\n";
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-    if path != "/" {
-        *response.status_mut() = StatusCode::NOT_FOUND;
+/// Anything outside `/api2`: the start page, and no other file.
+fn page(method: Method, path: &str) -> Answer {
+    if method == Method::Get && path == "/" {
+        let text = "This is a simulator of the Proxmox VE API, without its web interface. \
+                    See /api2/json.\n";
+        let content_type = Some("text/html; charset=utf-8");
+        return Answer { content_type, reason: String::new(), ..Answer::text(200, text) };
     }
-    response
-}
-
-/// The response and the size of its body.
-fn answer(shape: Shape, result: Result<Reply, Refusal>) -> (Response<Full<Bytes>>, u64) {
-    let (status, reason, body) = match (&result, shape) {
-        (Ok(reply), _) => (200, String::new(), success(reply, shape)),
-        (Err(Refusal::Bare { status, reason }), _) => (*status, reason.clone(), Vec::new()),
-        (Err(refusal), Shape::Json) => (refusal.status(), refusal.reason(), failure(refusal)),
-        (Err(refusal), Shape::ExtJs) => (200, String::new(), failure_extjs(refusal)),
-    };
-    let size = body.len() as u64;
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let phrase = ReasonPhrase::try_from(reason.into_bytes()).ok();
-    if let Some(phrase) = phrase.filter(|phrase| !phrase.as_bytes().is_empty()) {
-        response.extensions_mut().insert(phrase);
-    }
-    let headers = response.headers_mut();
-    let json = HeaderValue::from_static("application/json;charset=UTF-8");
-    headers.insert(header::CONTENT_TYPE, json);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
-    headers.insert(header::SERVER, HeaderValue::from_static("pve-api-daemon/3.0"));
-    headers.insert(HeaderName::from_static("pragma"), HeaderValue::from_static("no-cache"));
-    (response, size)
-}
-
-fn success(reply: &Reply, shape: Shape) -> Vec<u8> {
-    let data = match &reply.data {
-        Data::Value(value) => serde_json::to_vec(value).unwrap_or_default(),
-        Data::Text(text) => text.clone(),
-    };
-    let mut body = b"{\"data\":".to_vec();
-    body.extend_from_slice(&data);
-    if let Some(total) = reply.total {
-        body.extend_from_slice(format!(",\"total\":{total}").as_bytes());
-    }
-    if shape == Shape::ExtJs {
-        body.extend_from_slice(b",\"success\":1");
-    }
-    body.push(b'}');
-    body
-}
-
-fn failure(refusal: &Refusal) -> Vec<u8> {
-    let mut body = serde_json::json!({ "data": null, "message": refusal.text() });
-    if let (Refusal::Params(errors), Some(members)) = (refusal, body.as_object_mut()) {
-        members.insert("errors".to_owned(), serde_json::json!(errors));
-    }
-    serde_json::to_vec(&body).unwrap_or_default()
-}
-
-fn failure_extjs(refusal: &Refusal) -> Vec<u8> {
-    let mut body = serde_json::json!({
-        "data": null, "message": refusal.text(), "success": 0, "status": refusal.status(),
-    });
-    if let (Refusal::Params(errors), Some(members)) = (refusal, body.as_object_mut()) {
-        members.insert("errors".to_owned(), serde_json::json!(errors));
-    }
-    serde_json::to_vec(&body).unwrap_or_default()
+    Answer::text(500, format!("no such file '{path}'\n"))
 }

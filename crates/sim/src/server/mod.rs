@@ -1,6 +1,8 @@
 //! The server: sockets, TLS, and the loop that lets tasks take effect.
 
+mod answer;
 pub(crate) mod auth;
+mod compress;
 mod http;
 pub(crate) mod log;
 mod tls;

@@ -88,14 +88,19 @@ impl Client {
         }
         head.push_str("\r\n");
         head.push_str(body);
+        parse(&self.exchange(&head).await)
+    }
+
+    /// What comes back for a text over one connection, until it is closed.
+    pub async fn exchange(&self, text: &str) -> Vec<u8> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let mut stream = self.tls.connect(name, stream).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
         // A close without close_notify is how some servers end; the length is checked by JSON.
         let _ = stream.read_to_end(&mut bytes).await;
-        parse(&bytes)
+        bytes
     }
 }
 
