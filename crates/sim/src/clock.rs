@@ -1,5 +1,6 @@
 //! The simulator's clock: sim time runs a multiple of real time, or tasks take no time at all.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How fast sim time runs.
@@ -53,26 +54,39 @@ impl Moment {
     }
 }
 
+/// The most that a clock can be put forward: a hundred years.
+const FURTHEST_MS: i64 = 100 * 366 * 86_400_000;
+
 /// Real time turned into sim time.
 #[derive(Debug)]
 pub(crate) struct Clock {
     scale: TimeScale,
     began: Instant,
     base: i64,
+    /// Milliseconds that it was put forward.
+    ahead: AtomicI64,
 }
 
 impl Clock {
     /// Starts at the wall clock, or at `not_before` (sim ms) when a saved world is ahead of it.
     pub(crate) fn start(scale: TimeScale, not_before: i64) -> Self {
         let wall = jiff::Timestamp::now().as_millisecond();
-        Self { scale, began: Instant::now(), base: wall.max(not_before) }
+        Self { scale, began: Instant::now(), base: wall.max(not_before), ahead: AtomicI64::new(0) }
     }
 
     pub(crate) fn moment(&self) -> Moment {
         let real = self.began.elapsed().as_secs_f64() * 1000.0;
         let instant = self.scale.is_instant();
         let factor = if instant { 1.0 } else { self.scale.0 };
-        Moment { now: self.base.saturating_add((real * factor) as i64), instant }
+        let base = self.base.saturating_add(self.ahead.load(Ordering::Relaxed));
+        Moment { now: base.saturating_add((real * factor) as i64), instant }
+    }
+
+    /// Puts the clock forward; it never goes back.
+    pub(crate) fn advance(&self, ms: i64) {
+        let ms = ms.clamp(0, FURTHEST_MS);
+        let add = |ahead: i64| Some(ahead.saturating_add(ms).min(FURTHEST_MS));
+        let _ = self.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
     /// Real time until the sim time `due` (ms).

@@ -11,6 +11,7 @@
 //! | `server` | sockets, TLS, authentication, the request log, the scheduler of tasks |
 //! | `api` | the table of endpoints: path, parameters, permission, handler |
 //! | `guest` | what a guest's configuration means: keys, property strings, drives, pending |
+//! | [`mod@fault`] | faults on demand |
 //! | `work` | the effects of tasks, one file per kind |
 //!
 //! The crate shares no code with the provider: a shared mistake would cancel itself out in every
@@ -19,6 +20,7 @@
 mod api;
 mod clock;
 mod error;
+pub mod fault;
 mod guest;
 mod server;
 mod work;
@@ -26,7 +28,8 @@ pub mod world;
 
 pub use clock::TimeScale;
 pub use error::SimError;
-pub use server::log::RequestRecord;
+pub use fault::{Fault, FaultState, When};
+pub use server::log::{RequestRecord, RequestTotals};
 pub use server::{Options, Sim};
 pub use world::access::{Access, AclEntry, AclKind, Token, User};
 pub use world::guest::{Guest, GuestStatus, Running};

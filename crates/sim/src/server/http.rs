@@ -1,9 +1,10 @@
 //! HTTP/1.1 over TLS: requests in, answers with Proxmox's reason phrases out. The order of checks
 //! is that of `PVE::APIServer::AnyEvent`.
 
-use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -18,17 +19,13 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
+use super::admin;
 use super::answer::{Answer, Shape, accepted};
-use super::auth::{self, Credentials};
-use super::log::RequestRecord;
+use super::auth::Credentials;
+use super::request::{Pending, Step, media_type};
 use crate::api::call::Reply;
-use crate::api::dispatch::{Request, dispatch};
 use crate::api::endpoint::Method;
-use crate::api::params::Params;
-use crate::api::permission::Permission;
 use crate::api::refusal::Refusal;
-use crate::world::access::Caller;
-use crate::world::lock::LockName;
 
 /// The most bytes of a request's body.
 const BODY_LIMIT: usize = 512 * 1024;
@@ -36,6 +33,11 @@ const BODY_LIMIT: usize = 512 * 1024;
 const UNAUTHORIZED_DELAY_MS: i64 = 3000;
 /// So many requests go over one connection (`keep_alive` of pveproxy).
 const KEEP_ALIVE: u32 = 100;
+
+/// The connection is closed without an answer: a fault on demand.
+#[derive(Debug, thiserror::Error)]
+#[error("dropped by a fault on demand")]
+struct Dropped;
 
 /// Accepts connections until told to stop.
 pub(crate) async fn accept(
@@ -47,8 +49,9 @@ pub(crate) async fn accept(
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
-                tokio::spawn(connection(Arc::clone(&shared), stream, tls.clone(), stopped.clone()));
+                let Ok((stream, peer)) = accepted else { continue };
+                let shared = Arc::clone(&shared);
+                tokio::spawn(connection(shared, stream, peer, tls.clone(), stopped.clone()));
             }
             _ = stopped.changed() => return,
         }
@@ -58,6 +61,7 @@ pub(crate) async fn accept(
 async fn connection(
     shared: Arc<Shared>,
     stream: TcpStream,
+    peer: SocketAddr,
     tls: TlsAcceptor,
     stopped: watch::Receiver<bool>,
 ) {
@@ -67,18 +71,18 @@ async fn connection(
     match stream.peek(&mut first).await {
         Ok(1..) if first == [22] => {
             let Ok(stream) = tls.accept(stream).await else { return };
-            talk(shared, stream, true, stopped).await;
+            talk(shared, stream, Some(peer), stopped).await;
         }
-        Ok(1..) => talk(shared, stream, false, stopped).await,
+        Ok(1..) => talk(shared, stream, None, stopped).await,
         _ => {}
     }
 }
 
-/// Answers the requests of one connection.
+/// Answers the requests of one connection; without TLS there is no peer.
 async fn talk(
     shared: Arc<Shared>,
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    encrypted: bool,
+    peer: Option<SocketAddr>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let requests = Arc::new(AtomicU32::new(0));
@@ -88,10 +92,15 @@ async fn talk(
         async move {
             let (head, body) = request.into_parts();
             let encoding = accepted(&head.headers);
-            if !encrypted {
-                return Ok::<_, Infallible>(elsewhere(&head).write(encoding, false).0);
+            let Some(peer) = peer else {
+                return Ok(elsewhere(&head).write(encoding, false).0);
+            };
+            if head.uri.path() == "/sim" || head.uri.path().starts_with("/sim/") {
+                let body = Limited::new(body, BODY_LIMIT).collect().await;
+                let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                return Ok(admin::serve(&shared, peer, &head, &body));
             }
-            Ok(serve(shared, head, body, keep).await)
+            serve(shared, head, body, keep).await.ok_or(Dropped)
         }
     });
     let server = hyper::server::conn::http1::Builder::new()
@@ -124,43 +133,41 @@ async fn serve(
     head: Parts,
     body: Incoming,
     keep: bool,
-) -> Response<Full<Bytes>> {
+) -> Option<Response<Full<Bytes>>> {
+    let began = Instant::now();
     let encoding = accepted(&head.headers);
     let Some(method) = Method::parse(head.method.as_str()) else {
         let reason = format!("method '{}' not available", head.method);
         let refused = Err(Refusal::Bare { status: 501, reason });
-        return Answer::of(Shape::Json, &refused).write(encoding, false).0;
+        return Some(Answer::of(Shape::Json, &refused).write(encoding, false).0);
     };
     if let Some(refused) = transfer_encoding(&head.headers) {
-        return refused.write(encoding, false).0;
+        return Some(refused.write(encoding, false).0);
     }
     let full = percent_encoding::percent_decode_str(head.uri.path()).decode_utf8_lossy();
     let Some(below) = full.strip_prefix("/api2") else {
-        return page(method, &full).write(encoding, keep).0;
+        return Some(page(method, &full).write(encoding, keep).0);
     };
     let Some((format, path)) = format_and_path(below) else {
-        return Answer::text(501, "no such uri").write(encoding, false).0;
+        return Some(Answer::text(501, "no such uri").write(encoding, false).0);
     };
-    let mut record = RequestRecord {
-        method: head.method.as_str().to_owned(),
-        template: path.to_owned(),
-        path: path.to_owned(),
-        node: None,
-        status: 0,
-        bytes_in: 0,
-        bytes_out: 0,
-        write: method != Method::Get,
-    };
-    let result = handle(&shared, &mut record, &head, format, body).await;
-    if result.as_ref().is_err_and(|refusal| refusal.status() == 401) {
+    let mut pending = Pending::route(&shared.router, method, path);
+    let (result, bytes_in) = handle(&shared, &mut pending, &head, format, body).await;
+    if result.as_ref().is_some_and(is_401) {
         tokio::time::sleep(shared.clock.real(UNAUTHORIZED_DELAY_MS)).await;
     }
     let shape = Shape::parse(format).unwrap_or(Shape::Json);
-    let (response, bytes_out) = Answer::of(shape, &result).write(encoding, keep);
-    record.status = response.status().as_u16();
-    record.bytes_out = bytes_out;
-    shared.requests.push(record);
-    response
+    let answered = result.map(|result| Answer::of(shape, &result).write(encoding, keep));
+    let mut entry = pending.entry(bytes_in);
+    if let Some((response, bytes_out)) = &answered {
+        (entry.status, entry.bytes_out) = (response.status().as_u16(), *bytes_out);
+    }
+    shared.requests.push(entry, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+    answered.map(|(response, _)| response)
+}
+
+fn is_401(result: &Result<Reply, Refusal>) -> bool {
+    result.as_ref().is_err_and(|refusal| refusal.status() == 401)
 }
 
 /// Bodies in chunks are refused, and so is every other transfer encoding.
@@ -185,54 +192,34 @@ fn format_and_path(below: &str) -> Option<(&str, &str)> {
     word.then_some((format, path))
 }
 
-/// Finds the endpoint, reads the parameters, dispatches, waits for locks.
+/// Who calls, what is asked, what comes of it (none when the connection is to be dropped), and the
+/// bytes of the body.
 async fn handle(
     shared: &Shared,
-    record: &mut RequestRecord,
+    pending: &mut Pending,
     head: &Parts,
     format: &str,
     body: Incoming,
-) -> Result<Reply, Refusal> {
-    let method = Method::parse(&record.method).unwrap_or(Method::Get);
-    let found = shared.router.find(method, &record.path);
-    let open = found.as_ref().is_some_and(|(found, _)| found.permission == Permission::World);
-    let caller = caller(shared, &head.headers, method);
-    // Only who is logged in learns what is wrong with the request.
-    if let (Err(reason), false) = (&caller, open) {
-        return Err(Refusal::unauthorized(reason));
+) -> (Option<Result<Reply, Refusal>>, u64) {
+    let logged_in =
+        pending.log_in(&shared.world(), &credentials(&head.headers), shared.clock.moment());
+    if let Err(refusal) = logged_in {
+        return (Some(Err(refusal)), 0);
     }
-    let body = read_body(method, &head.headers, body).await?;
-    record.bytes_in = body.len() as u64;
-    if Shape::parse(format).is_none() {
-        return Err(Refusal::text_only(
-            501,
-            format!("no formatter for uri {}, {format}", record.path),
-        ));
-    }
-    let mut given = read_params(method, &head.headers, head.uri.query(), &body)?;
-    given.take("_dc");
-    let Some((endpoint, mut params)) = found else {
-        return Err(Refusal::not_implemented(&record.method, &record.path));
+    let body = match read_body(pending.method(), &head.headers, body).await {
+        Ok(body) => body,
+        Err(refusal) => return (Some(Err(refusal)), 0),
     };
-    record.template = endpoint.path.to_owned();
-    params.join(given)?;
-    if params.get("node") == Some("localhost") {
-        // The node that answers is the first that runs.
-        let world = shared.world();
-        if let Some(node) = world.nodes().find(|node| node.online) {
-            params.0.insert("node".to_owned(), node.name.clone());
-        }
+    let bytes_in = body.len() as u64;
+    if Shape::parse(format).is_none() {
+        let text = format!("no formatter for uri {}, {format}", pending.path());
+        return (Some(Err(Refusal::text_only(501, text))), bytes_in);
     }
-    record.node = params.get("node").map(str::to_owned);
-    record.write = method != Method::Get && endpoint.path != "/access/ticket";
-    let request = Request { endpoint, params, caller };
-    let result = attempt(shared, &request).await;
-    if record.write {
-        shared.run_tasks();
-        shared.persist();
-        shared.changed.notify_waiters();
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if let Err(refusal) = pending.read(head.uri.query(), kind.unwrap_or_default(), &body) {
+        return (Some(Err(refusal)), bytes_in);
     }
-    result
+    (carry_out(shared, pending).await, bytes_in)
 }
 
 /// The body, when its length, its type and the method allow one.
@@ -260,76 +247,40 @@ async fn read_body(method: Method, headers: &HeaderMap, body: Incoming) -> Resul
         .map_err(|_| Refusal::text_only(501, "for data too large"))
 }
 
-/// The type of a `Content-Type` without its parameters.
-fn media_type(kind: &str) -> &str {
-    kind.split([';', ',']).next().unwrap_or_default().trim_end()
-}
-
-fn caller(shared: &Shared, headers: &HeaderMap, method: Method) -> Result<Caller, String> {
+fn credentials(headers: &HeaderMap) -> Credentials {
     let text =
         |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let credentials = Credentials {
+    Credentials {
         authorization: text("authorization"),
         cookie: text("cookie"),
         csrf: text("csrfpreventiontoken"),
-    };
-    let now = shared.clock.moment().seconds();
-    auth::authenticate(&shared.world(), &credentials, method != Method::Get, now)
-}
-
-/// Body and query; what the query names counts (`extract_params`).
-fn read_params(
-    method: Method,
-    headers: &HeaderMap,
-    query: Option<&str>,
-    body: &[u8],
-) -> Result<Params, Refusal> {
-    let mut given = Params::default();
-    if matches!(method, Method::Post | Method::Put) {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if media_type(kind.unwrap_or_default()) == "application/json" {
-            given.add_json(body).map_err(|text| Refusal::text_only(500, text))?;
-        } else {
-            given.add_form(&String::from_utf8_lossy(body));
-        }
     }
-    let mut asked = Params::default();
-    asked.add_form(query.unwrap_or_default());
-    given.0.extend(asked.0);
-    Ok(given)
 }
 
-/// Dispatches, again and again while a lock is held, until its wait is over.
-async fn attempt(shared: &Shared, request: &Request) -> Result<Reply, Refusal> {
-    let mut deadline: Option<(LockName, i64)> = None;
-    loop {
+/// Steps until there is a result; none when the connection is to be dropped.
+async fn carry_out(shared: &Shared, pending: &mut Pending) -> Option<Result<Reply, Refusal>> {
+    let writes = pending.writes();
+    let result = loop {
         let changed = shared.changed.notified();
-        shared.run_tasks();
         let moment = shared.clock.moment();
-        let result = {
-            let mut world = shared.world();
-            let result = dispatch(&mut world, request, moment, &shared.fingerprint);
-            if request.endpoint.method != Method::Get
-                && !matches!(result, Err(Refusal::Blocked { .. }))
-            {
-                world.revision += 1;
+        let step = pending.step(&mut shared.world(), moment, &shared.fingerprint);
+        match step {
+            Step::Done(result) => break Some(result),
+            Step::Drop => break None,
+            Step::Delay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Step::Blocked(until) => {
+                tokio::select! {
+                    () = changed => {}
+                    () = tokio::time::sleep(shared.clock.real_until(until)) => {}
+                }
             }
-            result
-        };
-        let Err(Refusal::Blocked { lock, wait_ms }) = &result else { return result };
-        let until = match &deadline {
-            Some((waiting, until)) if waiting == lock => *until,
-            _ => moment.now.saturating_add(*wait_ms),
-        };
-        if until <= moment.now {
-            return result;
         }
-        deadline = Some((lock.clone(), until));
-        tokio::select! {
-            () = changed => {}
-            () = tokio::time::sleep(shared.clock.real_until(until)) => {}
-        }
+    };
+    if writes {
+        shared.persist();
+        shared.changed.notify_waiters();
     }
+    result
 }
 
 /// Anything outside `/api2`: the start page, and no other file.

@@ -1,10 +1,12 @@
 //! The server: sockets, TLS, and the loop that lets tasks take effect.
 
+mod admin;
 mod answer;
 pub(crate) mod auth;
 mod compress;
 mod http;
 pub(crate) mod log;
+mod request;
 mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,8 +20,9 @@ use tokio::sync::{Notify, watch};
 use crate::api::router::Router;
 use crate::clock::{Clock, TimeScale};
 use crate::error::SimError;
+use crate::fault::{Fault, FaultState};
 use crate::world::World;
-use log::{RequestLog, RequestRecord};
+use log::{RequestLog, RequestRecord, RequestTotals};
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -115,6 +118,18 @@ impl Shared {
         }
     }
 
+    /// Changes the world behind the clients' back.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut World, i64) -> R) -> R {
+        let now = self.clock.moment().now;
+        let result = {
+            let mut world = self.world();
+            world.revision += 1;
+            change(&mut world, now)
+        };
+        self.changed.notify_waiters();
+        result
+    }
+
     /// Lets every stage that is due take effect.
     pub(crate) fn run_tasks(&self) -> bool {
         let moment = self.clock.moment();
@@ -194,10 +209,16 @@ impl Sim {
         self.shared.world().operator.clone()
     }
 
-    /// The requests answered so far.
+    /// The requests answered so far: the last fifty thousand, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestRecord> {
-        self.shared.requests.all()
+        self.shared.requests.last(usize::MAX)
+    }
+
+    /// What the requests so far came to, by method and path template.
+    #[must_use]
+    pub fn request_totals(&self) -> Vec<RequestTotals> {
+        self.shared.requests.totals()
     }
 
     /// Forgets the requests so far.
@@ -214,14 +235,41 @@ impl Sim {
 
     /// Changes the world behind the client's back.
     pub fn edit<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
-        let result = {
-            let mut world = self.shared.world();
-            world.revision += 1;
-            change(&mut world)
-        };
-        self.shared.changed.notify_waiters();
+        let result = self.shared.change(|world, _| change(world));
         self.shared.persist_now();
         result
+    }
+
+    /// Adds a fault on demand; its id.
+    ///
+    /// # Errors
+    /// The rule cannot mean anything, or names a node or storage that is not there.
+    pub fn add_fault(&self, fault: Fault) -> Result<String, String> {
+        self.shared.change(|world, now| world.add_fault(fault, now))
+    }
+
+    /// Removes a fault and what it holds in force (a lock, a full storage, a lost quorum). False
+    /// when there is none of that id.
+    pub fn remove_fault(&self, id: &str) -> bool {
+        self.shared.change(|world, _| world.remove_fault(id))
+    }
+
+    /// Removes all faults and what they hold in force.
+    pub fn clear_faults(&self) {
+        self.shared.change(|world, _| world.clear_faults());
+    }
+
+    /// The faults, with how often they matched and fired.
+    #[must_use]
+    pub fn faults(&self) -> Vec<FaultState> {
+        self.shared.world().faults.rules.clone()
+    }
+
+    /// Puts the clock forward by so many milliseconds of sim time.
+    pub fn advance(&self, ms: i64) {
+        self.shared.clock.advance(ms);
+        self.shared.changed.notify_waiters();
+        self.shared.run_tasks();
     }
 
     /// Stops serving and waits until the listener is closed. Running tasks stay in the state

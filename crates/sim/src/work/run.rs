@@ -2,6 +2,7 @@
 
 use super::{Next, Stage, Work};
 use crate::clock::Moment;
+use crate::fault::{TaskEffect, TaskFacts};
 use crate::world::World;
 use crate::world::task::{Task, TaskState, Wait};
 
@@ -46,8 +47,12 @@ pub(crate) fn fork(
 /// too.
 pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     world.report(moment.now);
-    let mut changed = false;
+    let mut changed = world.run_faults(moment.now);
+    if !changed && !world.locks.freed && world.tasks.quiet(moment.now) {
+        return false;
+    }
     loop {
+        world.locks.freed = false;
         let mut again = false;
         for key in world.tasks.active() {
             again |= advance(world, moment, key);
@@ -60,11 +65,16 @@ pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     if changed {
         world.revision += 1;
     }
+    world.tasks.quiet_until = Some(tasks_due(world).unwrap_or(i64::MAX));
     changed
 }
 
 /// The next point in sim time at which a stage is due or a wait ends.
 pub(crate) fn next_due(world: &World) -> Option<i64> {
+    tasks_due(world).into_iter().chain(world.faults.next_due()).min()
+}
+
+fn tasks_due(world: &World) -> Option<i64> {
     let tasks = world.tasks.active().into_iter().filter_map(|key| world.tasks.get(key));
     tasks.map(|task| task.waits.as_ref().map_or(task.due_ms, |wait| wait.deadline_ms)).min()
 }
@@ -100,6 +110,23 @@ fn step(world: &mut World, moment: Moment, key: u64) {
     };
     let (number, node, user) = (task.stage, task.node.clone(), task.user.clone());
     let id = task.id.clone();
+    if world.faults.for_tasks() {
+        match faults_before(world, moment, key) {
+            TaskEffect::None => {}
+            TaskEffect::Delay(ms) => {
+                if let Some(task) = world.tasks.get_mut(key) {
+                    task.work = Some(work);
+                    task.due_ms = moment.after(ms);
+                }
+                return;
+            }
+            TaskEffect::Fail(exit) => {
+                let exit = work.gives_up(world, exit);
+                end(world, moment, key, Err(exit));
+                return;
+            }
+        }
+    }
     let mut stage = Stage { world, moment, number, node, user, log: Vec::new(), holder: key };
     let result = match id.parse() {
         Ok(vmid) if number > 0 && !stage.world.quorate() => {
@@ -115,6 +142,7 @@ fn step(world: &mut World, moment: Moment, key: u64) {
     }
     match result {
         Ok(Next::After(ms)) => {
+            let ms = faults_midway(world, moment, key, ms).unwrap_or(ms);
             if let Some(task) = world.tasks.get_mut(key) {
                 task.due_ms = moment.after(ms);
             }
@@ -131,8 +159,32 @@ fn step(world: &mut World, moment: Moment, key: u64) {
     }
 }
 
+/// Faults on demand before the stage that is due.
+fn faults_before(world: &mut World, moment: Moment, key: u64) -> TaskEffect {
+    let Some(task) = world.tasks.get(key).map(facts_of) else { return TaskEffect::None };
+    let (kind, node, caller, vmid, stage) = task;
+    let facts = TaskFacts { key, kind: &kind, node: &node, vmid, caller: &caller };
+    world.stage_faults(&facts, stage, moment.now)
+}
+
+/// Faults on demand while a stage takes its time: how long until the task fails.
+fn faults_midway(world: &mut World, moment: Moment, key: u64, ms: i64) -> Option<i64> {
+    if !world.faults.for_tasks() {
+        return None;
+    }
+    let (kind, node, caller, vmid, _) = world.tasks.get(key).map(facts_of)?;
+    let facts = TaskFacts { key, kind: &kind, node: &node, vmid, caller: &caller };
+    world.wait_faults(&facts, ms, moment.now)
+}
+
+fn facts_of(task: &Task) -> (String, String, String, Option<u32>, u32) {
+    let vmid = task.id.parse().ok();
+    (task.kind.clone(), task.node.clone(), task.user.clone(), vmid, task.stage)
+}
+
 fn end(world: &mut World, moment: Moment, key: u64, result: Result<(), String>) {
     world.locks.give_all(key);
+    world.faults.ended(key);
     let exit = match result {
         Ok(()) => "OK".to_owned(),
         Err(error) => error,

@@ -41,6 +41,8 @@ impl LockName {
 pub(crate) struct Locks {
     exclusive: BTreeMap<LockName, u64>,
     shared: BTreeMap<LockName, BTreeSet<u64>>,
+    /// Something was given back since a waiting task last tried.
+    pub(crate) freed: bool,
 }
 
 impl Locks {
@@ -68,6 +70,7 @@ impl Locks {
 
     /// Gives back one lock.
     pub(crate) fn give(&mut self, name: &LockName, holder: u64) {
+        self.freed = true;
         if self.exclusive.get(name) == Some(&holder) {
             self.exclusive.remove(name);
         }
@@ -79,6 +82,7 @@ impl Locks {
 
     /// Gives back all locks of a holder.
     pub(crate) fn give_all(&mut self, holder: u64) {
+        self.freed = true;
         self.exclusive.retain(|_, found| *found != holder);
         for found in self.shared.values_mut() {
             found.remove(&holder);

@@ -74,6 +74,9 @@ pub struct World {
     /// Signs tickets.
     #[serde(default)]
     pub(crate) ticket_key: String,
+    /// Faults on demand.
+    #[serde(default)]
+    pub(crate) faults: crate::fault::Faults,
     #[serde(skip)]
     pub(crate) report: report::Report,
     /// Locks are held by running tasks alone and taken again when a saved world goes on.
@@ -117,6 +120,7 @@ impl World {
             next_pid: 0,
             identity: None,
             ticket_key: String::new(),
+            faults: crate::fault::Faults::default(),
             report: report::Report::default(),
             locks: Locks::default(),
             revision: 0,
@@ -167,6 +171,9 @@ impl World {
     /// Whether more than half of the nodes run.
     #[must_use]
     pub fn quorate(&self) -> bool {
+        if self.faults.quorum_lost() {
+            return false;
+        }
         let online = self.nodes.values().filter(|node| node.online).count();
         self.nodes.len() == 1 || online * 2 > self.nodes.len()
     }

@@ -97,6 +97,9 @@ pub(crate) struct Tasks {
     /// Number by UPID; made again after loading.
     #[serde(skip)]
     index: BTreeMap<String, u64>,
+    /// Nothing is due before this sim ms; none when that is to be found out.
+    #[serde(skip)]
+    pub(crate) quiet_until: Option<i64>,
 }
 
 impl Tasks {
@@ -107,6 +110,7 @@ impl Tasks {
     pub(crate) fn push(&mut self, task: Task) -> u64 {
         let key = self.next;
         self.next += 1;
+        self.quiet_until = None;
         self.index.insert(task.upid.clone(), key);
         if task.running() {
             self.active.insert(key);
@@ -132,6 +136,11 @@ impl Tasks {
         self.all.values()
     }
 
+    /// Whether no task can have anything to do.
+    pub(crate) fn quiet(&self, now: i64) -> bool {
+        self.active.is_empty() || self.quiet_until.is_some_and(|until| now < until)
+    }
+
     pub(crate) fn active(&self) -> Vec<u64> {
         self.active.iter().copied().collect()
     }
@@ -141,6 +150,7 @@ impl Tasks {
     }
 
     pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut Task> {
+        self.quiet_until = None;
         self.all.get_mut(&key)
     }
 
@@ -151,6 +161,7 @@ impl Tasks {
 
     pub(crate) fn end(&mut self, key: u64, end_ms: i64, exit: String) {
         self.active.remove(&key);
+        self.quiet_until = None;
         if let Some(task) = self.all.get_mut(&key) {
             task.work = None;
             task.waits = None;

@@ -76,7 +76,10 @@ impl World {
 
     /// Bytes allocated on a storage as seen from `node`.
     pub(crate) fn used(&self, storage: &str, node: &str) -> u64 {
-        self.volumes_on(storage, node).map(|(_, volume)| volume.used).sum()
+        let place = self.storages.get(storage).map(|storage| Self::place(storage, node));
+        let foreign = place.map_or(0, |place| self.faults.ballast(&place));
+        let own = self.volumes_on(storage, node).map(|(_, volume)| volume.used);
+        own.fold(foreign, u64::saturating_add)
     }
 
     /// The lowest free `vm-VMID-disk-N` on a storage; the name without suffix.

@@ -76,8 +76,20 @@ impl Client {
 
     /// A request with a body as it is.
     pub async fn raw(&self, who: &Who, method: &str, path: &str, kind: &str, body: &str) -> Answer {
-        let target =
-            if path.starts_with("/api2/") { path.to_owned() } else { format!("/api2/json{path}") };
+        self.answered(who, method, path, kind, body).await.unwrap()
+    }
+
+    /// The same; none when the connection was closed without an answer.
+    pub async fn answered(
+        &self,
+        who: &Who,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &str,
+    ) -> Option<Answer> {
+        let whole = path.starts_with("/api2/") || path.starts_with("/sim");
+        let target = if whole { path.to_owned() } else { format!("/api2/json{path}") };
         let mut head =
             format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
         for (name, value) in &who.headers {
@@ -88,15 +100,16 @@ impl Client {
         }
         head.push_str("\r\n");
         head.push_str(body);
-        parse(&self.exchange(&head).await)
+        let bytes = self.exchange(&head).await;
+        (!bytes.is_empty()).then(|| parse(&bytes))
     }
 
     /// What comes back for a text over one connection, until it is closed.
-    pub async fn exchange(&self, text: &str) -> Vec<u8> {
+    pub async fn exchange(&self, text: impl AsRef<[u8]>) -> Vec<u8> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let mut stream = self.tls.connect(name, stream).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
+        stream.write_all(text.as_ref()).await.unwrap();
         let mut bytes = Vec::new();
         // A close without close_notify is how some servers end; the length is checked by JSON.
         let _ = stream.read_to_end(&mut bytes).await;

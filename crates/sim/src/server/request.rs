@@ -1,0 +1,247 @@
+//! A request without its connection: from what came over the wire to a reply, step by step, so
+//! that the server can wait between the steps and a test need not.
+
+use super::auth::{self, Credentials};
+use super::log::Entry;
+use crate::api::call::Reply;
+use crate::api::dispatch::{Request, dispatch};
+use crate::api::endpoint::{Endpoint, Method};
+use crate::api::params::Params;
+use crate::api::permission::Permission;
+use crate::api::refusal::Refusal;
+use crate::api::router::Router;
+use crate::clock::Moment;
+use crate::fault::{Facts, RequestEffects, When};
+use crate::world::World;
+use crate::world::access::Caller;
+use crate::world::lock::LockName;
+
+/// A request on its way.
+pub(crate) struct Pending {
+    method: Method,
+    path: String,
+    /// The endpoint, when there is one, and the parameters so far.
+    endpoint: Option<&'static Endpoint>,
+    params: Params,
+    caller: Result<Caller, String>,
+    /// Once it is read and its node is known.
+    request: Option<Request>,
+    effects: RequestEffects,
+    /// The lock that it waits for, and until when.
+    deadline: Option<(LockName, i64)>,
+}
+
+/// How far a request is.
+pub(crate) enum Step {
+    Done(Result<Reply, Refusal>),
+    /// To be tried again when something changed, at the latest at this point of sim time.
+    Blocked(i64),
+    /// Held back by a fault for so many real milliseconds.
+    Delay(u64),
+    /// A fault: the connection is to be closed without an answer.
+    Drop,
+}
+
+impl Pending {
+    /// Looks for the endpoint of a path below `/api2/FORMAT`.
+    pub(crate) fn route(router: &Router, method: Method, path: &str) -> Self {
+        let (endpoint, params) = router.find(method, path).unzip();
+        Self {
+            method,
+            path: path.to_owned(),
+            endpoint,
+            params: params.unwrap_or_default(),
+            caller: Err(String::new()),
+            request: None,
+            effects: RequestEffects::default(),
+            deadline: None,
+        }
+    }
+
+    /// Finds out who calls. Only who is logged in learns what else is wrong with a request.
+    pub(crate) fn log_in(
+        &mut self,
+        world: &World,
+        credentials: &Credentials,
+        moment: Moment,
+    ) -> Result<(), Refusal> {
+        let writes = self.method != Method::Get;
+        self.caller = auth::authenticate(world, credentials, writes, moment.seconds());
+        let open = self.endpoint.is_some_and(|found| found.permission == Permission::World);
+        match &self.caller {
+            Err(reason) if !open => Err(Refusal::unauthorized(reason)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads query and body; what the query names counts (`extract_params`).
+    pub(crate) fn read(
+        &mut self,
+        query: Option<&str>,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<(), Refusal> {
+        let mut given = Params::default();
+        if matches!(self.method, Method::Post | Method::Put) {
+            if media_type(content_type) == "application/json" {
+                given.add_json(body).map_err(|text| Refusal::text_only(500, text))?;
+            } else {
+                given.add_form(&String::from_utf8_lossy(body));
+            }
+        }
+        let mut asked = Params::default();
+        asked.add_form(query.unwrap_or_default());
+        given.0.extend(asked.0);
+        given.take("_dc");
+        if self.endpoint.is_none() {
+            return Err(Refusal::not_implemented(self.method.name(), &self.path));
+        }
+        self.params.join(given)
+    }
+
+    pub(crate) fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Below `/api2/FORMAT`.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether it could change something: any method but GET, logins apart.
+    pub(crate) fn writes(&self) -> bool {
+        self.method != Method::Get
+            && self.endpoint.is_none_or(|endpoint| endpoint.path != "/access/ticket")
+    }
+
+    /// The line of the log; what the answer was like is not known yet.
+    pub(crate) fn entry(&self, bytes_in: u64) -> Entry {
+        let params = self.request.as_ref().map_or(&self.params, |request| &request.params);
+        Entry {
+            method: self.method.name(),
+            path: self.path.as_str().into(),
+            template: self.endpoint.map(|endpoint| endpoint.path),
+            node: params.get("node").map(Into::into),
+            status: 0,
+            bytes_in,
+            bytes_out: 0,
+            write: self.writes(),
+        }
+    }
+
+    /// The next step, under the world's lock. To be called again until it is done or dropped.
+    pub(crate) fn step(&mut self, world: &mut World, moment: Moment, fingerprint: &str) -> Step {
+        crate::work::run_due(world, moment);
+        if self.request.is_none() {
+            self.begin(world, moment);
+            if self.effects.latency_ms > 0 {
+                return Step::Delay(self.effects.latency_ms);
+            }
+        }
+        if let Some(step) = self.instead(When::Before) {
+            return step;
+        }
+        let Some(request) = &self.request else {
+            let missing = Refusal::not_implemented(self.method.name(), &self.path);
+            return Step::Done(Err(missing));
+        };
+        let result = dispatch(world, request, moment, fingerprint);
+        if let Err(Refusal::Blocked { lock, wait_ms }) = &result {
+            let until = match &self.deadline {
+                Some((waiting, until)) if waiting == lock => *until,
+                _ => moment.now.saturating_add(*wait_ms),
+            };
+            self.deadline = Some((lock.clone(), until));
+            if until > moment.now {
+                return Step::Blocked(until);
+            }
+        } else if request.endpoint.method != Method::Get {
+            world.revision += 1;
+            // What is due at once is done before the answer.
+            crate::work::run_due(world, moment);
+        }
+        self.instead(When::After).unwrap_or(Step::Done(result))
+    }
+
+    /// The first step: the node that `localhost` is, and which faults it meets.
+    fn begin(&mut self, world: &mut World, moment: Moment) {
+        let Some(endpoint) = self.endpoint else { return };
+        local_node(world, &mut self.params);
+        let (params, caller) = (std::mem::take(&mut self.params), self.caller.clone());
+        self.request = Some(Request { endpoint, params, caller });
+        self.meet_faults(world, moment);
+    }
+
+    fn meet_faults(&mut self, world: &mut World, moment: Moment) {
+        let Some(request) = &self.request else { return };
+        if world.faults.is_empty() {
+            return;
+        }
+        let facts = Facts {
+            method: self.method.name(),
+            path: &self.path,
+            template: request.endpoint.path,
+            node: request.params.get("node"),
+            vmid: request.params.get("vmid").and_then(|vmid| vmid.parse().ok()),
+            caller: request.caller.as_ref().map_or("", |caller| caller.authid.as_str()),
+        };
+        self.effects = world.request_faults(&facts, moment.now);
+    }
+
+    /// What a fault puts in the place of the answer.
+    fn instead(&self, when: When) -> Option<Step> {
+        if self.effects.drop == Some(when) {
+            return Some(Step::Drop);
+        }
+        if self.effects.no_upid == Some(when) {
+            let text = "got no worker upid - start worker failed";
+            return Some(Step::Done(Err(Refusal::die(text))));
+        }
+        match &self.effects.answer {
+            Some((status, reason, at)) if *at == when => {
+                Some(Step::Done(Err(refusal(*status, reason.as_deref()))))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The node that answers for `localhost` is the first that runs.
+fn local_node(world: &World, params: &mut Params) {
+    if params.get("node") == Some("localhost")
+        && let Some(node) = world.nodes().find(|node| node.online)
+    {
+        params.0.insert("node".to_owned(), node.name.clone());
+    }
+}
+
+/// The answer that a fault gives: from 502 on the daemon's own, with an empty body.
+fn refusal(status: u16, reason: Option<&str>) -> Refusal {
+    let reason = reason.unwrap_or(match status {
+        400 => "Parameter verification failed.",
+        401 => "authentication failure",
+        403 => "Permission check failed",
+        404 => "Not Found",
+        429 => "Too Many Requests",
+        500 => "internal error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        595 => "Connection refused",
+        596 => "Connection timed out",
+        597 => "Broken pipe",
+        599 => "Too many redirections",
+        _ => "error",
+    });
+    if status == 401 || status >= 502 {
+        Refusal::Bare { status, reason: reason.to_owned() }
+    } else {
+        Refusal::message(status, reason)
+    }
+}
+
+/// The type of a `Content-Type` without its parameters.
+pub(crate) fn media_type(kind: &str) -> &str {
+    kind.split([';', ',']).next().unwrap_or_default().trim_end()
+}
