@@ -244,8 +244,8 @@ async fn nodes_go_and_quorum_with_them() {
 #[tokio::test]
 async fn tasks_of_others_and_lists_are_filtered() {
     let lab = Lab::instant().await;
-    lab.sim.edit(|world| world.access_mut().add_token("see@pve", "t", "s", false));
-    let other = Who::token("see@pve!t", "s");
+    lab.sim.edit(|world| world.access_mut().add_token("see@pve", "t1", "s", false));
+    let other = Who::token("see@pve!t1", "s");
     let list = lab.client.call(&other, "GET", "/cluster/resources", &[]).await;
     assert_eq!(list.body["data"], json!([]));
     let config = lab.client.call(&other, "GET", "/nodes/pve1/qemu/100/config", &[]).await;

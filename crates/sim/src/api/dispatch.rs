@@ -62,12 +62,6 @@ fn check_quorum(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(
         {
             Err(Refusal::die(crate::work::not_writable(node, vmid)))
         }
-        (Method::Post, "/access/users") => {
-            Err(Refusal::die("create user failed: cfs-lock 'file-user_cfg' error: no quorum!"))
-        }
-        (Method::Put, "/access/acl") => {
-            Err(Refusal::die("update ACL failed: cfs-lock 'file-user_cfg' error: no quorum!"))
-        }
         _ => Ok(()),
     }
 }
@@ -110,6 +104,12 @@ fn verify(endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
         if params.get(param.name).is_none() {
             let text = "property is missing and it is not optional";
             errors.insert(param.name.to_owned(), text.to_owned());
+        }
+    }
+    for (name, other) in endpoint.requires {
+        if params.get(name).is_some() && params.get(other).is_none() {
+            let text = format!("missing property required by '{name}'");
+            errors.insert((*other).to_owned(), text);
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) }

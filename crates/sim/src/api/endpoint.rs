@@ -66,6 +66,10 @@ pub(crate) struct Endpoint {
     /// The keys of a guest's configuration are parameters too.
     pub(crate) config_keys: bool,
     pub(crate) permission: Permission,
+    /// Pairs of parameters: the first may only be given with the second.
+    pub(crate) requires: &'static [(&'static str, &'static str)],
+    /// API tokens may call it.
+    pub(crate) tokens: bool,
     pub(crate) handler: Handler,
 }
 
@@ -77,6 +81,8 @@ impl Endpoint {
             params: &[],
             config_keys: false,
             permission: Permission::User,
+            requires: &[],
+            tokens: true,
             handler,
         }
     }
@@ -112,6 +118,17 @@ impl Endpoint {
         self
     }
 
+    pub(crate) const fn requires(mut self, pairs: &'static [(&'static str, &'static str)]) -> Self {
+        self.requires = pairs;
+        self
+    }
+
+    /// Only for who has a ticket (`allowtoken => 0`).
+    pub(crate) const fn no_token(mut self) -> Self {
+        self.tokens = false;
+        self
+    }
+
     /// The type of a parameter, of the path or not.
     pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
         if let Some(param) = self.params.iter().find(|param| param.name == name) {
@@ -138,6 +155,12 @@ fn path_kind(name: &str) -> Kind {
         "node" => Kind::Format(Format::Node),
         "vmid" => Kind::Format(Format::Vmid),
         "storage" => Kind::Format(Format::StorageId),
+        "userid" => super::names::USER,
+        "tokenid" => super::names::TOKEN,
+        "groupid" => super::names::GROUP,
+        "roleid" => super::names::ROLE,
+        "poolid" => super::names::POOL,
+        "realm" => super::names::REALM,
         _ => Kind::TEXT,
     }
 }

@@ -10,6 +10,7 @@ mod cluster;
 mod create;
 pub(crate) mod dispatch;
 pub(crate) mod endpoint;
+pub(crate) mod names;
 mod node;
 pub(crate) mod params;
 pub(crate) mod permission;
@@ -29,3 +30,5 @@ mod storage;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod user_config;
+mod user_permission;

@@ -9,6 +9,7 @@ use crate::guest::format::Kind;
 use crate::world::World;
 use crate::world::guest::Guest;
 use crate::world::report::Reported;
+use crate::world::storage::Storage;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint::get("/cluster/resources", resources)
     .with(&[optional("type", Kind::Enum(&["vm", "storage", "node", "sdn"]))])];
@@ -189,6 +190,17 @@ fn guest_item<'a>(
     }
 }
 
+/// A guest as a pool lists its members: without pool, tags and lock.
+pub(super) fn guest_member(world: &World, guest: &Guest, now: i64) -> serde_json::Value {
+    let item = guest_item(world, guest, None, now);
+    serde_json::to_value(GuestItem { tags: None, lock: None, ..item }).unwrap_or_default()
+}
+
+/// A storage on a node as a pool lists its members.
+pub(super) fn storage_member(world: &World, storage: &Storage, node: &str) -> serde_json::Value {
+    serde_json::to_value(storage_item(world, storage, node)).unwrap_or_default()
+}
+
 fn nodes<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
     for node in world.nodes.values() {
@@ -225,19 +237,24 @@ fn storages<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
             continue;
         }
         for node in world.nodes.values().filter(|node| storage.on_node(&node.name)) {
-            items.push(Item::Storage(StorageItem {
-                id: format!("storage/{}/{}", node.name, storage.id),
-                r#type: "storage",
-                node: &node.name,
-                storage: &storage.id,
-                status: if node.online { "available" } else { "unknown" },
-                plugintype: storage.kind.name(),
-                shared: u8::from(storage.shared),
-                content: storage.content.join(","),
-                maxdisk: storage.capacity,
-                disk: world.used(&storage.id, &node.name),
-            }));
+            items.push(Item::Storage(storage_item(world, storage, &node.name)));
         }
+    }
+}
+
+fn storage_item<'a>(world: &World, storage: &'a Storage, node: &'a str) -> StorageItem<'a> {
+    let online = world.nodes.get(node).is_some_and(|node| node.online);
+    StorageItem {
+        id: format!("storage/{node}/{}", storage.id),
+        r#type: "storage",
+        node,
+        storage: &storage.id,
+        status: if online { "available" } else { "unknown" },
+        plugintype: storage.kind.name(),
+        shared: u8::from(storage.shared),
+        content: storage.content.join(","),
+        maxdisk: storage.capacity,
+        disk: world.used(&storage.id, node),
     }
 }
 

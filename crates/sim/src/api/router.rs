@@ -13,6 +13,16 @@ pub(crate) struct Router {
 /// The tables of all groups.
 pub(crate) const TABLES: &[&[Endpoint]] = &[
     super::access::ENDPOINTS,
+    super::access::acl::ENDPOINTS,
+    super::access::domains::ENDPOINTS,
+    super::access::groups::ENDPOINTS,
+    super::access::password::ENDPOINTS,
+    super::access::permissions::ENDPOINTS,
+    super::access::roles::ENDPOINTS,
+    super::access::tfa::ENDPOINTS,
+    super::access::ticket::ENDPOINTS,
+    super::access::tokens::ENDPOINTS,
+    super::access::users::ENDPOINTS,
     super::agent::ENDPOINTS,
     super::cluster::ENDPOINTS,
     super::create::ENDPOINTS,

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Enum(&'static [&'static str]),
     /// Text with a named check.
     Format(Format),
+    /// Text with a check of its own, whose error stands after the parameter's name.
+    Check(fn(&str) -> Result<(), String>),
     /// A property string.
     Properties(&'static [Property]),
 }
@@ -54,7 +56,6 @@ pub(crate) enum Format {
     Ipv6Cidr,
     Ipv6,
     AddressList,
-    UserId,
     BootList,
     Hotplug,
     Startup,
@@ -74,6 +75,7 @@ pub(crate) fn check(kind: Kind, name: &str, value: &str) -> Result<(), String> {
         Kind::Format(format) => {
             check_format(format, value).map_err(|error| format!("invalid format - {error}\n"))
         }
+        Kind::Check(check) => check(value),
         Kind::Properties(properties) => property::check(properties, name, value)
             .map_err(|error| format!("invalid format - format error\n{error}")),
     }
@@ -197,7 +199,6 @@ pub(crate) fn check_format(format: Format, value: &str) -> Result<(), String> {
         Format::AddressList => {
             list(value).try_for_each(|part| looks(is_address(part), "IP address or a DNS name"))
         }
-        Format::UserId => looks_user(value),
         Format::BootList => Ok(()),
         Format::Hotplug => hotplug(value),
         Format::Startup => startup(value),
@@ -317,13 +318,6 @@ fn is_cidr6(value: &str) -> bool {
 
 fn is_address(value: &str) -> bool {
     value.parse::<std::net::IpAddr>().is_ok() || is_dns_name(value)
-}
-
-fn looks_user(value: &str) -> Result<(), String> {
-    let ok = value
-        .rsplit_once('@')
-        .is_some_and(|(name, realm)| !name.is_empty() && config_id(realm).is_ok());
-    if ok { Ok(()) } else { Err(format!("value '{value}' does not look like a valid user name")) }
 }
 
 fn hotplug(value: &str) -> Result<(), String> {

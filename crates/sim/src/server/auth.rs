@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::api::names;
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::hex;
@@ -17,6 +18,41 @@ pub(crate) struct Credentials {
     pub(crate) csrf: Option<String>,
 }
 
+/// What a request gives to tell who calls (`PVE::APIServer::AnyEvent`): a cookie, the same in the
+/// `Authorization` header, or else an API token there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    Ticket(String),
+    Token(String),
+    Nothing,
+}
+
+impl Credentials {
+    pub(crate) fn given(&self) -> Given {
+        let cookie = self.cookie.as_deref().and_then(|text| value(text, "PVEAuthCookie"));
+        let header = self.authorization.as_deref();
+        let in_header = || header.and_then(|text| value(text, "PVEAuthCookie"));
+        if let Some(ticket) = cookie.or_else(in_header) {
+            return Given::Ticket(ticket);
+        }
+        let token = header.and_then(|text| value(text, "PVEAPIToken"));
+        token.map_or(Given::Nothing, Given::Token)
+    }
+}
+
+/// `extract_auth_value`: what stands after `key=` or `key ` up to a semicolon, decoded. Before the
+/// key stands white space or nothing.
+fn value(text: &str, key: &str) -> Option<String> {
+    let found = text.match_indices(key).find_map(|(at, _)| {
+        let before = text.get(..at)?.chars().next_back();
+        let after = text.get(at + key.len()..)?.strip_prefix(['=', ' '])?;
+        before.is_none_or(char::is_whitespace).then_some(after)
+    })?;
+    let raw = found.split(';').next().unwrap_or_default();
+    let decoded = percent_encoding::percent_decode_str(raw).decode_utf8_lossy().into_owned();
+    (!matches!(decoded.as_str(), "" | "0")).then_some(decoded)
+}
+
 /// The caller, or the reason of the 401.
 pub(crate) fn authenticate(
     world: &World,
@@ -24,20 +60,14 @@ pub(crate) fn authenticate(
     writes: bool,
     now: i64,
 ) -> Result<Caller, String> {
-    if let Some(token) =
-        credentials.authorization.as_deref().and_then(|value| value.strip_prefix("PVEAPIToken="))
-    {
-        return by_token(world, token, now).ok_or_else(|| "Authentication failed!".to_owned());
-    }
-    let ticket =
-        credentials.authorization.as_deref().and_then(|value| value.strip_prefix("PVEAuthCookie="));
-    let ticket =
-        ticket.map(str::to_owned).or_else(|| credentials.cookie.as_deref().and_then(cookie_ticket));
-    let Some(ticket) = ticket.filter(|ticket| !ticket.is_empty()) else {
-        return Err("No ticket".to_owned());
+    let failed = || "Authentication failed!".to_owned();
+    let ticket = match credentials.given() {
+        Given::Token(token) => return by_token(world, &token, now).ok_or_else(failed),
+        Given::Ticket(ticket) => ticket,
+        Given::Nothing => return Err("No ticket".to_owned()),
     };
-    let user = check_ticket(world, &ticket, now)
-        .ok_or_else(|| "permission denied - invalid PVE ticket".to_owned())?;
+    let user = check_ticket(world, &ticket, now).filter(|user| enabled(world, user, now));
+    let user = user.ok_or_else(failed)?;
     if writes
         && !credentials.csrf.as_deref().is_some_and(|token| check_csrf(world, &user, token, now))
     {
@@ -46,23 +76,27 @@ pub(crate) fn authenticate(
     Ok(Caller { authid: user })
 }
 
+/// `PVE::AccessControl::verify_token`.
 fn by_token(world: &World, token: &str, now: i64) -> Option<Caller> {
-    // Both `!name=secret` and the older `!name:secret` are accepted.
-    let (authid, secret) = token.split_once('=').or_else(|| token.rsplit_once(':'))?;
-    let (user, name) = authid.split_once('!')?;
-    let user = world.access.users.get(user).filter(|user| alive(user.enable, user.expire, now))?;
-    let token = user.tokens.get(name).filter(|token| alive(true, token.expire, now))?;
-    (token.secret == secret).then(|| Caller { authid: authid.to_owned() })
+    let (authid, secret) = token.rsplit_once('=')?;
+    let (user, name) = names::split_token(authid)?;
+    if !enabled(world, user, now) {
+        return None;
+    }
+    let token = world.access.users.get(user)?.tokens.get(name)?;
+    let valid = alive(token.expire, now) && token.secret == secret;
+    valid.then(|| Caller { authid: authid.to_owned() })
 }
 
-fn alive(enabled: bool, expire: i64, now: i64) -> bool {
-    enabled && (expire == 0 || expire > now)
+/// Whether what ends at `expire` (0: never) still holds.
+fn alive(expire: i64, now: i64) -> bool {
+    expire == 0 || expire >= now
 }
 
-fn cookie_ticket(cookies: &str) -> Option<String> {
-    let pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.into_iter().find(|(name, _)| *name == "PVEAuthCookie")?;
-    Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
+/// Whether there is such a user, neither disabled nor expired.
+pub(crate) fn enabled(world: &World, user: &str, now: i64) -> bool {
+    let found = world.access.users.get(user);
+    found.is_some_and(|user| user.enable && alive(user.expire, now))
 }
 
 fn sign(world: &World, text: &str) -> String {
@@ -88,21 +122,23 @@ pub(crate) fn check_ticket(world: &World, ticket: &str, now: i64) -> Option<Stri
     }
     let (user, time) = plain.strip_prefix("PVE:")?.rsplit_once(':')?;
     let age = now - i64::from_str_radix(time, 16).ok()?;
-    let known =
-        world.access.users.get(user).is_some_and(|found| alive(found.enable, found.expire, now));
-    (known && (-300..=TICKET_LIFE).contains(&age)).then(|| user.to_owned())
+    young(age).then(|| user.to_owned())
+}
+
+/// Seconds of age at which tickets and CSRF tokens hold: clocks may differ by five minutes.
+fn young(age: i64) -> bool {
+    age > -300 && age < TICKET_LIFE
 }
 
 fn check_csrf(world: &World, user: &str, token: &str, now: i64) -> bool {
     let Some((time, signature)) = token.split_once(':') else { return false };
     let age = i64::from_str_radix(time, 16).map(|made| now - made);
-    signature == sign(world, &format!("{time}:{user}"))
-        && age.is_ok_and(|age| (-300..=TICKET_LIFE).contains(&age))
+    signature == sign(world, &format!("{time}:{user}")) && age.is_ok_and(young)
 }
 
 /// Whether the password is the user's.
-pub(crate) fn check_password(world: &World, user: &str, password: &str, now: i64) -> bool {
-    let found = world.access.users.get(user).filter(|user| alive(user.enable, user.expire, now));
+pub(crate) fn check_password(world: &World, user: &str, password: &str) -> bool {
+    let found = world.access.users.get(user).filter(|_| !matches!(password, "" | "0"));
     found.and_then(|user| user.password.as_deref()).is_some_and(|own| own == password)
 }
 
@@ -123,7 +159,7 @@ mod tests {
         for bad in [
             "PVEAPIToken=pvx@pve!cli=x",
             "PVEAPIToken=pvx@pve!no=x",
-            "PVEAPIToken=",
+            "PVEAPIToken=pvx@pve!cli:11111111-2222-4333-8444-000000000002",
             "PVEAPIToken=a=b",
         ] {
             assert_eq!(
@@ -131,10 +167,15 @@ mod tests {
                 Err("Authentication failed!".to_owned())
             );
         }
-        assert_eq!(
-            authenticate(&world, &Credentials::default(), false, 1),
-            Err("No ticket".to_owned())
-        );
+        for none in [Credentials::default(), with_token("PVEAPIToken="), with_token("Bearer x")] {
+            assert_eq!(authenticate(&world, &none, false, 1), Err("No ticket".to_owned()));
+        }
+        for same in [
+            "PVEAPIToken pvx@pve!cli=11111111-2222-4333-8444-000000000002",
+            "PVEAPIToken=pvx%40pve%21cli%3D11111111-2222-4333-8444-000000000002; x",
+        ] {
+            assert!(authenticate(&world, &with_token(same), true, 1).is_ok(), "{same}");
+        }
     }
 
     #[test]

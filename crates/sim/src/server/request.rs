@@ -1,7 +1,7 @@
 //! A request without its connection: from what came over the wire to a reply, step by step, so
 //! that the server can wait between the steps and a test need not.
 
-use super::auth::{self, Credentials};
+use super::auth::{self, Credentials, Given};
 use super::log::Entry;
 use crate::api::call::Reply;
 use crate::api::dispatch::{Request, dispatch};
@@ -24,6 +24,7 @@ pub(crate) struct Pending {
     endpoint: Option<&'static Endpoint>,
     params: Params,
     caller: Result<Caller, String>,
+    by_token: bool,
     /// Once it is read and its node is known.
     request: Option<Request>,
     effects: RequestEffects,
@@ -52,6 +53,7 @@ impl Pending {
             endpoint,
             params: params.unwrap_or_default(),
             caller: Err(String::new()),
+            by_token: false,
             request: None,
             effects: RequestEffects::default(),
             deadline: None,
@@ -66,6 +68,7 @@ impl Pending {
         moment: Moment,
     ) -> Result<(), Refusal> {
         let writes = self.method != Method::Get;
+        self.by_token = matches!(credentials.given(), Given::Token(_));
         self.caller = auth::authenticate(world, credentials, writes, moment.seconds());
         let open = self.endpoint.is_some_and(|found| found.permission == Permission::World);
         match &self.caller {
@@ -93,10 +96,16 @@ impl Pending {
         asked.add_form(query.unwrap_or_default());
         given.0.extend(asked.0);
         given.take("_dc");
-        if self.endpoint.is_none() {
+        let Some(endpoint) = self.endpoint else {
             return Err(Refusal::not_implemented(self.method.name(), &self.path));
+        };
+        self.params.join(given)?;
+        if self.by_token && !endpoint.tokens {
+            let path = &self.path;
+            let text = format!("URI '{path}' not available with API token, need proper ticket.\n");
+            return Err(Refusal::permission(&text));
         }
-        self.params.join(given)
+        Ok(())
     }
 
     pub(crate) fn method(&self) -> Method {

@@ -88,6 +88,9 @@ pub struct Access {
     /// Members by group.
     #[serde(default)]
     pub groups: BTreeMap<String, BTreeSet<String>>,
+    /// Comments by group.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub group_comments: BTreeMap<String, String>,
     /// Privileges by own role; the built-in roles are in `privileges`.
     #[serde(default)]
     pub roles: BTreeMap<String, BTreeSet<String>>,
@@ -104,10 +107,6 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn user(&self) -> &str {
-        self.authid.split('!').next().unwrap_or_default()
-    }
-
     /// root@pam itself; a token of root@pam is not.
     pub(crate) fn is_root(&self) -> bool {
         self.authid == "root@pam"
@@ -130,19 +129,45 @@ impl Access {
     }
 
     /// The privileges of a role, own or built in; none when it does not exist.
-    pub(crate) fn role(&self, name: &str) -> Option<BTreeSet<String>> {
-        self.roles.get(name).cloned().or_else(|| privileges::builtin(name))
+    pub(crate) fn role(&self, name: &str) -> Option<BTreeSet<&str>> {
+        match privileges::builtin(name) {
+            Some(special) => Some(special.clone()),
+            None => Some(self.roles.get(name)?.iter().map(String::as_str).collect()),
+        }
     }
 
-    fn token(&self, authid: &str) -> Option<&Token> {
+    fn role_holds(&self, role: &str, privilege: &str) -> bool {
+        match privileges::builtin(role) {
+            Some(special) => special.contains(privilege),
+            None => self.roles.get(role).is_some_and(|own| own.contains(privilege)),
+        }
+    }
+
+    /// The groups of a user, sorted.
+    pub(crate) fn groups_of<'a>(&'a self, user: &'a str) -> impl Iterator<Item = &'a str> {
+        let groups = self.groups.iter().filter(move |(_, members)| members.contains(user));
+        groups.map(|(name, _)| name.as_str())
+    }
+
+    /// Forgets ACL entries whose role or token is gone: reading `user.cfg` skips their lines.
+    pub(crate) fn forget_stale(&mut self) {
+        let mut acl = std::mem::take(&mut self.acl);
+        acl.retain(|entry| {
+            let there = entry.kind != AclKind::Token || self.token(&entry.id).is_some();
+            there && self.role(&entry.role).is_some()
+        });
+        self.acl = acl;
+    }
+
+    pub(crate) fn token(&self, authid: &str) -> Option<&Token> {
         let (user, token) = authid.split_once('!')?;
         self.users.get(user)?.tokens.get(token)
     }
 
     /// Role names (and whether they propagate) that `authid` has at `path`.
-    fn roles_at(&self, authid: &str, path: &str) -> BTreeMap<String, bool> {
+    fn roles_at(&self, authid: &str, path: &str) -> Roles<'_> {
         if authid == "root@pam" {
-            return BTreeMap::from([("Administrator".to_owned(), true)]);
+            return BTreeMap::from([("Administrator", true)]);
         }
         if authid.contains('!') {
             let Some(token) = self.token(authid) else { return BTreeMap::new() };
@@ -156,24 +181,24 @@ impl Access {
                 roles = found;
             }
         }
-        if roles.contains_key("NoAccess") {
-            return BTreeMap::from([("NoAccess".to_owned(), true)]);
+        if let Some(&propagate) = roles.get("NoAccess") {
+            return BTreeMap::from([("NoAccess", propagate)]);
         }
         roles
     }
 
     /// What the entries at exactly `path` say of `authid`: its own before its groups'.
-    fn roles_on(&self, authid: &str, path: &str, last: bool) -> Option<BTreeMap<String, bool>> {
+    fn roles_on(&self, authid: &str, path: &str, last: bool) -> Option<Roles<'_>> {
         let here = self.acl.iter().filter(|entry| entry.path == path && (last || entry.propagate));
         let (mut own, mut groups) = (BTreeMap::new(), BTreeMap::new());
         for entry in here {
             let member = || self.groups.get(&entry.id).is_some_and(|group| group.contains(authid));
             match entry.kind {
                 AclKind::User | AclKind::Token if entry.id == authid => {
-                    own.insert(entry.role.clone(), entry.propagate);
+                    own.insert(entry.role.as_str(), entry.propagate);
                 }
                 AclKind::Group if member() => {
-                    groups.insert(entry.role.clone(), entry.propagate);
+                    groups.insert(entry.role.as_str(), entry.propagate);
                 }
                 _ => {}
             }
@@ -181,34 +206,73 @@ impl Access {
         [own, groups].into_iter().find(|found| !found.is_empty())
     }
 
-    /// The privileges of `authid` at `path`, with whether they propagate. `pool` is the pool of
-    /// the guest or storage that the path names.
+    /// The roles at `path` with those that the pools of its guest or storage give.
+    fn roles_with_pools(&self, authid: &str, path: &str, pools: &[&str]) -> Roles<'_> {
+        let mut roles = self.roles_at(authid, path);
+        if roles.contains_key("NoAccess") {
+            return roles;
+        }
+        for pool in pools {
+            let found = self.roles_at(authid, &format!("/pool/{pool}"));
+            // NoAccess on a pool trumps what the path itself gives.
+            if found.contains_key("NoAccess") {
+                return BTreeMap::from([("NoAccess", false)]);
+            }
+            for role in found.into_keys() {
+                roles.entry(role).or_insert(false);
+            }
+        }
+        roles
+    }
+
+    /// Whether `authid` has a privilege at `path`; `pools` are those of the guest or storage that
+    /// the path names.
+    pub(crate) fn holds(&self, authid: &str, path: &str, pools: &[&str], privilege: &str) -> bool {
+        let roles = self.roles_with_pools(authid, path, pools);
+        roles.keys().any(|role| self.role_holds(role, privilege))
+            && (!self.separated(authid) || self.holds(user_of(authid), path, pools, privilege))
+    }
+
+    fn separated(&self, authid: &str) -> bool {
+        authid.contains('!') && self.token(authid).is_some_and(|token| token.privsep)
+    }
+
+    /// The privileges of `authid` at `path`, with whether they propagate.
     pub(crate) fn privileges(
         &self,
         authid: &str,
         path: &str,
-        pool: Option<&str>,
-    ) -> BTreeMap<String, bool> {
-        let mut roles = self.roles_at(authid, path);
-        if let Some(pool) = pool.filter(|_| !roles.contains_key("NoAccess")) {
-            for (role, propagate) in self.roles_at(authid, &format!("/pool/{pool}")) {
-                roles.entry(role).or_insert(propagate);
-            }
-        }
+        pools: &[&str],
+    ) -> BTreeMap<&str, bool> {
         let mut found = BTreeMap::new();
-        for (role, propagate) in roles {
-            for privilege in self.role(&role).unwrap_or_default() {
-                let old = found.entry(privilege).or_insert(propagate);
-                *old |= propagate;
+        for (role, propagate) in self.roles_with_pools(authid, path, pools) {
+            for privilege in self.role(role).unwrap_or_default() {
+                *found.entry(privilege).or_insert(propagate) |= propagate;
             }
         }
-        if authid.contains('!') && self.token(authid).is_some_and(|token| token.privsep) {
-            let user = authid.split('!').next().unwrap_or_default();
-            let limit = self.privileges(user, path, pool);
-            found.retain(|privilege, _| limit.contains_key(privilege));
+        if self.separated(authid) {
+            let limit = self.privileges(user_of(authid), path, pools);
+            found.retain(|privilege, propagate| {
+                let other = limit.get(privilege);
+                *propagate &= other.is_some_and(|other| *other);
+                other.is_some()
+            });
         }
         found
     }
+
+    /// All nodes of the ACL tree, sorted: the paths of entries and what is above them.
+    pub(crate) fn tree(&self) -> BTreeSet<String> {
+        let paths = self.acl.iter().flat_map(|entry| walk(&entry.path));
+        std::iter::once("/".to_owned()).chain(paths.map(|(path, _)| path)).collect()
+    }
+}
+
+/// Roles with whether they propagate.
+type Roles<'a> = BTreeMap<&'a str, bool>;
+
+fn user_of(authid: &str) -> &str {
+    authid.split('!').next().unwrap_or_default()
 }
 
 /// The paths from `/` down to `path`, and whether each is the last.
@@ -240,7 +304,7 @@ mod tests {
     }
 
     fn names(access: &Access, who: &str, path: &str) -> Vec<String> {
-        access.privileges(who, path, None).into_keys().collect()
+        access.privileges(who, path, &[]).into_keys().map(str::to_owned).collect()
     }
 
     #[test]
@@ -271,7 +335,7 @@ mod tests {
         access.groups.insert("ops".into(), BTreeSet::from(["a@pve".into()]));
         access.roles.insert("Op".into(), BTreeSet::from(["VM.Audit".into()]));
         access.grant("/pool/p", AclKind::Group, "ops", "Op");
-        assert!(access.privileges("a@pve", "/vms/1", None).is_empty());
-        assert_eq!(access.privileges("a@pve", "/vms/1", Some("p")).len(), 1);
+        assert!(access.privileges("a@pve", "/vms/1", &[]).is_empty());
+        assert_eq!(access.privileges("a@pve", "/vms/1", &["p"]).len(), 1);
     }
 }

@@ -15,6 +15,9 @@ pub(crate) enum LockName {
     Storage(String, String),
     /// The cluster-wide lock of a shared storage.
     SharedStorage(String),
+    /// A lock of the cluster while there is no quorum, by its name and what wants it: not to be
+    /// had.
+    NoQuorum { file: String, what: String },
 }
 
 impl LockName {
@@ -31,6 +34,9 @@ impl LockName {
             }
             Self::SharedStorage(storage) => {
                 format!("cfs-lock 'storage-{storage}' error: got lock request timeout")
+            }
+            Self::NoQuorum { file, what } => {
+                format!("{what}: cfs-lock '{file}' error: no quorum!")
             }
         }
     }

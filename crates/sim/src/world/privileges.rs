@@ -1,6 +1,7 @@
 //! The privileges and built-in roles of Proxmox VE 9 (`PVE::AccessControl`, `$privgroups`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 /// A group of privileges; each level includes what stands before it, `audit` apart.
 struct Group {
@@ -28,9 +29,6 @@ const GROUPS: &[Group] = &[
             "VM.Snapshot",
             "VM.Snapshot.Rollback",
             "VM.Replicate",
-            "VM.GuestAgent.FileRead",
-            "VM.GuestAgent.FileWrite",
-            "VM.GuestAgent.FileSystemMgmt",
             "VM.GuestAgent.Unrestricted",
         ],
         user: &[
@@ -38,6 +36,9 @@ const GROUPS: &[Group] = &[
             "VM.Config.Cloudinit",
             "VM.Console",
             "VM.Backup",
+            "VM.GuestAgent.FileRead",
+            "VM.GuestAgent.FileSystemMgmt",
+            "VM.GuestAgent.FileWrite",
             "VM.PowerMgmt",
         ],
         audit: &["VM.Audit", "VM.GuestAgent.Audit"],
@@ -94,7 +95,7 @@ const USER: Levels = Levels { admin: false, ..ADMIN };
 const AUDIT: Levels = Levels { user: false, ..USER };
 
 /// The privileges of one group, or of all.
-fn pick(levels: Levels, name: Option<&str>) -> BTreeSet<String> {
+fn pick(levels: Levels, name: Option<&str>) -> BTreeSet<&'static str> {
     let mut found = BTreeSet::new();
     for group in GROUPS.iter().filter(|group| name.is_none_or(|wanted| wanted == group.name)) {
         let parts = [
@@ -104,22 +105,38 @@ fn pick(levels: Levels, name: Option<&str>) -> BTreeSet<String> {
             (true, group.audit),
         ];
         for (_, names) in parts.iter().filter(|(has, _)| *has) {
-            found.extend(names.iter().map(|&privilege| privilege.to_owned()));
+            found.extend(names.iter().copied());
         }
     }
     found
 }
 
 /// Privileges of one built-in role.
-pub(crate) fn builtin(role: &str) -> Option<BTreeSet<String>> {
+pub(crate) fn builtin(role: &str) -> Option<&'static BTreeSet<&'static str>> {
+    static ROLES: OnceLock<BTreeMap<&str, BTreeSet<&str>>> = OnceLock::new();
+    let all = || BUILTIN_ROLES.iter().filter_map(|&name| Some((name, special(name)?))).collect();
+    ROLES.get_or_init(all).get(role)
+}
+
+/// Whether there is such a privilege.
+pub(crate) fn exists(privilege: &str) -> bool {
+    builtin("Administrator").is_some_and(|all| all.contains(privilege))
+}
+
+fn special(role: &str) -> Option<BTreeSet<&'static str>> {
     Some(match role {
         "Administrator" => {
             let mut all = pick(ALL, None);
-            all.insert("Permissions.Modify".to_owned());
+            all.insert("Permissions.Modify");
             all
         }
         "NoAccess" => BTreeSet::new(),
-        "PVEAdmin" => pick(ADMIN, None),
+        "PVEAdmin" => {
+            // Only Administrator and PVEMappingAdmin change mappings.
+            let mut most = pick(ADMIN, None);
+            most.remove("Mapping.Modify");
+            most
+        }
         "PVEAuditor" => pick(AUDIT, None),
         "PVEVMAdmin" => pick(ADMIN, Some("VM")),
         "PVEVMUser" => pick(USER, Some("VM")),
@@ -133,8 +150,7 @@ pub(crate) fn builtin(role: &str) -> Option<BTreeSet<String>> {
         "PVEPoolUser" => pick(USER, Some("Pool")),
         "PVEMappingAdmin" => pick(ADMIN, Some("Mapping")),
         "PVEMappingUser" => pick(USER, Some("Mapping")),
-        "PVEMappingAuditor" => pick(AUDIT, Some("Mapping")),
-        "PVETemplateUser" => BTreeSet::from(["VM.Audit".to_owned(), "VM.Clone".to_owned()]),
+        "PVETemplateUser" => BTreeSet::from(["VM.Audit", "VM.Clone"]),
         _ => return None,
     })
 }
@@ -148,7 +164,6 @@ pub(crate) const BUILTIN_ROLES: &[&str] = &[
     "PVEDatastoreAdmin",
     "PVEDatastoreUser",
     "PVEMappingAdmin",
-    "PVEMappingAuditor",
     "PVEMappingUser",
     "PVEPoolAdmin",
     "PVEPoolUser",
@@ -173,5 +188,7 @@ mod tests {
         assert!(builtin("Nope").is_none());
         assert!(builtin("PVEAuditor").is_some_and(|found| found.contains("VM.Audit")));
         assert!(builtin("PVEVMUser").is_some_and(|found| !found.contains("VM.Allocate")));
+        assert!(builtin("PVEAdmin").is_some_and(|found| !found.contains("Mapping.Modify")));
+        assert!(exists("Permissions.Modify") && !exists("VM.Monitor"));
     }
 }
