@@ -1,34 +1,33 @@
-//! `POST /nodes/{node}/qemu`, and the permission checks that creating and changing share.
-
-use std::collections::BTreeMap;
+//! `POST /nodes/{node}/qemu`.
 
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, optional, required};
+use super::guest_checks::{
+    Settings, alias_cdrom, check_bridges, check_devices, check_drives, check_keys, check_ssh_keys,
+    check_storage_access, check_volume, vm_privilege,
+};
 use super::refusal::Refusal;
-use crate::guest::drive::{Drive, Wish};
 use crate::guest::format::{Format, Kind};
-use crate::guest::keys::{self, Guard};
-use crate::guest::network;
+use crate::guest::keys;
 use crate::work::Work;
 use crate::work::create::Create;
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::Guest;
-use crate::world::volumes::split_volid;
 
 pub(crate) const ENDPOINTS: &[Endpoint] =
     &[Endpoint::post("/nodes/{node}/qemu", create).with_config_keys().with(&[
         required("vmid", Kind::Format(Format::Vmid)),
-        optional("archive", Kind::TEXT),
+        optional("archive", Kind::Text { max: 255 }),
         optional("bwlimit", Kind::NATURAL),
-        optional("force", Kind::Bool),
+        optional("force", Kind::Bool).requires("archive"),
         optional("ha-managed", Kind::Bool),
         optional("import-working-storage", Kind::Format(Format::StorageId)),
         optional("live-restore", Kind::Bool),
         optional("pool", Kind::TEXT),
         optional("start", Kind::Bool),
         optional("storage", Kind::Format(Format::StorageId)),
-        optional("unique", Kind::Bool),
+        optional("unique", Kind::Bool).requires("archive"),
     ])];
 
 const NO_KEYS: &[&str] = &[
@@ -50,18 +49,26 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (node, vmid) = (call.node(), call.vmid());
     let start = call.params.flag("start").unwrap_or(false);
     let pool = call.params.get("pool").map(str::to_owned);
-    let mut set: BTreeMap<String, String> = call.params.0.clone();
+    let mut set: Settings = call.params.0.clone();
     set.retain(|key, _| !NO_KEYS.contains(&key.as_str()));
-    alias_cdrom(&mut set);
-    if start {
-        call.require(&format!("/vms/{vmid}"), &["VM.PowerMgmt"])?;
-    }
+    check_ssh_keys(&set)?;
+    clamp_cpu_units(&mut set);
     check_pool(call.world, pool.as_deref())?;
+    if let Some(storage) = call.params.get("storage") {
+        call.require(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
+    }
+    if call.params.flag("ha-managed") == Some(true) {
+        call.require("/", &["Sys.Console"])?;
+    }
+    if start {
+        vm_privilege(call.world, &call.caller, vmid, pool.as_deref(), &["VM.PowerMgmt"])?;
+    }
     check_allocate(call.world, &call.caller, vmid, pool.as_deref())?;
-    check_drives(&set)?;
-    check_storage_access(call.world, &call.caller, &node, vmid, &set)?;
-    check_keys(call.world, &call.caller, vmid, set.keys().map(String::as_str))?;
-    check_bridges(call.world, &call.caller, set.iter())?;
+    if let Some(archive) = call.params.get("archive") {
+        return Err(restore(call, vmid, archive, &set));
+    }
+    alias_cdrom(&mut set);
+    check_settings(call, vmid, pool.as_deref(), &mut set)?;
     if let Some(found) = call.world.guest(vmid) {
         let text = format!(
             "unable to create VM {vmid} - VM {vmid} already exists on node '{}'",
@@ -75,11 +82,41 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(call.fork(&node, "qmcreate", &vmid.to_string(), Work::Create(work)))
 }
 
-/// `cdrom` is another name for `ide2`.
-pub(crate) fn alias_cdrom(set: &mut BTreeMap<String, String>) {
-    if let Some(value) = set.remove("cdrom") {
-        let value = if value.contains("media=") { value } else { format!("{value},media=cdrom") };
-        set.insert("ide2".to_owned(), value);
+/// The checks of keys and values, in the order of the real ones.
+fn check_settings(
+    call: &Call<'_>,
+    vmid: u32,
+    pool: Option<&str>,
+    set: &mut Settings,
+) -> Result<(), Refusal> {
+    let (world, caller) = (&*call.world, &call.caller);
+    check_storage_access(world, caller, vmid, set)?;
+    check_keys(world, caller, vmid, pool, set.keys().map(String::as_str))?;
+    check_devices(world, caller, vmid, pool, set)?;
+    check_bridges(world, caller, set.iter())?;
+    check_drives(world, set)
+}
+
+/// Backups are not simulated: what is checked is checked, then it is said.
+fn restore(call: &Call<'_>, vmid: u32, archive: &str, set: &Settings) -> Refusal {
+    if let Some(key) = set.keys().find(|key| keys::is_drive(key)) {
+        return Refusal::param(key, "option conflicts with option 'archive'");
+    }
+    if archive == "-" {
+        return Refusal::die("pipe requires cli environment");
+    }
+    match check_volume(call.world, &call.caller, Some(vmid), archive, Some("backup")) {
+        Err(refusal) => refusal,
+        Ok(()) => Refusal::message(501, "restoring a backup is not simulated"),
+    }
+}
+
+/// `clamp_cpu_shares`, for control groups of version 2.
+pub(crate) fn clamp_cpu_units(set: &mut Settings) {
+    if let Some(value) = set.get_mut("cpuunits")
+        && value.parse::<u64>().is_ok_and(|units| units >= 10_000)
+    {
+        "10000".clone_into(value);
     }
 }
 
@@ -106,139 +143,4 @@ pub(crate) fn check_allocate(
         return Ok(());
     }
     Err(Refusal::permission(""))
-}
-
-/// Syntax of drives that a schema cannot say.
-pub(crate) fn check_drives(set: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    for (key, value) in set.iter().filter(|(key, _)| keys::is_drive(key)) {
-        let drive = Drive::parse(value);
-        if matches!(drive.wish(), Wish::Import { gib, .. } if gib != "0") {
-            let text =
-                "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>";
-            return Err(Refusal::param(key, text));
-        }
-    }
-    Ok(())
-}
-
-/// `check_storage_access`: storages of new volumes, and volumes that are used.
-pub(crate) fn check_storage_access(
-    world: &World,
-    caller: &Caller,
-    node: &str,
-    vmid: u32,
-    set: &BTreeMap<String, String>,
-) -> Result<(), Refusal> {
-    for value in set.iter().filter(|(key, _)| keys::is_drive(key)).map(|(_, value)| value) {
-        let drive = Drive::parse(value);
-        match drive.wish() {
-            Wish::Cloudinit { storage } => {
-                check_images(world, node, storage)?;
-            }
-            Wish::New { storage, .. } => {
-                world.require(
-                    caller,
-                    &format!("/storage/{storage}"),
-                    &["Datastore.AllocateSpace"],
-                )?;
-                check_images(world, node, storage)?;
-            }
-            Wish::Import { storage, source, .. } => {
-                world.require(
-                    caller,
-                    &format!("/storage/{storage}"),
-                    &["Datastore.AllocateSpace"],
-                )?;
-                check_images(world, node, storage)?;
-                check_volume(world, caller, vmid, source)?;
-            }
-            Wish::Existing => check_volume(world, caller, vmid, drive.file())?,
-        }
-    }
-    Ok(())
-}
-
-fn check_images(world: &World, node: &str, storage: &str) -> Result<(), Refusal> {
-    let found = crate::guest::drive::storage_of(world, storage).map_err(Refusal::die)?;
-    if !found.on_node(node) {
-        return Err(Refusal::die(format!("storage '{storage}' is not available on node '{node}'")));
-    }
-    if !found.holds("images") {
-        return Err(Refusal::die(format!("storage '{storage}' does not support vm images")));
-    }
-    Ok(())
-}
-
-/// `PVE::Storage::check_volume_access`.
-fn check_volume(world: &World, caller: &Caller, vmid: u32, volid: &str) -> Result<(), Refusal> {
-    if matches!(volid, "none" | "cdrom") {
-        return Ok(());
-    }
-    if volid.starts_with('/') {
-        if caller.is_root() {
-            return Ok(());
-        }
-        let text = "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.";
-        return Err(Refusal::die(text));
-    }
-    let Some((storage, name)) = split_volid(volid) else { return Ok(()) };
-    crate::guest::drive::storage_of(world, storage).map_err(Refusal::die)?;
-    let path = format!("/storage/{storage}");
-    if ["iso/", "vztmpl/", "import/"].iter().any(|prefix| name.starts_with(prefix)) {
-        return world.require_any(caller, &path, &["Datastore.AllocateSpace", "Datastore.Audit"]);
-    }
-    let own = name.contains(&format!("-{vmid}-"));
-    if own || world.may_any(caller, &path, &["Datastore.Allocate"]) {
-        return Ok(());
-    }
-    Err(Refusal::permission(&format!("{path}, Datastore.Allocate")))
-}
-
-/// `check_vm_modify_config_perm`: the privilege of each key; drives are checked by what is on
-/// them.
-pub(crate) fn check_keys<'a>(
-    world: &World,
-    caller: &Caller,
-    vmid: u32,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<(), Refusal> {
-    if caller.is_root() {
-        return Ok(());
-    }
-    let path = format!("/vms/{vmid}");
-    for name in names {
-        let Some(key) = keys::find(name) else { continue };
-        match key.guard {
-            Guard::Privilege(privilege) => world.require(caller, &path, &[privilege])?,
-            Guard::Cloudinit => {
-                world.require_any(caller, &path, &["VM.Config.Cloudinit", "VM.Config.Network"])?;
-            }
-            Guard::Startup => {
-                world.require(caller, &path, &["VM.Config.Options"])?;
-                world.require(caller, "/", &["Sys.Modify"])?;
-            }
-            Guard::Device => world.require(caller, &path, &["VM.Config.HWType"])?,
-            Guard::Drive => {}
-            Guard::Root => return Err(Refusal::die(format!("only root can set '{name}' config"))),
-        }
-    }
-    Ok(())
-}
-
-/// `SDN.Use` on the bridge of each card.
-pub(crate) fn check_bridges<'a>(
-    world: &World,
-    caller: &Caller,
-    set: impl Iterator<Item = (&'a String, &'a String)>,
-) -> Result<(), Refusal> {
-    for (key, value) in set.filter(|(key, _)| keys::is_numbered(key, "net")) {
-        let Some(bridge) = network::bridge(value) else { continue };
-        let mut path = format!("/sdn/zones/localnetwork/{bridge}");
-        if let Some(tag) = network::tag(value) {
-            path = format!("{path}/{tag}");
-        }
-        let _ = key;
-        world.require(caller, &path, &["SDN.Use"])?;
-    }
-    Ok(())
 }

@@ -100,6 +100,12 @@ fn verify(endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
             }
         }
     }
+    for param in endpoint.params.iter().filter(|param| !param.requires.is_empty()) {
+        if params.get(param.name).is_some() && params.get(param.requires).is_none() {
+            let text = format!("missing property required by '{}'", param.name);
+            errors.insert(param.requires.to_owned(), text);
+        }
+    }
     for param in endpoint.params.iter().filter(|param| param.required) {
         if params.get(param.name).is_none() {
             let text = "property is missing and it is not optional";

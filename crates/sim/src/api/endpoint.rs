@@ -41,16 +41,26 @@ pub(crate) struct Param {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) required: bool,
+    /// A parameter without which this one is refused; empty when there is none.
+    pub(crate) requires: &'static str,
+}
+
+impl Param {
+    /// A parameter that is refused without another one.
+    pub(crate) const fn requires(mut self, other: &'static str) -> Self {
+        self.requires = other;
+        self
+    }
 }
 
 /// A parameter that may be left out.
 pub(crate) const fn optional(name: &'static str, kind: Kind) -> Param {
-    Param { name, kind, required: false }
+    Param { name, kind, required: false, requires: "" }
 }
 
 /// A parameter that must be given.
 pub(crate) const fn required(name: &'static str, kind: Kind) -> Param {
-    Param { name, kind, required: true }
+    Param { name, kind, required: true, requires: "" }
 }
 
 /// What carries a request out. It runs under the world's lock and must not block.
@@ -137,7 +147,7 @@ impl Endpoint {
         if self.in_path(name) {
             return Some(path_kind(name));
         }
-        let key = if self.config_keys { crate::guest::keys::find(name) } else { None };
+        let key = if self.config_keys { crate::guest::keys::settable(name) } else { None };
         key.map(|key| key.kind)
     }
 

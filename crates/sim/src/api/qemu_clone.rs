@@ -1,8 +1,9 @@
 //! Clone and template.
 
 use super::call::{Call, Reply, check_lock, check_node};
-use super::create::{check_allocate, check_bridges, check_pool};
+use super::create::{check_allocate, check_pool};
 use super::endpoint::{Endpoint, optional, required};
+use super::guest_checks::check_bridges;
 use super::permission::Permission;
 use super::refusal::Refusal;
 use crate::guest::drive::drives;

@@ -1,12 +1,14 @@
 //! A guest's configuration: read, pending, change, unlink.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, Reply};
-use super::create::{alias_cdrom, check_bridges, check_drives, check_keys, check_storage_access};
+use super::call::{Call, Data, Reply};
+use super::create::clamp_cpu_units;
 use super::endpoint::{Endpoint, Param, optional, required};
+use super::guest_checks::{
+    Settings, alias_cdrom, check_bridges, check_drives, check_keys, check_ssh_keys,
+    check_storage_access,
+};
 use super::permission::Permission;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind, list};
@@ -30,12 +32,20 @@ const CHANGE: Permission = Permission::Any(
     ],
 );
 const UPDATE: &[Param] = &[
+    optional("delete", Kind::Format(Format::ConfigIdList)),
+    optional("digest", Kind::Text { max: 40 }),
+    optional("force", Kind::Bool).requires("delete"),
+    optional("revert", Kind::Format(Format::ConfigIdList)),
+    optional("skiplock", Kind::Bool),
+];
+/// As task.
+const UPDATE_LATER: &[Param] = &[
     optional("background_delay", Kind::between(1, 30)),
-    optional("delete", Kind::TEXT),
-    optional("digest", Kind::Format(Format::Digest)),
-    optional("force", Kind::Bool),
+    optional("delete", Kind::Format(Format::ConfigIdList)),
+    optional("digest", Kind::Text { max: 40 }),
+    optional("force", Kind::Bool).requires("delete"),
     optional("import-working-storage", Kind::Format(Format::StorageId)),
-    optional("revert", Kind::TEXT),
+    optional("revert", Kind::Format(Format::ConfigIdList)),
     optional("skiplock", Kind::Bool),
 ];
 
@@ -50,7 +60,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .with_config_keys(),
     Endpoint::post("/nodes/{node}/qemu/{vmid}/config", post)
         .may(CHANGE)
-        .with(UPDATE)
+        .with(UPDATE_LATER)
         .with_config_keys(),
     Endpoint::put("/nodes/{node}/qemu/{vmid}/unlink", unlink)
         .may(Permission::All("/vms/{vmid}", &["VM.Config.Disk"]))
@@ -107,45 +117,50 @@ fn pending(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(Value::Array(items).into())
 }
 
-/// The change that the parameters ask for, checked as far as that needs no configuration.
+const NO_KEYS: &[&str] = &[
+    "node",
+    "vmid",
+    "background_delay",
+    "delete",
+    "digest",
+    "force",
+    "import-working-storage",
+    "revert",
+    "skiplock",
+];
+
+/// The change that the parameters ask for, checked as far as that needs no configuration, in the
+/// order of `$update_vm_api`.
 fn update(call: &mut Call<'_>) -> Result<Update, Refusal> {
     let vmid = call.vmid();
-    let mut set: BTreeMap<String, String> = call.params.0.clone();
-    for name in [
-        "node",
-        "vmid",
-        "background_delay",
-        "delete",
-        "digest",
-        "force",
-        "import-working-storage",
-        "revert",
-        "skiplock",
-    ] {
-        set.remove(name);
-    }
-    alias_cdrom(&mut set);
+    let mut set: Settings = call.params.0.clone();
+    set.retain(|name, _| !NO_KEYS.contains(&name.as_str()));
+    let line = log_line(vmid, &call.params.0);
     let skiplock = call.params.flag("skiplock").unwrap_or(false);
     if skiplock && !call.caller.is_root() {
         return Err(Refusal::param("skiplock", "Only root may use this option."));
     }
     let own = |name: &str| -> Vec<String> {
-        list(call.params.get(name).unwrap_or_default())
-            .map(|key| if key == "cdrom" { "ide2".to_owned() } else { key.to_owned() })
-            .collect()
+        list(call.params.get(name).unwrap_or_default()).map(str::to_owned).collect()
     };
-    let (delete, revert) = (own("delete"), own("revert"));
+    let (mut delete, revert) = (own("delete"), own("revert"));
     check_ssh_keys(&set)?;
+    clamp_cpu_units(&mut set);
     if set.is_empty() && delete.is_empty() && revert.is_empty() {
         return Err(Refusal::die("no options specified"));
     }
+    alias_cdrom(&mut set);
+    for key in delete.iter_mut().filter(|key| *key == "cdrom") {
+        "ide2".clone_into(key);
+    }
     check_lists(&set, &delete, &revert)?;
-    check_drives(&set)?;
-    let node = call.node();
-    check_keys(call.world, &call.caller, vmid, delete.iter().map(String::as_str))?;
-    check_keys(call.world, &call.caller, vmid, set.keys().map(String::as_str))?;
-    check_storage_access(call.world, &call.caller, &node, vmid, &set)?;
-    check_bridges(call.world, &call.caller, set.iter())?;
+    check_drives(call.world, &mut set)?;
+    config::complete(call.world, &call.node(), &mut set)?;
+    let (world, caller) = (&*call.world, &call.caller);
+    check_keys(world, caller, vmid, None, delete.iter().map(String::as_str))?;
+    check_keys(world, caller, vmid, None, set.keys().map(String::as_str))?;
+    check_storage_access(world, caller, vmid, &set)?;
+    check_bridges(world, caller, set.iter())?;
     Ok(Update {
         vmid,
         set,
@@ -153,16 +168,24 @@ fn update(call: &mut Call<'_>) -> Result<Update, Refusal> {
         revert,
         force: call.params.flag("force").unwrap_or(false),
         skiplock,
-        digest: call.params.get("digest").map(str::to_owned),
+        digest: call.params.get("digest").map(str::to_owned).filter(|digest| !digest.is_empty()),
         caller: call.caller.authid.clone(),
+        line,
     })
 }
 
-fn check_lists(
-    set: &BTreeMap<String, String>,
-    delete: &[String],
-    revert: &[String],
-) -> Result<(), Refusal> {
+/// `update VM 100: -cores 2`, as the parameters came.
+fn log_line(vmid: u32, params: &Settings) -> String {
+    let hidden = ["node", "vmid", "digest", "background_delay", "import-working-storage"];
+    let given = params.iter().filter(|(key, _)| !hidden.contains(&key.as_str()));
+    let pairs = given.map(|(key, value)| match key.as_str() {
+        "cipassword" => format!("-{key} <hidden>"),
+        _ => format!("-{key} {value}"),
+    });
+    format!("update VM {vmid}: {}", pairs.collect::<Vec<_>>().join(" "))
+}
+
+fn check_lists(set: &Settings, delete: &[String], revert: &[String]) -> Result<(), Refusal> {
     for key in revert {
         if keys::find(key).is_none() {
             return Err(Refusal::param("revert", format!("unknown option '{key}'")));
@@ -188,41 +211,34 @@ fn check_lists(
     Ok(())
 }
 
-/// `validate_ssh_public_keys`: each line is options, type, base64 and a comment.
-fn check_ssh_keys(set: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    let Some(encoded) = set.get("sshkeys") else { return Ok(()) };
-    let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8_lossy().into_owned();
-    let is_type =
-        |word: &str| ["ssh-", "ecdsa-", "sk-"].iter().any(|prefix| word.starts_with(prefix));
-    for line in
-        decoded.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let at = words.iter().position(|word| is_type(word));
-        let key = at.and_then(|at| words.get(at + 1));
-        let base64 = |key: &&&str| {
-            key.len() >= 16
-                && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
-        };
-        if key.filter(|key| base64(key)).is_none() {
-            return Err(Refusal::die("SSH public key validation error"));
-        }
-    }
-    Ok(())
-}
-
 fn put(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (update, node) = (update(call)?, call.node());
     config::check(call.world, &node, &update)?;
     call.config_lock(update.vmid)?;
-    config::apply(call.world, &node, &update, call.moment.now)?;
+    config::apply(call.world, &node, &update, call.moment.now, &mut Vec::new())?;
     Ok(Value::Null.into())
 }
 
 fn post(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (update, node) = (update(call)?, call.node());
     config::check(call.world, &node, &update)?;
-    call.fork_guest("qmconfig", Work::Config(update))
+    let vmid = update.vmid;
+    let waits = call.params.int("background_delay").is_some();
+    let reply = call.fork_guest("qmconfig", Work::Config(update))?;
+    if !waits {
+        return Ok(reply);
+    }
+    // A change takes no time but that of the lock: it is done now or not soon.
+    crate::work::run_due(call.world, call.moment);
+    let upid = match &reply.data {
+        Data::Value(Value::String(upid)) => upid.as_str(),
+        _ => "",
+    };
+    match call.world.tasks.find(upid).and_then(|(_, task)| task.exit()) {
+        None => Ok(reply),
+        Some(exit) if exit == "OK" || exit.starts_with("WARNINGS") => Ok(Value::Null.into()),
+        Some(exit) => Err(Refusal::die(format!("failed to update VM {vmid}: {exit}"))),
+    }
 }
 
 fn unlink(call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -234,15 +250,6 @@ fn unlink(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ssh_keys_are_looked_at() {
-        let set = |value: &str| BTreeMap::from([("sshkeys".to_owned(), value.to_owned())]);
-        let good = "ssh-ed25519%20AAAAC3NzaC1lZDI1NTE5AAAAIMyH%20me%0A%23%20note";
-        assert!(check_ssh_keys(&set(good)).is_ok());
-        assert!(check_ssh_keys(&set("nonsense")).is_err());
-        assert!(check_ssh_keys(&set("ssh-ed25519%20short")).is_err());
-    }
 
     #[test]
     fn passwords_are_masked() {

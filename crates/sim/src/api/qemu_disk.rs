@@ -1,106 +1,123 @@
 //! Resize and move.
 
-use super::call::{Call, Reply};
-use super::endpoint::{Endpoint, optional, required};
+use super::call::{Call, Reply, check_lock, load_config};
+use super::endpoint::{Endpoint, Param, optional, required};
 use super::permission::Permission;
 use super::refusal::Refusal;
-use crate::guest::drive::Drive;
 use crate::guest::format::{Format, Kind};
-use crate::guest::keys;
+use crate::guest::{drive, patterns};
 use crate::work::Work;
-use crate::work::disk::{Move, Resize};
+use crate::work::disk::{Move, Reassign, Resize};
 
 const DISK: Permission = Permission::All("/vms/{vmid}", &["VM.Config.Disk"]);
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::put("/nodes/{node}/qemu/{vmid}/resize", resize).may(DISK).with(&[
-        required("disk", Kind::TEXT),
-        required("size", Kind::TEXT),
-        optional("digest", Kind::Format(Format::Digest)),
+        required("disk", Kind::Words(drive::names)),
+        required("size", Kind::pattern(patterns::resize)),
+        optional("digest", Kind::Text { max: 40 }),
         optional("skiplock", Kind::Bool),
     ]),
     Endpoint::post("/nodes/{node}/qemu/{vmid}/move_disk", move_disk).may(DISK).with(MOVE),
     Endpoint::post("/nodes/{node}/qemu/{vmid}/move-disk", move_disk).may(DISK).with(MOVE),
 ];
 
-const MOVE: &[super::endpoint::Param] = &[
-    required("disk", Kind::TEXT),
+const MOVE: &[Param] = &[
+    required("disk", Kind::Words(drive::names_with_unused)),
     optional("bwlimit", Kind::NATURAL),
     optional("delete", Kind::Bool),
-    optional("digest", Kind::Format(Format::Digest)),
+    optional("digest", Kind::Text { max: 40 }),
     optional("format", Kind::Enum(&["raw", "qcow2", "vmdk"])),
     optional("storage", Kind::Format(Format::StorageId)),
-    optional("target-digest", Kind::Format(Format::Digest)),
-    optional("target-disk", Kind::TEXT),
+    optional("target-digest", Kind::Text { max: 40 }),
+    optional("target-disk", Kind::Words(drive::names_with_unused)),
     optional("target-vmid", Kind::Format(Format::Vmid)),
 ];
 
-fn disk_param(call: &Call<'_>) -> Result<String, Refusal> {
-    let disk = call.params.get("disk").unwrap_or_default();
-    if keys::is_drive(disk) || disk.starts_with("unused") {
-        return Ok(disk.to_owned());
-    }
-    Err(Refusal::param("disk", format!("value '{disk}' does not have a value in the enumeration")))
+fn own(call: &Call<'_>, name: &str) -> Option<String> {
+    call.params.get(name).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
+/// All that can be wrong is said by the worker.
 fn resize(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let (vmid, disk) = (call.vmid(), disk_param(call)?);
-    let size = call.params.get("size").unwrap_or_default().to_owned();
-    let digits = size.strip_prefix('+').unwrap_or(&size);
-    if crate::guest::size::parse(digits).is_none() {
-        return Err(Refusal::param(
-            "size",
-            r"value does not match the regex pattern '\+?\d+(\.\d+)?[KMGT]?'",
-        ));
-    }
-    let guest = call.guest()?;
     let skiplock = call.params.flag("skiplock").unwrap_or(false);
     if skiplock && !call.caller.is_root() {
         return Err(Refusal::param("skiplock", "Only root may use this option."));
     }
-    let storage = guest.get(&disk).map(Drive::parse);
-    let storage = storage
-        .and_then(|drive| drive.file().split_once(':').map(|(storage, _)| storage.to_owned()));
-    if let Some(storage) = storage {
-        call.require(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
-    }
-    let digest = call.params.get("digest").map(str::to_owned);
-    call.fork_guest("resize", Work::Resize(Resize { vmid, disk, size, digest, skiplock }))
+    let work = Resize {
+        vmid: call.vmid(),
+        disk: own(call, "disk").unwrap_or_default(),
+        size: own(call, "size").unwrap_or_default(),
+        digest: own(call, "digest"),
+        skiplock,
+    };
+    call.fork_guest("resize", Work::Resize(work))
 }
 
 fn move_disk(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let (vmid, disk) = (call.vmid(), disk_param(call)?);
-    if call.params.get("target-vmid").is_some() {
-        return Err(Refusal::die("moving a disk to another guest is not simulated"));
+    let target = call.params.get("target-vmid").and_then(|text| text.parse().ok());
+    match (target, own(call, "storage")) {
+        (Some(_), Some(_)) => {
+            let text = "either set 'storage' or 'target-vmid', but not both";
+            let both = ["storage", "target-vmid"].map(|name| (name.to_owned(), text.to_owned()));
+            Err(Refusal::Params(both.into()))
+        }
+        (Some(target), None) => reassign(call, target),
+        (None, Some(storage)) => copy(call, storage),
+        (None, None) => {
+            let text = "both 'storage' and 'target-vmid' missing, either needs to be set";
+            let both = ["storage", "target-vmid"].map(|name| (name.to_owned(), text.to_owned()));
+            Err(Refusal::Params(both.into()))
+        }
     }
-    let Some(storage) = call.params.get("storage").map(str::to_owned) else {
-        let text = "requires target storage or target vmid";
-        return Err(Refusal::param("storage", text));
-    };
+}
+
+fn copy(call: &mut Call<'_>, storage: String) -> Result<Reply, Refusal> {
     call.require(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
-    let guest = call.guest()?;
-    call.check_lock(guest)?;
-    if call.params.get("digest").is_some_and(|digest| digest != guest.digest()) {
-        return Err(Refusal::die("checksum mismatch (file change by other user?)"));
-    }
-    let Some(drive) = guest.get(&disk).map(Drive::parse) else {
-        return Err(Refusal::die(format!("disk '{disk}' does not exist")));
-    };
-    let found = crate::guest::drive::storage_of(call.world, &storage).map_err(Refusal::die)?;
-    let same_format =
-        match (call.params.get("format"), call.world.volume(&guest.node, drive.file())) {
-            (Some(format), Some(volume)) => volume.format == format,
-            _ => true,
-        };
-    if drive.file().split_once(':').is_some_and(|(own, _)| own == found.id) && same_format {
-        return Err(Refusal::die("you can't move to the same storage with same format"));
-    }
     let work = Move {
-        vmid,
-        disk,
+        vmid: call.vmid(),
+        disk: own(call, "disk").unwrap_or_default(),
         storage,
-        format: call.params.get("format").map(str::to_owned),
+        format: own(call, "format"),
         delete: call.params.flag("delete").unwrap_or(false),
+        digest: own(call, "digest"),
+        ..Move::default()
     };
+    work.check(call.world, &call.node())?;
     call.fork_guest("qmmove", Work::Move(work))
+}
+
+fn reassign(call: &mut Call<'_>, target: u32) -> Result<Reply, Refusal> {
+    let (node, vmid) = (call.node(), call.vmid());
+    call.require(&format!("/vms/{target}"), &["VM.Config.Disk"])?;
+    if target == vmid {
+        let text = "must be different than source VMID to reassign disk";
+        return Err(Refusal::param("target-vmid", text));
+    }
+    let disk = own(call, "disk").unwrap_or_default();
+    let work = Reassign {
+        vmid,
+        target,
+        target_disk: own(call, "target-disk").unwrap_or_else(|| disk.clone()),
+        disk,
+        digest: own(call, "digest"),
+        target_digest: own(call, "target-digest"),
+        caller: call.caller.authid.clone(),
+    };
+    let drive = work.check(call.world, &node).map_err(Refusal::die)?;
+    let storage = drive.file().split_once(':').map_or("", |(storage, _)| storage);
+    call.require(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
+    let id = format!("{vmid}-{}>{target}-{}", work.disk, work.target_disk);
+    Ok(call.fork(&node, "qmmove", &id, Work::Reassign(work)))
+}
+
+/// Loads a guest that no lock protects.
+pub(crate) fn unlocked<'a>(
+    world: &'a crate::world::World,
+    node: &str,
+    vmid: u32,
+) -> Result<&'a crate::world::guest::Guest, String> {
+    let guest = load_config(world, node, vmid).map_err(|refusal| refusal.exit())?;
+    check_lock(guest)?;
+    Ok(guest)
 }

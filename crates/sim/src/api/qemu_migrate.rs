@@ -25,7 +25,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         optional("migration_network", Kind::TEXT),
         optional("migration_type", Kind::Enum(&["secure", "insecure"])),
         optional("online", Kind::Bool),
-        optional("targetstorage", Kind::TEXT),
+        optional("targetstorage", Kind::Format(Format::StorageMap)),
         optional("with-conntrack-state", Kind::Bool),
         optional("with-local-disks", Kind::Bool),
     ]),

@@ -20,7 +20,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         optional("nets-host-mtu", Kind::TEXT),
         optional("skiplock", Kind::Bool),
         optional("stateuri", Kind::TEXT),
-        optional("targetstorage", Kind::TEXT),
+        optional("targetstorage", Kind::Format(Format::StorageMap)),
         optional("timeout", Kind::NATURAL),
         optional("with-conntrack-state", Kind::Bool),
     ]),

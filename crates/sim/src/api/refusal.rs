@@ -40,6 +40,16 @@ impl Refusal {
         Self::Params(BTreeMap::from([(name.to_owned(), text.into())]))
     }
 
+    /// The same error of another parameter.
+    pub(crate) fn of(self, name: &str) -> Self {
+        match self {
+            Self::Params(errors) => {
+                Self::Params(errors.into_values().map(|text| (name.to_owned(), text)).collect())
+            }
+            other => other,
+        }
+    }
+
     /// `raise_perm_exc`: status 403.
     pub(crate) fn permission(detail: &str) -> Self {
         if detail.is_empty() {
@@ -88,16 +98,18 @@ impl Refusal {
         self.text().lines().next().unwrap_or_default().to_owned()
     }
 
-    /// What a task that met it ends with.
+    /// What a task that met it ends with: an exception as text, its lines joined.
     pub(crate) fn exit(&self) -> String {
-        match self {
+        let text = match self {
             Self::Params(errors) => {
-                let lines =
-                    errors.iter().map(|(name, text)| format!("{name}: {}", text.trim_end()));
-                format!("Parameter verification failed.\n{}", lines.collect::<Vec<_>>().join("\n"))
+                let lines = errors.iter().map(|(name, text)| format!("{name}: {text}\n"));
+                format!("400 Parameter verification failed.\n{}", lines.collect::<String>())
             }
-            other => other.text().trim_end().to_owned(),
-        }
+            Self::Message { status: 403, message } => format!("403 {message}"),
+            other => other.text(),
+        };
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        text.replace('\n', " ")
     }
 }
 

@@ -1,7 +1,9 @@
 //! Drives: `scsi0: local:100/vm-100-disk-0.raw,size=4G` taken apart, allocated and freed.
 
+use std::collections::BTreeMap;
+
 use crate::guest::keys;
-use crate::guest::property::Values;
+use crate::guest::property::{self, Values};
 use crate::guest::size;
 use crate::world::World;
 use crate::world::guest::Guest;
@@ -12,6 +14,8 @@ use crate::world::volumes::{own_name, split_volid};
 pub(crate) const CLOUDINIT_SIZE: u64 = 4 << 20;
 /// Bytes of the EFI variables of a 4 MiB firmware.
 const EFI_SIZE: u64 = 540_672;
+/// Bytes of the EFI variables of a 2 MiB firmware.
+const EFI_SMALL: u64 = 131_072;
 /// Bytes of TPM state.
 const TPM_SIZE: u64 = 4 << 20;
 
@@ -28,6 +32,42 @@ impl Drive {
             values.0.insert("file".to_owned(), volume);
         }
         Self { values }
+    }
+
+    /// Reads what a request gives (`parse_drive`): none when options exclude each other. The format
+    /// of the bus has been checked.
+    pub(crate) fn read(key: &str, value: &str) -> Option<Self> {
+        let mut values = property::parse(super::drive_formats::of(key), value).ok()?;
+        for name in ["bps", "bps_rd", "bps_wr"] {
+            if values.0.remove(name).is_some() {
+                let mega = format!("m{name}");
+                // The real one stores 1/1048576, whatever was given.
+                let double = values.0.insert(mega, "0.000".to_owned()).is_some();
+                if double {
+                    return None;
+                }
+            }
+        }
+        let set = |name: &str| values.get(name).is_some_and(|value| value != "0");
+        let lacks = |option: &str, needs: &str| set(option) && !set(needs);
+        let bursts = ["", "_rd", "_wr"].iter().any(|way| {
+            lacks(&format!("mbps{way}_max"), &format!("mbps{way}"))
+                || lacks(&format!("bps{way}_max_length"), &format!("mbps{way}_max"))
+                || lacks(&format!("iops{way}_max_length"), &format!("iops{way}_max"))
+        });
+        let both = ["mbps", "iops"]
+            .iter()
+            .any(|kind| set(kind) && ["_rd", "_wr"].iter().any(|way| set(&format!("{kind}{way}"))));
+        let medium = values.get("media") == Some("cdrom")
+            && (set("snapshot") || set("format") || key.starts_with("virtio"));
+        if bursts || both || medium {
+            return None;
+        }
+        if let Some(size) = values.get("size") {
+            let size = size::print(size::parse(size)?);
+            values.0.insert("size".to_owned(), size);
+        }
+        Some(Self { values })
     }
 
     /// Volume first, then options by name.
@@ -99,6 +139,16 @@ impl<'a> Wish<'a> {
     }
 }
 
+/// The guest that a volume's name gives it to (`vm_is_volid_owner`).
+pub(crate) fn owner(volid: &str) -> Option<u32> {
+    let (_, name) = split_volid(volid)?;
+    let last = own_name(name).rsplit('/').next()?;
+    let rest = ["vm-", "base-", "subvol-"].iter().find_map(|prefix| last.strip_prefix(prefix));
+    let id = rest.and_then(|rest| rest.split('-').next());
+    let folder = own_name(name).split_once('/').map(|(folder, _)| folder);
+    folder.and_then(|folder| folder.parse().ok()).or(id.and_then(|id| id.parse().ok()))
+}
+
 /// `vm-100-cloudinit` in any of its forms.
 fn is_cloudinit_volume(volid: &str) -> bool {
     let Some((_, name)) = split_volid(volid) else { return false };
@@ -121,21 +171,40 @@ pub(crate) struct Allocated {
     pub(crate) copied: u64,
 }
 
-/// `create_disks` for one drive: allocates what the value asks for.
+/// A guest has one cloud-init drive: refuses a second one beside those in `others`.
+fn only_cloudinit(key: &str, others: &BTreeMap<String, String>) -> Result<(), String> {
+    let mut drives: Vec<&String> = others
+        .iter()
+        .filter(|(name, value)| keys::is_drive(name) && Drive::parse(value).is_cloudinit())
+        .map(|(name, _)| name)
+        .filter(|name| *name != key)
+        .collect();
+    drives.sort_by_key(|name| drive_order(name));
+    match drives.first() {
+        Some(other) => Err(format!("{key} - cloud-init drive is already attached at '{other}'")),
+        None => Ok(()),
+    }
+}
+
+/// `create_disks` for one drive: allocates what the value asks for. `others` are the drives that
+/// the guest has or gets too.
 pub(crate) fn allocate(
     world: &mut World,
     node: &str,
     vmid: u32,
     key: &str,
     value: &str,
+    others: &BTreeMap<String, String>,
     now: i64,
 ) -> Result<Allocated, String> {
     let mut drive = Drive::parse(value);
     match drive.wish() {
-        Wish::Existing => existing(world, node, drive),
+        Wish::Existing => existing(world, node, key, drive, others),
         Wish::Cloudinit { storage } => {
             let storage = storage.to_owned();
-            let volid = cloudinit_volume(world, node, vmid, &storage, now)?;
+            only_cloudinit(key, others)?;
+            let format = drive.values.get("format").map(str::to_owned);
+            let volid = cloudinit_volume(world, node, vmid, &storage, format.as_deref(), now)?;
             drive.set("file", &volid);
             drive.set("media", "cdrom");
             drive.values.0.remove("format");
@@ -146,12 +215,18 @@ pub(crate) fn allocate(
         Wish::New { storage, gib } => {
             let (storage, size) = (storage.to_owned(), (gib * (1u64 << 30) as f64) as u64);
             let found = storage_of(world, &storage)?;
+            let four = drive.values.get("efitype") == Some("4m");
             let size = match key {
-                "efidisk0" if found.kind.has_files() => EFI_SIZE,
-                "efidisk0" | "tpmstate0" => TPM_SIZE,
+                "efidisk0" if !found.kind.has_files() => TPM_SIZE,
+                "efidisk0" if four => EFI_SIZE,
+                "efidisk0" => EFI_SMALL,
+                "tpmstate0" => TPM_SIZE,
                 _ => size,
             };
             let format = wanted_format(found, drive.values.get("format"), found.default_format());
+            if four && drive.values.flag("pre-enrolled-keys") {
+                drive.set("ms-cert", "2023k");
+            }
             let volume = image(vmid, &format, size, now, false);
             let volid = place_image(world, node, &storage, vmid, volume)?;
             Ok(finish(drive, key, volid, size, 0))
@@ -184,9 +259,7 @@ fn import(
     source: &str,
     now: i64,
 ) -> Result<Allocated, String> {
-    let Some(found) = world.volume(node, source).cloned() else {
-        return Err(format!("failed to stat '{}'", path_of(world, source)));
-    };
+    let found = import_source(world, node, source)?;
     let target = storage_of(world, storage)?;
     let format = wanted_format(target, drive.values.get("format"), &found.format);
     let copy = Volume { used: found.used, ..image(vmid, &format, found.size, now, found.bootable) };
@@ -196,14 +269,66 @@ fn import(
     Ok(made)
 }
 
-fn existing(world: &World, node: &str, mut drive: Drive) -> Result<Allocated, String> {
+/// What is imported: a file of an import folder, an image (of another guest), a path.
+fn import_source(world: &World, node: &str, source: &str) -> Result<Volume, String> {
+    if source.starts_with('/') {
+        let of_path = world.storages.values().find_map(|storage| {
+            let rest = source.strip_prefix(storage.path.as_deref()?)?.strip_prefix('/')?;
+            let name = rest.strip_prefix("images/").unwrap_or(rest);
+            world.volume(node, &format!("{}:{name}", storage.id)).cloned()
+        });
+        return of_path.ok_or_else(|| format!("failed to stat '{source}'"));
+    }
+    let failed = |text: String| format!("cannot import from '{source}' - {text}");
+    let Some(found) = world.volume(node, source).cloned() else {
+        let import = split_volid(source).is_some_and(|(_, name)| name.starts_with("import/"));
+        return Err(if import {
+            format!("failed to stat '{}'", path_of(world, source))
+        } else {
+            failed(format!("could not get size of {source}"))
+        });
+    };
+    if is_cloudinit_volume(source) {
+        return Err(failed("cannot import from cloudinit disk".to_owned()));
+    }
+    let elsewhere = |guest: &Guest| guest.node != node;
+    match owner(source).and_then(|vmid| world.guest(vmid)).filter(|guest| elsewhere(guest)) {
+        Some(guest) => Err(failed(format!("owner VM {} not on local node", guest.vmid))),
+        None => Ok(found),
+    }
+}
+
+fn existing(
+    world: &World,
+    node: &str,
+    key: &str,
+    mut drive: Drive,
+    others: &BTreeMap<String, String>,
+) -> Result<Allocated, String> {
     let file = drive.file().to_owned();
+    if matches!(file.as_str(), "none" | "cdrom") {
+        drive.values.0.remove("size");
+    }
     if split_volid(&file).is_some() {
+        let kind = crate::api::guest_checks::volume_type(world, &file)?;
+        if !matches!(kind, "images" | "iso") {
+            return Err(format!(
+                "cannot use volume {file} - content type needs to be 'images' or 'iso' at /usr/share/perl5/PVE/API2/Qemu.pm line 688."
+            ));
+        }
         let Some(volume) = world.volume(node, &file) else {
             return Err(format!("volume '{file}' does not exist"));
         };
+        let stored = if kind == "iso" { "raw" } else { volume.format.as_str() };
+        if let Some(asked) = drive.values.get("format").filter(|asked| *asked != stored) {
+            return Err(format!(
+                "drive '{key}' - volume '{file}' - 'format={asked}' option different from storage format '{stored}'"
+            ));
+        }
+        if drive.is_cloudinit() {
+            only_cloudinit(key, others)?;
+        }
         drive.set("size", size::print(volume.size));
-        drive.values.0.remove("format");
     }
     Ok(Allocated { value: drive.print(), volid: None, log: Vec::new(), copied: 0 })
 }
@@ -277,10 +402,11 @@ pub(crate) fn cloudinit_volume(
     node: &str,
     vmid: u32,
     storage: &str,
+    format: Option<&str>,
     now: i64,
 ) -> Result<String, String> {
     let found = storage_of(world, storage)?;
-    let format = if found.kind.has_files() { "qcow2" } else { "raw" };
+    let format = if found.kind.has_files() { format.unwrap_or("qcow2") } else { "raw" };
     let volume = image(vmid, format, CLOUDINIT_SIZE, now, false);
     place_named(world, node, storage, vmid, &format!("vm-{vmid}-cloudinit"), volume)
 }
@@ -309,6 +435,20 @@ pub(crate) fn drive_order(key: &str) -> (usize, u32) {
     (buses.iter().position(|bus| *bus == stem).unwrap_or(buses.len()), number)
 }
 
+/// All names of drives (`valid_drive_names`), for the error that lists them.
+pub(crate) fn names() -> Vec<String> {
+    let buses = [("ide", 4), ("scsi", 31), ("virtio", 16), ("sata", 6)];
+    let disks = buses
+        .iter()
+        .flat_map(|(bus, count)| (0..*count).map(move |number| format!("{bus}{number}")));
+    disks.chain(["efidisk0".to_owned(), "tpmstate0".to_owned()]).collect()
+}
+
+/// And those of unused volumes.
+pub(crate) fn names_with_unused() -> Vec<String> {
+    names().into_iter().chain((0..256).map(|number| format!("unused{number}"))).collect()
+}
+
 /// The drives of a configuration in Proxmox's order.
 pub(crate) fn drives(guest: &Guest) -> Vec<(String, Drive)> {
     let mut found: Vec<(String, Drive)> = guest
@@ -322,7 +462,7 @@ pub(crate) fn drives(guest: &Guest) -> Vec<(String, Drive)> {
 }
 
 /// The boot order of a new guest: first disk, first CD-ROM, first network card.
-pub(crate) fn default_boot(config: &std::collections::BTreeMap<String, String>) -> String {
+pub(crate) fn default_boot(config: &BTreeMap<String, String>) -> String {
     let mut drives: Vec<&String> = config.keys().filter(|key| keys::is_drive(key)).collect();
     drives.retain(|key| !key.starts_with("efidisk") && !key.starts_with("tpmstate"));
     drives.sort_by_key(|key| drive_order(key));
@@ -382,20 +522,44 @@ mod tests {
         assert!(!Drive::parse("x:9/vm-9-disk-0.raw").is_cloudinit());
     }
 
+    fn make(world: &mut World, vmid: u32, key: &str, value: &str) -> Result<Allocated, String> {
+        allocate(world, "pve1", vmid, key, value, &BTreeMap::new(), 0)
+    }
+
+    #[test]
+    fn a_second_cloudinit_drive_is_refused() {
+        let mut world = World::truth();
+        let others = BTreeMap::from([("ide2".to_owned(), "local:cloudinit".to_owned())]);
+        let made = allocate(&mut world, "pve1", 1, "ide0", "local:cloudinit", &others, 0);
+        let text = "ide0 - cloud-init drive is already attached at 'ide2'";
+        assert_eq!(made.err().as_deref(), Some(text));
+        assert!(allocate(&mut world, "pve1", 1, "ide2", "local:cloudinit", &others, 0).is_ok());
+    }
+
+    #[test]
+    fn owners_are_in_the_names() {
+        for (volid, vmid) in [
+            ("local:100/vm-100-disk-0.raw", Some(100)),
+            ("lvm:vm-101-disk-0", Some(101)),
+            ("local:9/base-9-disk-0.raw/10/vm-10-disk-0.qcow2", Some(10)),
+            ("zfs:base-9-disk-0/vm-10-disk-0", Some(10)),
+            ("local:iso/x.iso", None),
+            ("none", None),
+        ] {
+            assert_eq!(owner(volid), vmid, "{volid}");
+        }
+    }
+
     #[test]
     fn new_disks_are_named_and_sized() {
         let mut world = World::truth();
-        let made =
-            allocate(&mut world, "pve1", 4030, "scsi1", "vmdata:1,ssd=1,discard=on", 0).unwrap();
+        let made = make(&mut world, 4030, "scsi1", "vmdata:1,ssd=1,discard=on").unwrap();
         assert_eq!(made.value, "vmdata:4030/vm-4030-disk-0.raw,discard=on,size=1G,ssd=1");
-        let again =
-            allocate(&mut world, "pve1", 4030, "efidisk0", "vmdata:1,efitype=4m", 0).unwrap();
+        let again = make(&mut world, 4030, "efidisk0", "vmdata:1,efitype=4m").unwrap();
         assert_eq!(again.value, "vmdata:4030/vm-4030-disk-1.raw,efitype=4m,size=528K");
-        let missing =
-            allocate(&mut world, "pve1", 1, "ide0", "local:iso/nosuch.iso,media=cdrom", 0);
+        let missing = make(&mut world, 1, "ide0", "local:iso/nosuch.iso,media=cdrom");
         assert_eq!(missing.err().as_deref(), Some("volume 'local:iso/nosuch.iso' does not exist"));
-        let iso =
-            allocate(&mut world, "pve1", 1, "ide2", "local:iso/truth.iso,media=cdrom", 0).unwrap();
+        let iso = make(&mut world, 1, "ide2", "local:iso/truth.iso,media=cdrom").unwrap();
         assert_eq!(iso.value, "local:iso/truth.iso,media=cdrom,size=1M");
     }
 
@@ -403,19 +567,12 @@ mod tests {
     fn imports_copy_what_boots() {
         let mut world = World::truth();
         let value = "shared:0,import-from=local:import/truth-guest.qcow2";
-        let made = allocate(&mut world, "pve1", 4110, "scsi0", value, 0).unwrap();
+        let made = make(&mut world, 4110, "scsi0", value).unwrap();
         assert_eq!(made.value, "shared:4110/vm-4110-disk-0.qcow2,size=40M");
         assert!(
             world.volume("pve2", "shared:4110/vm-4110-disk-0.qcow2").is_some_and(|v| v.bootable)
         );
-        let error = allocate(
-            &mut world,
-            "pve1",
-            1,
-            "scsi0",
-            "vmdata:0,import-from=local:import/nosuch.qcow2",
-            0,
-        );
+        let error = make(&mut world, 1, "scsi0", "vmdata:0,import-from=local:import/nosuch.qcow2");
         assert_eq!(
             error.err().as_deref(),
             Some("failed to stat '/var/lib/vz/import/nosuch.qcow2'")
@@ -429,7 +586,7 @@ mod tests {
             storage.capacity = 1000;
         }
         let value = "vmdata:0,import-from=local:import/truth-guest.qcow2";
-        let error = allocate(&mut world, "pve1", 1, "scsi0", value, 0).err().unwrap();
+        let error = make(&mut world, 1, "scsi0", value).err().unwrap();
         assert!(error.contains("No space left"), "{error}");
     }
 

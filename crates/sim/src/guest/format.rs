@@ -15,12 +15,23 @@ pub(crate) enum Kind {
     Text { max: usize },
     /// One of these words.
     Enum(&'static [&'static str]),
+    /// One of the words that a function makes.
+    Words(fn() -> Vec<String>),
     /// Text with a named check.
     Format(Format),
     /// Text with a check of its own, whose error stands after the parameter's name.
     Check(fn(&str) -> Result<(), String>),
     /// A property string.
     Properties(&'static [Property]),
+    /// Text of a shape (the regular expressions of `$confdesc`), up to a length in characters
+    /// (0: any).
+    Pattern { fits: fn(&str) -> bool, max: usize },
+    /// A property string up to a length (0: any) whose parsed values are checked further.
+    Checked {
+        properties: &'static [Property],
+        max: usize,
+        check: fn(&property::Values) -> Result<(), String>,
+    },
 }
 
 impl Kind {
@@ -28,6 +39,11 @@ impl Kind {
     pub(crate) const NATURAL: Self = Self::Int { min: Some(0), max: None };
     pub(crate) const POSITIVE: Self = Self::Int { min: Some(1), max: None };
     pub(crate) const TEXT: Self = Self::Text { max: 0 };
+
+    /// Text of a shape, of any length.
+    pub(crate) const fn pattern(fits: fn(&str) -> bool) -> Self {
+        Self::Pattern { fits, max: 0 }
+    }
 
     /// A whole number between two bounds.
     pub(crate) const fn between(min: i64, max: i64) -> Self {
@@ -59,36 +75,63 @@ pub(crate) enum Format {
     BootList,
     Hotplug,
     Startup,
-    Uuid,
-    Digest,
-    Serial,
+    BootDisk,
+    CpuSet,
+    PhysBits,
+    /// Several storages, or pairs of them (`a:b`).
+    StorageMap,
+    /// A volume id or an absolute path.
+    VolumeOrPath,
 }
 
 /// Checks a value; the error is what stands after the parameter's name.
 pub(crate) fn check(kind: Kind, name: &str, value: &str) -> Result<(), String> {
+    let invalid = |error: String| format!("invalid format - {error}");
     match kind {
         Kind::Bool => boolean(value),
         Kind::Int { min, max } => integer(value, min, max),
         Kind::Num { min, max } => number(value, min, max),
         Kind::Text { max } => length(value, max),
         Kind::Enum(words) => word(value, words),
+        Kind::Words(words) => {
+            let words = words();
+            word(value, &words.iter().map(String::as_str).collect::<Vec<_>>())
+        }
+        Kind::Pattern { fits, max } => {
+            if !fits(value) {
+                return Err("value does not match the regex pattern".to_owned());
+            }
+            length(value, max)
+        }
+        // The standard option is a whole number with a format.
+        Kind::Format(Format::Vmid) => {
+            integer(value, None, None)?;
+            check_format(Format::Vmid, value).map_err(|error| invalid(format!("{error}\n")))
+        }
         Kind::Format(format) => {
-            check_format(format, value).map_err(|error| format!("invalid format - {error}\n"))
+            check_format(format, value).map_err(|error| invalid(format!("{error}\n")))
+        }
+        Kind::Properties(properties) => {
+            property::check(properties, name, value).map(|_| ()).map_err(invalid)
+        }
+        Kind::Checked { properties, max, check } => {
+            let values = property::check(properties, name, value).map_err(invalid)?;
+            check(&values).map_err(|error| invalid(format!("{error}\n")))?;
+            length(value, max)
         }
         Kind::Check(check) => check(value),
-        Kind::Properties(properties) => property::check(properties, name, value)
-            .map_err(|error| format!("invalid format - format error\n{error}")),
     }
 }
 
+/// The API takes 0 and 1 alone; `yes` and `on` are for property strings and the command line.
 fn boolean(value: &str) -> Result<(), String> {
-    match parse_bool(value) {
-        Some(_) => Ok(()),
-        None => Err(format!("type check ('boolean') failed - got '{value}'")),
+    if matches!(value, "0" | "1") {
+        return Ok(());
     }
+    Err(format!("type check ('boolean') failed - got '{value}'"))
 }
 
-/// A boolean as Proxmox reads it.
+/// A boolean as `parse_boolean` reads it.
 pub(crate) fn parse_bool(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
         "1" | "on" | "yes" | "true" => Some(true),
@@ -102,26 +145,29 @@ fn integer(value: &str, min: Option<i64>, max: Option<i64>) -> Result<(), String
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("type check ('integer') failed - got '{value}'"));
     }
-    let parsed = value.parse::<i64>().unwrap_or(i64::MAX);
-    if let Some(min) = min.filter(|min| parsed < *min) {
-        return Err(format!("value must have a minimum value of {min}"));
-    }
+    let far = if value.starts_with('-') { i64::MIN } else { i64::MAX };
+    let parsed = value.parse::<i64>().unwrap_or(far);
     if let Some(max) = max.filter(|max| parsed > *max) {
         return Err(format!("value must have a maximum value of {max}"));
+    }
+    if let Some(min) = min.filter(|min| parsed < *min) {
+        return Err(format!("value must have a minimum value of {min}"));
     }
     Ok(())
 }
 
+/// `5`, `.5`, `5.`, `1e3`; no words.
 fn number(value: &str, min: Option<f64>, max: Option<f64>) -> Result<(), String> {
-    let parsed = value.parse::<f64>().ok().filter(|parsed| parsed.is_finite());
+    let plain = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    let parsed = value.bytes().all(plain).then(|| value.parse::<f64>().ok()).flatten();
     let Some(parsed) = parsed else {
         return Err(format!("type check ('number') failed - got '{value}'"));
     };
-    if let Some(min) = min.filter(|min| parsed < *min) {
-        return Err(format!("value must have a minimum value of {min}"));
-    }
     if let Some(max) = max.filter(|max| parsed > *max) {
         return Err(format!("value must have a maximum value of {max}"));
+    }
+    if let Some(min) = min.filter(|min| parsed < *min) {
+        return Err(format!("value must have a minimum value of {min}"));
     }
     Ok(())
 }
@@ -143,80 +189,126 @@ fn word(value: &str, words: &[&str]) -> Result<(), String> {
 
 /// Checks a named format; the error has no line end.
 pub(crate) fn check_format(format: Format, value: &str) -> Result<(), String> {
-    let looks = |ok: bool, what: &str| {
-        if ok { Ok(()) } else { Err(format!("value does not look like a valid {what}")) }
-    };
+    let or = |ok: bool, text: &dyn Fn() -> String| if ok { Ok(()) } else { Err(text()) };
+    let looks =
+        |ok: bool, what: &str| or(ok, &|| format!("value does not look like a valid {what}"));
     match format {
         Format::Vmid => looks(is_vmid(value), "VM ID"),
         Format::Node => looks(is_label(value), "node name"),
-        Format::StorageId => {
-            if is_storage_id(value) {
-                Ok(())
-            } else {
-                Err(format!("storage ID '{value}' contains illegal characters"))
-            }
-        }
+        Format::StorageId => storage_id(value),
+        Format::StorageMap => storage_map(value),
         Format::ConfigId => config_id(value),
         Format::ConfigIdList => list(value).try_for_each(config_id),
         Format::DnsName => looks(is_dns_name(value), "DNS name"),
-        Format::TagList => {
-            if tags(value).all(is_tag) {
-                Ok(())
-            } else {
-                Err("invalid characters in tag".to_owned())
-            }
-        }
+        Format::TagList => or(tags(value).all(is_tag), &|| "invalid characters in tag".to_owned()),
         Format::VolumeId => volume_id(value),
+        Format::VolumeOrPath if value.starts_with('/') => Ok(()),
+        Format::VolumeOrPath => volume_id(value),
         Format::DiskVolume => {
             if matches!(value, "none" | "cdrom") || value.starts_with('/') {
-                Ok(())
-            } else {
-                volume_id(value)
+                return Ok(());
             }
+            volume_id(value)
         }
-        Format::DiskSize => {
-            if super::size::parse(value).is_some() {
-                Ok(())
-            } else {
-                Err(format!("value '{value}' does not look like a valid disk size"))
-            }
+        Format::DiskSize => or(super::size::parse(value).is_some(), &|| {
+            format!("value does not look like a valid disk size: {value}")
+        }),
+        Format::Urlencoded => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-%_.!~*'()".contains(&byte);
+            or(value.bytes().all(plain), &|| format!("invalid urlencoded string: {value}"))
         }
-        Format::Urlencoded => urlencoded(value),
         Format::Mac => looks(is_unicast_mac(value), "unicast MAC address"),
-        Format::Bridge => {
-            if is_bridge(value) {
-                Ok(())
-            } else {
-                Err("invalid bridge name".to_owned())
-            }
-        }
-        Format::Ipv4Cidr => looks(value == "dhcp" || is_cidr4(value), "ipv4 network configuration"),
+        Format::Bridge => or(is_bridge(value), &|| format!("invalid bridge ID '{value}'")),
+        Format::Ipv4Cidr => looks(
+            matches!(value, "dhcp" | "manual") || is_cidr4(value),
+            "ipv4 network configuration",
+        ),
         Format::Ipv4 => looks(value.parse::<std::net::Ipv4Addr>().is_ok(), "IPv4 address"),
-        Format::Ipv6Cidr => {
-            looks(matches!(value, "dhcp" | "auto") || is_cidr6(value), "ipv6 network configuration")
-        }
+        Format::Ipv6Cidr => looks(
+            matches!(value, "dhcp" | "auto" | "manual") || is_cidr6(value),
+            "ipv6 network configuration",
+        ),
         Format::Ipv6 => looks(value.parse::<std::net::Ipv6Addr>().is_ok(), "IPv6 address"),
-        Format::AddressList => {
-            list(value).try_for_each(|part| looks(is_address(part), "IP address or a DNS name"))
+        Format::AddressList => list(value).try_for_each(|part| {
+            or(is_address(part), &|| format!("value does not look like a valid address: {part}"))
+        }),
+        Format::BootList => list(value).try_for_each(boot_device),
+        Format::BootDisk => {
+            or(super::keys::is_drive(value), &|| format!("invalid boot disk '{value}'"))
         }
-        Format::BootList => Ok(()),
         Format::Hotplug => hotplug(value),
         Format::Startup => startup(value),
-        Format::Uuid => looks(is_uuid(value), "UUID"),
-        Format::Digest => looks(value.len() <= 64, "digest"),
-        Format::Serial => {
-            if value == "socket" || value.starts_with("/dev/") {
-                Ok(())
-            } else {
-                Err("value does not match the regex pattern".to_owned())
-            }
+        Format::CpuSet => {
+            or(super::patterns::cpu_set(value), &|| "unable to parse cpuset option".to_owned())
+        }
+        Format::PhysBits => {
+            let number = value.parse::<u8>().is_ok_and(|bits| (8..=64).contains(&bits));
+            or(value == "host" || (number && value.len() <= 2), &|| {
+                "value must be an integer between 8 and 64 or 'host'".to_owned()
+            })
         }
     }
 }
 
-/// Parts of a list: separated by comma, semicolon, space or NUL.
+/// `verify_bootdev`: a drive but no firmware, a card, a USB or PCI device.
+fn boot_device(value: &str) -> Result<(), String> {
+    use super::keys;
+    let drive =
+        keys::is_drive(value) && !value.starts_with("efidisk") && !value.starts_with("tpmstate");
+    let device = ["net", "usb", "hostpci"].iter().any(|stem| keys::is_numbered(value, stem))
+        && keys::find(value).is_some();
+    if drive || device { Ok(()) } else { Err(format!("invalid boot device '{value}'")) }
+}
+
+fn storage_id(value: &str) -> Result<(), String> {
+    if value.chars().count() < 2 {
+        return Err(format!("storage ID '{value}' cannot be shorter than 2 characters"));
+    }
+    if is_storage_id(value) {
+        return Ok(());
+    }
+    Err(format!("storage ID '{value}' contains illegal characters"))
+}
+
+/// `parse_idmap` of `pve-targetstorage`.
+fn storage_map(value: &str) -> Result<(), String> {
+    let (mut identity, mut default) = (false, false);
+    let mut sources: Vec<&str> = Vec::new();
+    let bad =
+        |entry: &str, error: String| format!("entry '{entry}' contains invalid ID - {error}\n");
+    for entry in list(value) {
+        if entry == "1" {
+            identity = true;
+        } else if let Some((from, to)) = entry.split_once(':') {
+            storage_id(from).and_then(|()| storage_id(to)).map_err(|error| bad(entry, error))?;
+            if sources.contains(&from) {
+                return Err(format!("duplicate mapping for source '{from}'\n"));
+            }
+            sources.push(from);
+        } else {
+            storage_id(entry).map_err(|error| bad(entry, error))?;
+            if default {
+                return Err("default target ID can only be provided once\n".to_owned());
+            }
+            default = true;
+        }
+    }
+    if identity && (default || !sources.is_empty()) {
+        return Err("identity mapping cannot be combined with other mappings\n".to_owned());
+    }
+    Ok(())
+}
+
+/// Parts of a list (`split_list`): at every NUL when there is one, else at commas, semicolons and
+/// white space.
 pub(crate) fn list(value: &str) -> impl Iterator<Item = &str> {
-    value.split([',', ';', ' ', '\0', '\t', '\n']).map(str::trim).filter(|part| !part.is_empty())
+    let zeros = value.contains('\0');
+    let separates = move |character: char| match character {
+        '\0' => zeros,
+        ',' | ';' => !zeros,
+        other => !zeros && other.is_whitespace(),
+    };
+    value.split(separates).filter(|part| !part.is_empty())
 }
 
 /// Parts of a tag list.
@@ -237,15 +329,11 @@ fn is_vmid(value: &str) -> bool {
 
 fn is_label(value: &str) -> bool {
     let inner = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    !value.is_empty()
-        && value.len() <= 63
-        && inner
-        && !value.starts_with('-')
-        && !value.ends_with('-')
+    !value.is_empty() && inner && !value.starts_with('-') && !value.ends_with('-')
 }
 
 fn is_dns_name(value: &str) -> bool {
-    !value.is_empty() && value.len() <= 253 && value.split('.').all(is_label)
+    value.split('.').all(is_label)
 }
 
 fn is_storage_id(value: &str) -> bool {
@@ -272,19 +360,6 @@ fn volume_id(value: &str) -> Result<(), String> {
     if ok { Ok(()) } else { Err(format!("unable to parse volume ID '{value}'")) }
 }
 
-fn urlencoded(value: &str) -> Result<(), String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte);
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        let hex = |next: Option<u8>| next.is_some_and(|byte| byte.is_ascii_hexdigit());
-        let ok = plain(byte) || (byte == b'%' && hex(bytes.next()) && hex(bytes.next()));
-        if !ok {
-            return Err(format!("invalid urlencoded string: {value}"));
-        }
-    }
-    Ok(())
-}
-
 fn is_unicast_mac(value: &str) -> bool {
     let parts: Vec<&str> = value.split(':').collect();
     let hex = parts
@@ -298,21 +373,21 @@ fn is_unicast_mac(value: &str) -> bool {
 }
 
 fn is_bridge(value: &str) -> bool {
-    let first = value.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    first && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    let word = |character: char| character.is_alphanumeric() || "-_.".contains(character);
+    !value.is_empty() && value.chars().all(word)
 }
 
 fn is_cidr4(value: &str) -> bool {
     value.split_once('/').is_some_and(|(address, bits)| {
         address.parse::<std::net::Ipv4Addr>().is_ok()
-            && bits.parse::<u8>().is_ok_and(|bits| (1..=32).contains(&bits))
+            && bits.parse::<u8>().is_ok_and(|bits| (8..=32).contains(&bits))
     })
 }
 
 fn is_cidr6(value: &str) -> bool {
     value.split_once('/').is_some_and(|(address, bits)| {
         address.parse::<std::net::Ipv6Addr>().is_ok()
-            && bits.parse::<u8>().is_ok_and(|bits| (1..=128).contains(&bits))
+            && bits.parse::<u8>().is_ok_and(|bits| (8..=128).contains(&bits))
     })
 }
 
@@ -327,25 +402,22 @@ fn hotplug(value: &str) -> Result<(), String> {
     let known =
         |word: &str| matches!(word, "network" | "disk" | "cpu" | "memory" | "usb" | "cloudinit");
     match list(value).find(|word| !known(word)) {
-        Some(word) => Err(format!("unknown hotplug feature '{word}'")),
+        Some(word) => Err(format!("invalid hotplug feature '{word}'")),
         None => Ok(()),
     }
 }
 
+/// `pve_parse_startup_order`.
 fn startup(value: &str) -> Result<(), String> {
-    let ok = value.split(',').all(|part| {
-        let digits = part
-            .strip_prefix("order=")
-            .or(part.strip_prefix("up="))
-            .or(part.strip_prefix("down="))
-            .unwrap_or(part);
-        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let ok = value.split(',').filter(|part| !part.trim().is_empty()).all(|part| {
+        let names = ["order=", "up=", "down="];
+        number(names.iter().find_map(|name| part.strip_prefix(name)).unwrap_or(part))
     });
-    if ok { Ok(()) } else { Err("unable to parse startup options".to_owned()) }
-}
-
-fn is_uuid(value: &str) -> bool {
-    uuid::Uuid::try_parse(value).is_ok_and(|_| value.len() == 36)
+    if ok && !matches!(value, "" | "0") {
+        return Ok(());
+    }
+    Err("unable to parse startup options".to_owned())
 }
 
 #[cfg(test)]
@@ -358,6 +430,9 @@ mod tests {
             (Kind::POSITIVE, "two", "type check ('integer') failed - got 'two'"),
             (Kind::POSITIVE, "0", "value must have a minimum value of 1"),
             (Kind::between(1, 3), "4", "value must have a maximum value of 3"),
+            (Kind::Bool, "yes", "type check ('boolean') failed - got 'yes'"),
+            (Kind::Num { min: None, max: None }, "inf", "type check ('number') failed - got 'inf'"),
+            (Kind::Format(Format::Vmid), "web", "type check ('integer') failed - got 'web'"),
             (Kind::Bool, "maybe", "type check ('boolean') failed - got 'maybe'"),
             (Kind::Num { min: None, max: None }, "x", "type check ('number') failed - got 'x'"),
             (Kind::Text { max: 2 }, "abc", "value may only be 2 characters long"),
@@ -402,7 +477,6 @@ mod tests {
         let bad = [
             (Format::TagList, "sp ace;ü"),
             (Format::Urlencoded, "ssh AAAA"),
-            (Format::Urlencoded, "a%2"),
             (Format::Mac, "01:24:11:00:00:01"),
             (Format::Ipv4Cidr, "10.0.0.500/24"),
             (Format::Vmid, "099"),

@@ -1,6 +1,7 @@
 //! The formats of property strings (`PVE::QemuServer` and its modules).
 
 use super::format::{Format, Kind};
+use super::patterns;
 use super::property::Property;
 
 const fn opt(name: &'static str, kind: Kind) -> Property {
@@ -12,13 +13,12 @@ const fn flag(name: &'static str) -> Property {
 const fn format(name: &'static str, format: Format) -> Property {
     Property::new(name, Kind::Format(format))
 }
+const fn text(name: &'static str, fits: fn(&str) -> bool) -> Property {
+    Property::new(name, Kind::pattern(fits))
+}
 const fn int(name: &'static str) -> Property {
-    Property::new(name, Kind::NATURAL)
+    Property::new(name, Kind::INT)
 }
-const fn number(name: &'static str) -> Property {
-    Property::new(name, Kind::Num { min: Some(0.0), max: None })
-}
-
 const NET_MODELS: &[&str] = &[
     "e1000",
     "e1000-82540em",
@@ -56,88 +56,34 @@ pub(crate) const NET: &[Property] = &[
     Property::model("vmxnet3"),
     format("bridge", Format::Bridge),
     opt("queues", Kind::between(0, 64)),
-    number("rate"),
+    opt("rate", Kind::Num { min: Some(0.0), max: None }),
     opt("tag", Kind::between(1, 4094)),
-    opt("trunks", Kind::TEXT),
+    text("trunks", patterns::ranges),
     flag("firewall"),
     flag("link_down"),
     opt("mtu", Kind::between(1, 65520)),
-    opt("host_mtu", Kind::between(1, 65520)),
-];
-
-/// Drives of every bus.
-pub(crate) const DRIVE: &[Property] = &[
-    format("file", Format::DiskVolume).default_key().required(),
-    format("volume", Format::DiskVolume),
-    opt("media", Kind::Enum(&["cdrom", "disk"])),
-    flag("snapshot"),
-    opt("cache", Kind::Enum(&["none", "writethrough", "writeback", "unsafe", "directsync"])),
-    opt("format", Kind::Enum(&["raw", "qcow", "qed", "qcow2", "vmdk", "cloop"])),
-    format("size", Format::DiskSize),
-    flag("backup"),
-    flag("replicate"),
-    opt("rerror", Kind::Enum(&["ignore", "report", "stop"])),
-    opt("werror", Kind::Enum(&["enospc", "ignore", "report", "stop"])),
-    opt("aio", Kind::Enum(&["native", "threads", "io_uring"])),
-    opt("discard", Kind::Enum(&["ignore", "on"])),
-    flag("detect_zeroes"),
-    format("serial", Format::Urlencoded),
-    flag("shared"),
-    flag("iothread"),
-    opt("product", Kind::Text { max: 16 }),
-    opt("vendor", Kind::Text { max: 8 }),
-    format("model", Format::Urlencoded),
-    opt("queues", Kind::Int { min: Some(2), max: None }),
-    flag("ro"),
-    flag("scsiblock"),
-    flag("ssd"),
-    opt("wwn", Kind::TEXT),
-    int("bps"),
-    int("bps_rd"),
-    int("bps_wr"),
-    number("mbps"),
-    number("mbps_rd"),
-    number("mbps_wr"),
-    int("iops"),
-    int("iops_rd"),
-    int("iops_wr"),
-    number("mbps_max"),
-    number("mbps_rd_max"),
-    number("mbps_wr_max"),
-    int("iops_max"),
-    int("iops_rd_max"),
-    int("iops_wr_max"),
-    int("bps_max_length"),
-    int("bps_rd_max_length"),
-    int("bps_wr_max_length"),
-    int("iops_max_length"),
-    int("iops_rd_max_length"),
-    int("iops_wr_max_length"),
-    format("import-from", Format::DiskVolume),
-    opt("efitype", Kind::Enum(&["2m", "4m"])),
-    flag("pre-enrolled-keys"),
-    opt("ms-cert", Kind::TEXT),
-    opt("version", Kind::Enum(&["v1.2", "v2.0"])),
+    flag("host-tunnel"),
 ];
 
 /// `memory`.
 pub(crate) const MEMORY: &[Property] =
-    &[opt("current", Kind::between(16, 4_178_944)).default_key().required()];
+    &[opt("current", Kind::Int { min: Some(16), max: None }).default_key().required()];
 
 /// `ipconfigN`.
 pub(crate) const IPCONFIG: &[Property] = &[
     format("ip", Format::Ipv4Cidr),
-    format("gw", Format::Ipv4),
+    format("gw", Format::Ipv4).requires("ip"),
     format("ip6", Format::Ipv6Cidr),
-    format("gw6", Format::Ipv6),
+    format("gw6", Format::Ipv6).requires("ip6"),
 ];
 
 /// `agent`.
 pub(crate) const AGENT: &[Property] = &[
     flag("enabled").default_key().required(),
     flag("fstrim_cloned_disks"),
-    flag("freeze-fs-on-backup"),
-    flag("guest-fsfreeze"),
+    flag("freeze-fs"),
+    Property::alias("freeze-fs-on-backup", "freeze-fs"),
+    Property::alias("guest-fsfreeze", "freeze-fs"),
     opt("type", Kind::Enum(&["virtio", "isa"])),
 ];
 
@@ -147,11 +93,11 @@ pub(crate) const VGA: &[Property] = &[
         "type",
         Kind::Enum(&[
             "cirrus",
-            "none",
             "qxl",
             "qxl2",
             "qxl3",
             "qxl4",
+            "none",
             "serial0",
             "serial1",
             "serial2",
@@ -169,35 +115,35 @@ pub(crate) const VGA: &[Property] = &[
 
 /// `smbios1`.
 pub(crate) const SMBIOS: &[Property] = &[
-    format("uuid", Format::Uuid),
-    opt("version", Kind::TEXT),
-    opt("serial", Kind::TEXT),
-    opt("manufacturer", Kind::TEXT),
-    opt("product", Kind::TEXT),
-    opt("sku", Kind::TEXT),
-    opt("family", Kind::TEXT),
+    text("uuid", patterns::uuid),
+    text("version", patterns::base64),
+    text("serial", patterns::base64),
+    text("manufacturer", patterns::base64),
+    text("product", patterns::base64),
+    text("sku", patterns::base64),
+    text("family", patterns::base64),
     flag("base64"),
 ];
 
 /// `cpu`.
 pub(crate) const CPU: &[Property] = &[
     opt("cputype", Kind::TEXT).default_key(),
-    opt("reported-model", Kind::TEXT),
+    opt("reported-model", Kind::Enum(super::cpu::REPORTED)),
     flag("hidden"),
-    opt("hv-vendor-id", Kind::TEXT),
-    opt("flags", Kind::TEXT),
-    opt("phys-bits", Kind::TEXT),
+    text("hv-vendor-id", patterns::hv_vendor),
+    text("flags", patterns::cpu_flags),
+    format("phys-bits", Format::PhysBits),
     opt("guest-phys-bits", Kind::between(32, 64)),
-    opt("level", Kind::between(1, 99)),
+    opt("level", Kind::between(0, 4_294_967_295)),
 ];
 
 /// `machine`.
 pub(crate) const MACHINE: &[Property] = &[
-    opt("type", Kind::TEXT).default_key(),
+    opt("type", Kind::Pattern { fits: patterns::machine, max: 40 }).default_key(),
     opt("viommu", Kind::Enum(&["intel", "virtio"])),
-    opt("enable-s3", Kind::Bool),
-    opt("enable-s4", Kind::Bool),
-    opt("aw-bits", Kind::NATURAL),
+    flag("enable-s3"),
+    flag("enable-s4"),
+    opt("aw-bits", Kind::Num { min: Some(32.0), max: Some(64.0) }),
 ];
 
 /// `cicustom`.
@@ -219,7 +165,7 @@ pub(crate) const RNG: &[Property] = &[
 
 /// `boot`.
 pub(crate) const BOOT: &[Property] =
-    &[opt("legacy", Kind::TEXT).default_key(), opt("order", Kind::Format(Format::BootList))];
+    &[text("legacy", patterns::legacy_boot).default_key(), format("order", Format::BootList)];
 
 /// `audio0`.
 pub(crate) const AUDIO: &[Property] = &[
@@ -234,5 +180,71 @@ pub(crate) const WATCHDOG: &[Property] = &[
 ];
 
 /// `usbN`.
-pub(crate) const USB: &[Property] =
-    &[opt("host", Kind::TEXT).default_key(), opt("mapping", Kind::TEXT), flag("usb3")];
+pub(crate) const USB: &[Property] = &[
+    text("host", patterns::usb_host).default_key(),
+    format("mapping", Format::ConfigId),
+    flag("usb3"),
+];
+
+/// `hostpciN`.
+pub(crate) const HOSTPCI: &[Property] = &[
+    text("host", patterns::pci_hosts).default_key(),
+    format("mapping", Format::ConfigId),
+    flag("rombar"),
+    text("romfile", patterns::rom_file),
+    flag("pcie"),
+    flag("x-vga"),
+    flag("legacy-igd"),
+    text("mdev", patterns::mdev),
+    text("vendor-id", patterns::pci_id),
+    text("device-id", patterns::pci_id),
+    text("sub-vendor-id", patterns::pci_id),
+    text("sub-device-id", patterns::pci_id),
+    opt("driver", Kind::Enum(&["vfio", "keep"])),
+];
+
+/// `virtiofsN`.
+pub(crate) const VIRTIOFS: &[Property] = &[
+    format("dirid", Format::ConfigId).default_key().required(),
+    opt("cache", Kind::Enum(&["auto", "always", "metadata", "never"])),
+    flag("direct-io"),
+    flag("expose-xattr"),
+    flag("expose-acl"),
+];
+
+/// `numaN`.
+pub(crate) const NUMA: &[Property] = &[
+    text("cpus", patterns::ranges).required(),
+    opt("memory", Kind::Num { min: None, max: None }),
+    text("hostnodes", patterns::ranges),
+    opt("policy", Kind::Enum(&["preferred", "bind", "interleave"])),
+];
+
+/// `ivshmem`.
+pub(crate) const IVSHMEM: &[Property] =
+    &[opt("size", Kind::POSITIVE).required(), text("name", patterns::shared_memory)];
+
+/// `spice_enhancements`.
+pub(crate) const SPICE: &[Property] =
+    &[flag("foldersharing"), opt("videostreaming", Kind::Enum(&["off", "all", "filter"]))];
+
+/// `amd-sev`.
+pub(crate) const SEV: &[Property] = &[
+    opt("type", Kind::Enum(&["std", "es", "snp"])).default_key().required(),
+    flag("no-debug"),
+    flag("no-key-sharing"),
+    flag("allow-smt"),
+    flag("kernel-hashes"),
+];
+
+/// `intel-tdx`.
+pub(crate) const TDX: &[Property] = &[
+    opt("type", Kind::Enum(&["tdx"])).default_key().required(),
+    flag("attestation").required(),
+    opt("vsock-cid", Kind::Int { min: Some(2), max: None }),
+    opt("vsock-port", Kind::NATURAL),
+];
+
+/// `meta`.
+pub(crate) const META: &[Property] =
+    &[opt("ctime", Kind::NATURAL), opt("creation-qemu", Kind::TEXT)];

@@ -2,7 +2,7 @@
 //! guest (`$confdesc`, `check_vm_modify_config_perm` and `vmconfig_hotplug_pending`).
 
 use super::format::{Format, Kind};
-use super::formats;
+use super::{cpu, drive_formats, formats, patterns};
 
 /// Who may change a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,10 +13,12 @@ pub(crate) enum Guard {
     Cloudinit,
     /// A drive: depends on what is on it.
     Drive,
-    /// A serial port, USB or PCI device: raw ones are root's.
-    Device,
+    /// A serial port, a USB, PCI or directory device, tags: depends on the value.
+    Value,
     /// `VM.Config.Options`, and `Sys.Modify` on `/`.
     Startup,
+    /// `VM.Config.Disk` and `VM.PowerMgmt`.
+    State,
     /// root@pam itself.
     Root,
 }
@@ -24,12 +26,12 @@ pub(crate) enum Guard {
 /// What a change does to a running guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Applies at once.
+    /// Applies at once (`$fast_plug_option`).
     Now,
     /// Applies at once and is recorded as not yet on the cloud-init drive.
     Cloudinit,
-    /// Applies at once when `hotplug` has this feature.
-    Hotplug(&'static str),
+    /// Depends on the value and on `hotplug`: see [`super::hotplug`].
+    Plug,
     /// Waits for a cold boot.
     Boot,
 }
@@ -48,6 +50,7 @@ const CPU: Guard = Guard::Privilege("VM.Config.CPU");
 const MEMORY: Guard = Guard::Privilege("VM.Config.Memory");
 const NETWORK: Guard = Guard::Privilege("VM.Config.Network");
 const DISK: Guard = Guard::Privilege("VM.Config.Disk");
+const POWER: Guard = Guard::Privilege("VM.PowerMgmt");
 
 const LOCKS: &[&str] = &[
     "backup",
@@ -73,18 +76,19 @@ const KEYBOARDS: &[&str] = &[
 
 const FIXED: &[(&str, Kind, Guard, Effect)] = &[
     ("acpi", Kind::Bool, HARDWARE, Effect::Boot),
-    ("affinity", Kind::TEXT, Guard::Root, Effect::Now),
-    ("agent", Kind::Properties(formats::AGENT), OPTIONS, Effect::Boot),
+    ("affinity", Kind::Format(Format::CpuSet), Guard::Root, Effect::Boot),
+    ("agent", Kind::Properties(formats::AGENT), OPTIONS, Effect::Plug),
     ("allow-ksm", Kind::Bool, MEMORY, Effect::Boot),
-    ("amd-sev", Kind::TEXT, Guard::Root, Effect::Boot),
+    ("amd-sev", Kind::Properties(formats::SEV), Guard::Root, Effect::Boot),
     ("arch", Kind::Enum(&["x86_64", "aarch64"]), Guard::Root, Effect::Boot),
     ("args", Kind::TEXT, Guard::Root, Effect::Boot),
     ("audio0", Kind::Properties(formats::AUDIO), HARDWARE, Effect::Boot),
     ("autostart", Kind::Bool, OPTIONS, Effect::Boot),
-    ("balloon", Kind::NATURAL, MEMORY, Effect::Now),
+    ("balloon", Kind::NATURAL, MEMORY, Effect::Plug),
     ("bios", Kind::Enum(&["seabios", "ovmf"]), OPTIONS, Effect::Boot),
     ("boot", Kind::Properties(formats::BOOT), DISK, Effect::Boot),
-    ("bootdisk", Kind::TEXT, DISK, Effect::Boot),
+    ("bootdisk", Kind::Format(Format::BootDisk), DISK, Effect::Boot),
+    ("cdrom", Kind::Properties(drive_formats::IDE), Guard::Drive, Effect::Boot),
     ("cicustom", Kind::Properties(formats::CICUSTOM), Guard::Cloudinit, Effect::Cloudinit),
     ("cipassword", Kind::TEXT, Guard::Cloudinit, Effect::Cloudinit),
     (
@@ -96,74 +100,99 @@ const FIXED: &[(&str, Kind, Guard, Effect)] = &[
     ("ciupgrade", Kind::Bool, Guard::Cloudinit, Effect::Cloudinit),
     ("ciuser", Kind::TEXT, Guard::Cloudinit, Effect::Cloudinit),
     ("cores", Kind::POSITIVE, CPU, Effect::Boot),
-    ("cpu", Kind::Properties(formats::CPU), CPU, Effect::Boot),
-    ("cpulimit", Kind::Num { min: Some(0.0), max: Some(128.0) }, CPU, Effect::Now),
-    ("cpuunits", Kind::between(1, 262_144), CPU, Effect::Now),
+    (
+        "cpu",
+        Kind::Checked { properties: formats::CPU, max: 0, check: cpu::check },
+        CPU,
+        Effect::Boot,
+    ),
+    ("cpulimit", Kind::Num { min: Some(0.0), max: Some(128.0) }, CPU, Effect::Plug),
+    ("cpuunits", Kind::between(1, 262_144), CPU, Effect::Plug),
     ("description", Kind::Text { max: 8192 }, OPTIONS, Effect::Now),
-    ("freeze", Kind::Bool, HARDWARE, Effect::Boot),
+    ("freeze", Kind::Bool, POWER, Effect::Boot),
     ("hookscript", Kind::Format(Format::VolumeId), Guard::Root, Effect::Now),
-    ("hotplug", Kind::Format(Format::Hotplug), HARDWARE, Effect::Now),
-    ("hugepages", Kind::Enum(&["any", "2", "1024"]), MEMORY, Effect::Boot),
-    ("intel-tdx", Kind::TEXT, Guard::Root, Effect::Boot),
-    ("ivshmem", Kind::TEXT, Guard::Root, Effect::Boot),
-    ("keephugepages", Kind::Bool, MEMORY, Effect::Boot),
+    ("hotplug", Kind::Format(Format::Hotplug), HARDWARE, Effect::Plug),
+    ("hugepages", Kind::Enum(&["any", "2", "1024"]), Guard::Root, Effect::Boot),
+    ("intel-tdx", Kind::Properties(formats::TDX), Guard::Root, Effect::Boot),
+    ("ivshmem", Kind::Properties(formats::IVSHMEM), Guard::Root, Effect::Boot),
+    ("keephugepages", Kind::Bool, Guard::Root, Effect::Boot),
     ("keyboard", Kind::Enum(KEYBOARDS), OPTIONS, Effect::Boot),
     ("kvm", Kind::Bool, HARDWARE, Effect::Boot),
     ("localtime", Kind::Bool, OPTIONS, Effect::Boot),
     ("lock", Kind::Enum(LOCKS), Guard::Root, Effect::Now),
     ("machine", Kind::Properties(formats::MACHINE), HARDWARE, Effect::Boot),
-    ("memory", Kind::Properties(formats::MEMORY), MEMORY, Effect::Hotplug("memory")),
-    ("meta", Kind::TEXT, Guard::Root, Effect::Boot),
-    ("migrate_downtime", Kind::Num { min: Some(0.0), max: None }, OPTIONS, Effect::Boot),
-    ("migrate_speed", Kind::NATURAL, OPTIONS, Effect::Boot),
+    ("memory", Kind::Properties(formats::MEMORY), MEMORY, Effect::Plug),
+    ("meta", Kind::Properties(formats::META), Guard::Root, Effect::Boot),
+    ("migrate_downtime", Kind::Num { min: Some(0.0), max: None }, OPTIONS, Effect::Now),
+    ("migrate_speed", Kind::NATURAL, OPTIONS, Effect::Now),
     ("name", Kind::Format(Format::DnsName), OPTIONS, Effect::Now),
     ("nameserver", Kind::Format(Format::AddressList), Guard::Cloudinit, Effect::Cloudinit),
     ("numa", Kind::Bool, CPU, Effect::Boot),
     ("onboot", Kind::Bool, OPTIONS, Effect::Now),
     ("ostype", Kind::Enum(OSTYPES), OPTIONS, Effect::Boot),
-    ("parent", Kind::TEXT, Guard::Root, Effect::Now),
+    ("parent", Kind::TEXT, Guard::Root, Effect::Boot),
     ("protection", Kind::Bool, OPTIONS, Effect::Now),
     ("reboot", Kind::Bool, OPTIONS, Effect::Boot),
     ("rng0", Kind::Properties(formats::RNG), HARDWARE, Effect::Boot),
+    ("running-nets-host-mtu", Kind::pattern(patterns::host_mtus), NETWORK, Effect::Boot),
+    ("runningcpu", Kind::TEXT, CPU, Effect::Boot),
+    ("runningmachine", Kind::Properties(formats::MACHINE), HARDWARE, Effect::Boot),
     ("scsihw", Kind::Enum(SCSIHW), HARDWARE, Effect::Boot),
     ("searchdomain", Kind::TEXT, Guard::Cloudinit, Effect::Cloudinit),
     ("shares", Kind::between(0, 50_000), MEMORY, Effect::Now),
-    ("smbios1", Kind::Properties(formats::SMBIOS), HARDWARE, Effect::Boot),
+    (
+        "smbios1",
+        Kind::Checked { properties: formats::SMBIOS, max: 512, check: |_| Ok(()) },
+        HARDWARE,
+        Effect::Boot,
+    ),
     ("smp", Kind::POSITIVE, CPU, Effect::Boot),
+    ("snaptime", Kind::NATURAL, Guard::Root, Effect::Boot),
     ("sockets", Kind::POSITIVE, CPU, Effect::Boot),
-    ("spice_enhancements", Kind::TEXT, OPTIONS, Effect::Boot),
+    ("spice_enhancements", Kind::Properties(formats::SPICE), Guard::Root, Effect::Boot),
     ("sshkeys", Kind::Format(Format::Urlencoded), Guard::Cloudinit, Effect::Cloudinit),
-    ("startdate", Kind::TEXT, OPTIONS, Effect::Boot),
+    ("startdate", Kind::pattern(patterns::start_date), OPTIONS, Effect::Boot),
     ("startup", Kind::Format(Format::Startup), Guard::Startup, Effect::Now),
-    ("tablet", Kind::Bool, HARDWARE, Effect::Boot),
-    ("tags", Kind::Format(Format::TagList), OPTIONS, Effect::Now),
-    ("tdf", Kind::Bool, HARDWARE, Effect::Boot),
+    ("tablet", Kind::Bool, HARDWARE, Effect::Plug),
+    ("tags", Kind::Format(Format::TagList), Guard::Value, Effect::Now),
+    ("tdf", Kind::Bool, OPTIONS, Effect::Boot),
     ("template", Kind::Bool, OPTIONS, Effect::Boot),
-    ("vcpus", Kind::POSITIVE, CPU, Effect::Hotplug("cpu")),
+    ("vcpus", Kind::POSITIVE, CPU, Effect::Plug),
     ("vga", Kind::Properties(formats::VGA), HARDWARE, Effect::Boot),
-    ("vmgenid", Kind::TEXT, Guard::Root, Effect::Boot),
-    ("vmstate", Kind::Format(Format::VolumeId), Guard::Root, Effect::Now),
+    ("vmgenid", Kind::pattern(patterns::generation), Guard::Root, Effect::Boot),
+    ("vmstate", Kind::Format(Format::VolumeId), Guard::State, Effect::Boot),
     ("vmstatestorage", Kind::Format(Format::StorageId), DISK, Effect::Now),
     ("watchdog", Kind::Properties(formats::WATCHDOG), HARDWARE, Effect::Boot),
 ];
 
+/// Keys that a configuration can have but no request can set (`json_config_properties`).
+const INTERNAL: &[&str] = &[
+    "meta",
+    "parent",
+    "running-nets-host-mtu",
+    "runningcpu",
+    "runningmachine",
+    "snaptime",
+    "vmstate",
+];
+
 /// Numbered keys: stem, how many, type.
 const NUMBERED: &[(&str, u32, Kind, Guard, Effect)] = &[
-    ("net", 32, Kind::Properties(formats::NET), NETWORK, Effect::Hotplug("network")),
+    ("net", 32, Kind::Properties(formats::NET), NETWORK, Effect::Plug),
     ("ipconfig", 32, Kind::Properties(formats::IPCONFIG), Guard::Cloudinit, Effect::Cloudinit),
-    ("ide", 4, Kind::Properties(formats::DRIVE), Guard::Drive, Effect::Boot),
-    ("sata", 6, Kind::Properties(formats::DRIVE), Guard::Drive, Effect::Boot),
-    ("scsi", 31, Kind::Properties(formats::DRIVE), Guard::Drive, Effect::Hotplug("disk")),
-    ("virtio", 16, Kind::Properties(formats::DRIVE), Guard::Drive, Effect::Hotplug("disk")),
-    ("efidisk", 1, Kind::Properties(formats::DRIVE), Guard::Drive, Effect::Boot),
-    ("tpmstate", 1, Kind::Properties(formats::DRIVE), Guard::Drive, Effect::Boot),
-    ("unused", 256, Kind::Format(Format::VolumeId), DISK, Effect::Now),
-    ("serial", 4, Kind::Format(Format::Serial), Guard::Device, Effect::Boot),
-    ("parallel", 3, Kind::TEXT, Guard::Root, Effect::Boot),
-    ("usb", 14, Kind::Properties(formats::USB), Guard::Device, Effect::Boot),
-    ("hostpci", 16, Kind::TEXT, Guard::Device, Effect::Boot),
-    ("numa", 8, Kind::TEXT, CPU, Effect::Boot),
-    ("virtiofs", 10, Kind::TEXT, Guard::Device, Effect::Boot),
+    ("ide", 4, Kind::Properties(drive_formats::IDE), Guard::Drive, Effect::Plug),
+    ("sata", 6, Kind::Properties(drive_formats::SATA), Guard::Drive, Effect::Plug),
+    ("scsi", 31, Kind::Properties(drive_formats::SCSI), Guard::Drive, Effect::Plug),
+    ("virtio", 16, Kind::Properties(drive_formats::VIRTIO), Guard::Drive, Effect::Plug),
+    ("efidisk", 1, Kind::Properties(drive_formats::EFI), Guard::Drive, Effect::Boot),
+    ("tpmstate", 1, Kind::Properties(drive_formats::TPM), Guard::Drive, Effect::Boot),
+    ("unused", 256, Kind::Properties(drive_formats::UNUSED), Guard::Value, Effect::Boot),
+    ("serial", 4, Kind::pattern(patterns::serial), Guard::Value, Effect::Boot),
+    ("parallel", 3, Kind::pattern(patterns::parallel), Guard::Root, Effect::Boot),
+    ("usb", 14, Kind::Properties(formats::USB), Guard::Value, Effect::Plug),
+    ("hostpci", 16, Kind::Properties(formats::HOSTPCI), Guard::Value, Effect::Boot),
+    ("numa", 8, Kind::Properties(formats::NUMA), CPU, Effect::Boot),
+    ("virtiofs", 10, Kind::Properties(formats::VIRTIOFS), Guard::Value, Effect::Boot),
 ];
 
 /// A key by name.
@@ -176,6 +205,11 @@ pub(crate) fn find(name: &str) -> Option<Key> {
     found.map(|&(_, _, kind, guard, effect)| Key { kind, guard, effect })
 }
 
+/// A key that a request can set.
+pub(crate) fn settable(name: &str) -> Option<Key> {
+    if INTERNAL.contains(&name) { None } else { find(name) }
+}
+
 /// `scsi12` is `scsi` and 12; leading zeros are refused.
 pub(crate) fn split_number(name: &str) -> Option<(&str, u32)> {
     let stem = name.trim_end_matches(|character: char| character.is_ascii_digit());
@@ -186,7 +220,7 @@ pub(crate) fn split_number(name: &str) -> Option<(&str, u32)> {
 
 /// Whether the key is a drive (`unused` is not).
 pub(crate) fn is_drive(name: &str) -> bool {
-    find(name).is_some_and(|key| key.guard == Guard::Drive)
+    name != "cdrom" && find(name).is_some_and(|key| key.guard == Guard::Drive)
 }
 
 /// Whether the key is one of a stem, `net3` of `net`.

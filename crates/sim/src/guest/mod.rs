@@ -3,11 +3,16 @@
 
 pub(crate) mod agent;
 pub(crate) mod cloudinit;
+pub(crate) mod cpu;
 pub(crate) mod drive;
+pub(crate) mod drive_formats;
 pub(crate) mod format;
 pub(crate) mod formats;
+pub(crate) mod hotplug;
 pub(crate) mod keys;
+pub(crate) mod machine;
 pub(crate) mod network;
+pub(crate) mod patterns;
 pub(crate) mod pending;
 pub(crate) mod property;
 pub(crate) mod size;

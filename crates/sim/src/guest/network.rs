@@ -1,6 +1,6 @@
 //! Network cards: `netN` and their MAC addresses.
 
-use super::property::split;
+use super::property::{parse, split};
 
 /// A random address below a prefix such as `BC:24:11`.
 pub(crate) fn random_mac(prefix: &str) -> String {
@@ -12,29 +12,14 @@ pub(crate) fn random_mac(prefix: &str) -> String {
     parts.join(":")
 }
 
-/// `virtio,bridge=vmbr0` as it is stored: model and address first, the rest by name. A missing
-/// address is made, and with `renew` a present one is replaced.
+/// `virtio,bridge=vmbr0` as it is stored (`parse_net` and `print_net`): model and address first,
+/// the rest by name. A missing address is made, and with `renew` a present one is replaced.
 pub(crate) fn normalise(value: &str, prefix: &str, renew: bool) -> String {
-    let (mut model, mut mac, mut rest) = (String::new(), None, std::collections::BTreeMap::new());
-    for (key, value) in split(value) {
-        match key {
-            None | Some("model") => model = value.to_owned(),
-            Some("macaddr") => mac = Some(value.to_owned()),
-            Some(key) if is_model(key) => {
-                model = key.to_owned();
-                mac = Some(value.to_owned());
-            }
-            Some(key) => {
-                rest.insert(key, value);
-            }
-        }
-    }
-    let mac = mac.filter(|_| !renew).unwrap_or_else(|| random_mac(prefix));
-    let mut out = format!("{model}={}", mac.to_ascii_uppercase());
-    for (key, value) in rest {
-        out.push_str(&format!(",{key}={value}"));
-    }
-    out
+    let mut values = parse(super::formats::NET, value).unwrap_or_default().0;
+    let model = values.remove("model").unwrap_or_default();
+    let mac = values.remove("macaddr").filter(|_| !renew).unwrap_or_else(|| random_mac(prefix));
+    let rest = values.into_iter().map(|(key, value)| format!(",{key}={value}"));
+    format!("{model}={mac}{}", rest.collect::<String>())
 }
 
 fn is_model(key: &str) -> bool {
@@ -45,16 +30,6 @@ fn is_model(key: &str) -> bool {
 pub(crate) fn mac(value: &str) -> Option<&str> {
     let found = split(value).into_iter().find(|(key, _)| key.is_some_and(is_model));
     found.map(|(_, mac)| mac)
-}
-
-/// The bridge of a card.
-pub(crate) fn bridge(value: &str) -> Option<&str> {
-    split(value).into_iter().find(|(key, _)| *key == Some("bridge")).map(|(_, bridge)| bridge)
-}
-
-/// The VLAN tag of a card.
-pub(crate) fn tag(value: &str) -> Option<&str> {
-    split(value).into_iter().find(|(key, _)| *key == Some("tag")).map(|(_, tag)| tag)
 }
 
 #[cfg(test)]
@@ -68,8 +43,12 @@ mod tests {
         assert!(made.ends_with(",bridge=vmbr0,firewall=1"), "{made}");
         assert_eq!(mac(&made).map(str::len), Some(17));
         let kept = "e1000=aa:00:00:00:00:01,tag=5,bridge=b";
-        assert_eq!(normalise(kept, "BC:24:11", false), "e1000=AA:00:00:00:00:01,bridge=b,tag=5");
-        assert!(!normalise(kept, "BC:24:11", true).contains("AA:00"));
-        assert_eq!((bridge(kept), tag(kept)), (Some("b"), Some("5")));
+        assert_eq!(normalise(kept, "BC:24:11", false), "e1000=aa:00:00:00:00:01,bridge=b,tag=5");
+        let spelled = "macaddr=AA:00:00:00:00:01,bridge=b,model=virtio,firewall=on";
+        assert_eq!(
+            normalise(spelled, "BC:24:11", false),
+            "virtio=AA:00:00:00:00:01,bridge=b,firewall=1"
+        );
+        assert!(!normalise(kept, "BC:24:11", true).contains("aa:00"));
     }
 }

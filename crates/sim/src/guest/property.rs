@@ -12,12 +12,24 @@ pub(crate) struct Property {
     pub(crate) default_key: bool,
     /// `virtio=MAC` sets `model` to the key and `macaddr` to the value; empty when not such a key.
     pub(crate) model_of: &'static str,
+    /// The property that this is another name of; empty when it is not.
+    pub(crate) alias: &'static str,
+    /// A property without which this one is refused; empty when there is none.
+    pub(crate) requires: &'static str,
 }
 
 impl Property {
     /// An optional property.
     pub(crate) const fn new(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, optional: true, default_key: false, model_of: "" }
+        Self {
+            name,
+            kind,
+            optional: true,
+            default_key: false,
+            model_of: "",
+            alias: "",
+            requires: "",
+        }
     }
 
     /// The property whose key may be left out.
@@ -32,15 +44,24 @@ impl Property {
         self
     }
 
+    /// A property that is refused without another one.
+    pub(crate) const fn requires(mut self, other: &'static str) -> Self {
+        self.requires = other;
+        self
+    }
+
+    /// Another name of a property.
+    pub(crate) const fn alias(name: &'static str, of: &'static str) -> Self {
+        let mut alias = Self::new(name, Kind::TEXT);
+        alias.alias = of;
+        alias
+    }
+
     /// A model key of a network card.
     pub(crate) const fn model(name: &'static str) -> Self {
-        Self {
-            name,
-            kind: Kind::Format(super::format::Format::Mac),
-            optional: true,
-            default_key: false,
-            model_of: "model",
-        }
+        let mut model = Self::alias(name, "macaddr");
+        model.model_of = "model";
+        model
     }
 }
 
@@ -93,62 +114,204 @@ impl Values {
     }
 }
 
-/// Checks a property string; the error has a line for every wrong property, named below `name`.
-pub(crate) fn check(properties: &[Property], name: &str, value: &str) -> Result<(), String> {
-    let default = properties.iter().find(|property| property.default_key);
-    let mut errors = std::collections::BTreeMap::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for (key, value) in split(value) {
-        let Some(key) = key.or(default.map(|property| property.name)) else {
-            return Err("value without key, but schema does not define a default key\n".to_owned());
-        };
-        let Some(property) = properties.iter().find(|property| property.name == key) else {
-            let text = "property is not defined in schema and the schema does not allow additional properties";
-            errors.insert(key.to_owned(), text.to_owned());
+const UNKNOWN: &str =
+    "property is not defined in schema and the schema does not allow additional properties";
+
+fn find(properties: &'static [Property], name: &str) -> Option<&'static Property> {
+    properties.iter().find(|property| property.name == name)
+}
+
+/// A value as `parse_boolean` leaves it: 0 or 1 when it can be read as a boolean.
+fn stored(kind: Option<Kind>, value: &str) -> String {
+    match (kind, super::format::parse_bool(value)) {
+        (Some(Kind::Bool), Some(flag)) => u8::from(flag).to_string(),
+        _ => value.to_owned(),
+    }
+}
+
+/// Takes a property string apart as `parse_property_string` does: aliases resolved, booleans as 0
+/// or 1, keys that the format does not have kept. The error is that of its `die`s.
+pub(crate) fn parse(properties: &'static [Property], text: &str) -> Result<Values, String> {
+    let mut values = Values::default();
+    let mut unnamed: Option<&'static str> = None;
+    let twice = |key: &str| format!("duplicate key in comma-separated list property: {key}\n");
+    for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+        match part.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !value.is_empty() => {
+                add(properties, &mut values, key, value)?;
+            }
+            Some(_) => return Err("missing key in comma-separated list property\n".to_owned()),
+            None => {
+                let default = properties.iter().find(|property| property.default_key);
+                let Some(default) = default else {
+                    let text = "value without key, but schema does not define a default key\n";
+                    return Err(text.to_owned());
+                };
+                // Perl's truth: a default of 0 is overwritten.
+                let set = values.get(default.name).is_some_and(|value| value != "0");
+                if unnamed.is_some() || set {
+                    return Err(twice(default.name));
+                }
+                unnamed = Some(default.name);
+                values.0.insert(default.name.to_owned(), stored(Some(default.kind), part));
+            }
+        }
+    }
+    Ok(values)
+}
+
+fn add(
+    properties: &'static [Property],
+    values: &mut Values,
+    key: &str,
+    value: &str,
+) -> Result<(), String> {
+    if values.get(key).is_some() {
+        return Err(format!("duplicate key in comma-separated list property: {key}\n"));
+    }
+    let mut found = find(properties, key);
+    let mut name = key;
+    if let Some(alias) = found.filter(|property| !property.alias.is_empty()) {
+        if !alias.model_of.is_empty() {
+            if values.get(alias.model_of).is_some() {
+                return Err(format!("key alias '{}' is already defined\n", alias.model_of));
+            }
+            values.0.insert(alias.model_of.to_owned(), key.to_owned());
+        }
+        name = alias.alias;
+        found = find(properties, name);
+        if values.get(name).is_some() {
+            return Err(format!("key '{name}' is already defined (via alias)\n"));
+        }
+    }
+    values.0.insert(name.to_owned(), stored(found.map(|property| property.kind), value));
+    Ok(())
+}
+
+/// Checks a property string. The error is what follows `invalid format - `: the text of a string
+/// that cannot be taken apart, or `format error` and a line for every wrong property, named below
+/// `name`.
+pub(crate) fn check(
+    properties: &'static [Property],
+    name: &str,
+    value: &str,
+) -> Result<Values, String> {
+    let values = parse(properties, value)?;
+    let mut errors: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+    let mut wrong = |key: &str, text: &str| {
+        let line = errors.entry(format!("{name}.{key}")).or_default();
+        // Two errors of one property are joined with a backslash and an n (`add_error`).
+        let gap = if line.is_empty() { "" } else { "\\n" };
+        line.push_str(&format!("{gap}{text}"));
+    };
+    for (key, value) in &values.0 {
+        let Some(property) = find(properties, key) else {
+            wrong(key, UNKNOWN);
             continue;
         };
-        let target = if property.model_of.is_empty() { property.name } else { property.model_of };
-        if seen.contains(&target) {
-            return Err(format!("duplicate key in comma-separated list property: {target}\n"));
+        if let Err(error) = check_kind(property.kind, &format!("{name}.{key}"), value) {
+            wrong(key, &error);
         }
-        seen.push(target);
-        if let Err(error) = check_kind(property.kind, key, value) {
-            errors.insert(key.to_owned(), error);
+        if !property.requires.is_empty() && values.get(property.requires).is_none() {
+            wrong(property.requires, &format!("missing property required by '{name}.{key}'"));
         }
     }
     for property in properties.iter().filter(|property| !property.optional) {
-        if !seen.contains(&property.name) {
-            let text = "property is missing and it is not optional";
-            errors.insert(property.name.to_owned(), text.to_owned());
+        if values.get(property.name).is_none() {
+            wrong(property.name, "property is missing and it is not optional");
         }
     }
     if errors.is_empty() {
-        return Ok(());
+        return Ok(values);
     }
-    Err(errors.into_iter().map(|(key, text)| format!("{name}.{key}: {text}\n")).collect())
+    let lines = errors.into_iter().map(|(key, text)| format!("{key}: {text}\n"));
+    Err(format!("format error\n{}", lines.collect::<String>()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::formats;
+    use super::super::{drive_formats, formats};
     use super::*;
 
     #[test]
     fn wrong_properties_are_named() {
-        let error = check(formats::NET, "net0", "virtio,bridge=vmbr0,speed=10").unwrap_err();
-        assert_eq!(
-            error,
-            "net0.speed: property is not defined in schema and the schema does not allow additional properties\n"
-        );
-        let error = check(formats::MEMORY, "memory", "8").unwrap_err();
-        assert_eq!(error, "memory.current: value must have a minimum value of 16\n");
-        assert_eq!(check(formats::NET, "net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0"), Ok(()));
-        assert!(check(formats::NET, "net0", "bridge=vmbr0").unwrap_err().contains("net0.model"));
-        assert!(
-            check(formats::NET, "net0", "virtio,e1000=BC:24:11:00:00:01")
-                .unwrap_err()
-                .contains("duplicate")
-        );
+        type Case = (&'static [Property], &'static str, &'static str, &'static str);
+        let unknown = "format error\nnet0.speed: property is not defined in schema and the schema does not allow additional properties\n";
+        let table: &[Case] = &[
+            (formats::NET, "net0", "virtio,bridge=vmbr0,speed=10", unknown),
+            (
+                formats::MEMORY,
+                "memory",
+                "8",
+                "format error\nmemory.current: value must have a minimum value of 16\n",
+            ),
+            (
+                formats::NET,
+                "net0",
+                "bridge=vmbr0",
+                "format error\nnet0.model: property is missing and it is not optional\n",
+            ),
+            (
+                formats::NET,
+                "net0",
+                "virtio,e1000=BC:24:11:00:00:01",
+                "key alias 'model' is already defined\n",
+            ),
+            (
+                formats::NET,
+                "net0",
+                "virtio,tag=1,tag=2",
+                "duplicate key in comma-separated list property: tag\n",
+            ),
+            (
+                formats::NET,
+                "net0",
+                "virtio,e1000",
+                "duplicate key in comma-separated list property: model\n",
+            ),
+            (
+                formats::NET,
+                "net0",
+                "virtio,bridge=",
+                "missing key in comma-separated list property\n",
+            ),
+            (
+                formats::IPCONFIG,
+                "ipconfig0",
+                "10.0.0.1/24",
+                "value without key, but schema does not define a default key\n",
+            ),
+            (
+                formats::IPCONFIG,
+                "ipconfig0",
+                "gw=10.0.0.1",
+                "format error\nipconfig0.ip: missing property required by 'ipconfig0.gw'\n",
+            ),
+            (
+                drive_formats::SCSI,
+                "scsi0",
+                "file=a1:1,volume=a1:2",
+                "key 'file' is already defined (via alias)\n",
+            ),
+            (
+                drive_formats::IDE,
+                "ide0",
+                "a1:1,iothread=1",
+                "format error\nide0.iothread: property is not defined in schema and the schema does not allow additional properties\n",
+            ),
+            (
+                drive_formats::SCSI,
+                "scsi0",
+                "a1:1,ssd=maybe",
+                "format error\nscsi0.ssd: type check ('boolean') failed - got 'maybe'\n",
+            ),
+        ];
+        for (format, name, value, error) in table {
+            assert_eq!(check(format, name, value).err().as_deref(), Some(*error), "{value}");
+        }
+        let values = check(formats::AGENT, "agent", "1,freeze-fs-on-backup=no").unwrap();
+        assert_eq!((values.get("freeze-fs"), values.flag("enabled")), (Some("0"), true));
+        assert!(check(formats::NET, "net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0").is_ok());
     }
 
     #[test]
@@ -171,7 +334,7 @@ mod tests {
 
         #[test]
         fn checking_never_panics(value in ".{0,60}") {
-            for format in [formats::NET, formats::DRIVE, formats::AGENT, formats::IPCONFIG] {
+            for format in [formats::NET, drive_formats::SCSI, formats::AGENT, formats::IPCONFIG] {
                 let _ = check(format, "x", &value);
             }
             let drive = crate::guest::drive::Drive::parse(&value);

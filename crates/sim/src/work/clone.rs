@@ -181,7 +181,19 @@ impl CloneGuest {
         let how = if whole { "full" } else { "linked" };
         stage.say(format!("create {how} clone of drive {key} ({file})"));
         let (volid, copied) = if drive.is_cloudinit() {
-            (drive::cloudinit_volume(stage.world, &node, self.vmid, &storage, stage.moment.now)?, 0)
+            {
+                let format = volume.format.clone();
+                let now = stage.moment.now;
+                let made = drive::cloudinit_volume(
+                    stage.world,
+                    &node,
+                    self.vmid,
+                    &storage,
+                    Some(&format),
+                    now,
+                )?;
+                (made, 0)
+            }
         } else if whole {
             self.copy_volume(stage, &storage, &volume)?
         } else {

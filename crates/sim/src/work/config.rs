@@ -1,19 +1,22 @@
 //! Changing a configuration (`$update_vm_api` of `PVE::API2::Qemu`), at once or as task
 //! `qmconfig`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Next, Stage, config_lock};
 use crate::api::call::{check_lock, load_config};
+use crate::api::guest_checks::{Deed, Settings, check_bridges, check_device, check_tags};
 use crate::api::refusal::Refusal;
 use crate::guest::drive::{Drive, allocate, boot_order};
+use crate::guest::property::parse;
 use crate::guest::status::memory_mib;
-use crate::guest::{format, keys, network, pending};
+use crate::guest::{format, formats, hotplug, keys, machine, network, pending};
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::{Guest, hex};
+use crate::world::volumes::split_volid;
 
 /// A change of a configuration, parameters checked.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -26,35 +29,50 @@ pub(crate) struct Update {
     pub(crate) skiplock: bool,
     pub(crate) digest: Option<String>,
     pub(crate) caller: String,
+    /// The first line of the task's log.
+    #[serde(default)]
+    pub(crate) line: String,
 }
 
 impl Update {
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
-        match stage.number {
-            0 => Ok(config_lock(self.vmid, 10_000)),
-            1 => Ok(Next::After(20)),
-            _ => {
-                let node = stage.node.clone();
-                let moment = stage.moment;
-                stage.say(self.line());
-                let log = apply(stage.world, &node, self, moment.now)
-                    .map_err(|refusal| refusal.exit())?;
-                stage.log.extend(log);
-                Ok(Next::Done)
-            }
+        if stage.number == 0 {
+            return Ok(config_lock(self.vmid, 10_000));
+        }
+        let (node, now) = (stage.node.clone(), stage.moment.now);
+        let mut log = Vec::new();
+        let result = apply(stage.world, &node, self, now, &mut log);
+        stage.log.append(&mut log);
+        result.map_err(|refusal| refusal.exit())?;
+        Ok(Next::Done)
+    }
+}
+
+/// Values that are made before anything is asked: MAC addresses, generation ids. A hook script has
+/// to be there.
+pub(crate) fn complete(world: &World, node: &str, set: &mut Settings) -> Result<(), Refusal> {
+    let prefix = mac_prefix(world);
+    for (key, value) in set.iter_mut() {
+        if keys::is_numbered(key, "net") {
+            *value = network::normalise(value, prefix, false);
+        } else if key == "vmgenid" && value == "1" {
+            *value = uuid::Uuid::new_v4().to_string();
+        } else if key == "hookscript" {
+            hook_script(world, node, value)
+                .map_err(|text| Refusal::param(key, format!("{text}\n")))?;
         }
     }
+    Ok(())
+}
 
-    /// `update VM 100: -cores 2`.
-    fn line(&self) -> String {
-        let pairs = self.set.iter().map(|(key, value)| match key.as_str() {
-            "cipassword" => format!("-{key} <hidden>"),
-            _ => format!("-{key} {value}"),
-        });
-        let delete =
-            (!self.delete.is_empty()).then(|| format!("-delete {}", self.delete.join(",")));
-        let all: Vec<String> = pairs.chain(delete).collect();
-        format!("update VM {}: {}", self.vmid, all.join(" "))
+/// `check_hookscript`.
+fn hook_script(world: &World, node: &str, volid: &str) -> Result<(), String> {
+    if crate::api::guest_checks::volume_type(world, volid)? != "snippets" {
+        return Err(format!("'{volid}' is not in the snippets directory"));
+    }
+    match world.volume(node, volid) {
+        Some(_) => Ok(()),
+        None => Err(format!("script '{volid}' does not exist")),
     }
 }
 
@@ -72,11 +90,14 @@ pub(crate) fn check<'a>(
         check_lock(guest).map_err(Refusal::die)?;
     }
     if update.set.contains_key("memory") || update.set.contains_key("balloon") {
-        let value =
-            |key: &str| update.set.get(key).map(String::as_str).or_else(|| guest.merged(key));
-        let memory = memory_mib(value("memory"));
-        let balloon: u64 = value("balloon").and_then(|text| text.parse().ok()).unwrap_or(0);
-        if balloon > memory {
+        let given = |key: &str| update.set.get(key).map(String::as_str);
+        let stored = |key: &str| {
+            let waits = guest.pending.get(key).map(String::as_str).filter(|text| *text != "0");
+            waits.or_else(|| guest.get(key))
+        };
+        let memory = memory_mib(given("memory").or_else(|| stored("memory")));
+        let balloon = given("balloon").or_else(|| stored("balloon"));
+        if balloon.and_then(|text| text.parse().ok()).unwrap_or(0) > memory {
             return Err(Refusal::die(
                 "balloon value too large (must be smaller than assigned memory)",
             ));
@@ -85,192 +106,374 @@ pub(crate) fn check<'a>(
     Ok(guest)
 }
 
-/// Carries a change out; the answer is the lines of the task log.
+/// Carries a change out, under the configuration's lock. `log` gets what the worker prints.
 pub(crate) fn apply(
     world: &mut World,
     node: &str,
     update: &Update,
     now: i64,
-) -> Result<Vec<String>, Refusal> {
+    log: &mut Vec<String>,
+) -> Result<(), Refusal> {
     let guest = check(world, node, update)?;
-    let mut order = boot_order(guest.get("boot").unwrap_or_default());
-    let mut log = Vec::new();
+    let order = boot_order(guest.get("boot").unwrap_or_default());
+    log.push(update.line.clone());
+    let mut change = Change {
+        update,
+        node,
+        now,
+        caller: Caller { authid: update.caller.clone() },
+        order,
+        modified: BTreeSet::new(),
+    };
     revert(world, update);
     for key in &update.delete {
-        delete(world, update, key, &mut order)?;
+        change.delete(world, key, log)?;
     }
     for (key, value) in &update.set {
-        log.extend(set(world, node, update, key, value, &mut order, now)?);
+        change.set(world, key, value, log)?;
     }
-    let running = world.guest(update.vmid).is_some_and(|guest| guest.running.is_some());
-    pending::apply(world, update.vmid, !running);
-    Ok(log)
+    let Some(guest) = world.guests.get_mut(&update.vmid) else { return Ok(()) };
+    pending::cleanup(guest);
+    if guest.running.is_none() {
+        pending::apply(world, update.vmid);
+        return Ok(());
+    }
+    let errors = hotplug::apply(world, update.vmid, &change.modified, now);
+    if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) }
 }
 
-/// Drops pending changes.
+/// Drops pending changes; a new disk that waited becomes unused.
 fn revert(world: &mut World, update: &Update) {
     let Some(guest) = world.guests.get_mut(&update.vmid) else { return };
     for key in &update.revert {
-        guest.pending.remove(key);
         guest.pending_delete.remove(key);
-    }
-}
-
-fn delete(
-    world: &mut World,
-    update: &Update,
-    key: &str,
-    order: &mut Vec<String>,
-) -> Result<(), Refusal> {
-    let Some(guest) = world.guest(update.vmid) else { return Ok(()) };
-    let waiting = guest.pending.contains_key(key);
-    let Some(value) = guest.get(key).or_else(|| guest.merged(key)).map(str::to_owned) else {
-        return Ok(());
-    };
-    let caller = Caller { authid: update.caller.clone() };
-    if guest.flag("protection") {
-        let what = if key.starts_with("unused") { "unused disk" } else { "drive" };
-        let name = if key.starts_with("unused") { value.clone() } else { key.to_owned() };
-        if key.starts_with("unused") || keys::is_drive(key) {
-            let text = format!("can't remove {what} '{name}' - protection mode enabled");
-            return Err(Refusal::die(text));
+        if let Some(value) = guest.pending.remove(key).filter(|_| keys::is_drive(key)) {
+            pending::add_unused(guest, Drive::parse(&value).file());
         }
     }
-    if keys::is_drive(key) {
-        drive_permission(world, &caller, update.vmid, &value)?;
-    }
-    if key.starts_with("unused") {
-        free_unused(world, &caller, update.vmid, key, &value)?;
-        return Ok(());
-    }
-    if keys::is_drive(key) && update.force {
-        may_free(world, &caller, &value)?;
-    }
-    let Some(guest) = world.guests.get_mut(&update.vmid) else { return Ok(()) };
-    guest.pending.remove(key);
-    if order.iter().any(|device| device == key) {
-        order.retain(|device| device != key);
-        guest.pending.insert("boot".to_owned(), format!("order={}", order.join(";")));
-    }
-    if waiting && keys::is_drive(key) {
-        pending::add_unused(guest, Drive::parse(&value).file());
-    }
-    guest.pending_delete.insert(key.to_owned(), update.force);
-    Ok(())
 }
 
-fn may_free(world: &World, caller: &Caller, value: &str) -> Result<(), Refusal> {
-    let drive = Drive::parse(value);
-    let Some((storage, _)) = drive.file().split_once(':') else { return Ok(()) };
-    world.require(caller, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"])
-}
-
-fn free_unused(
-    world: &mut World,
-    caller: &Caller,
-    vmid: u32,
-    key: &str,
-    value: &str,
-) -> Result<(), Refusal> {
-    world.require(caller, &format!("/vms/{vmid}"), &["VM.Config.Disk"])?;
-    may_free(world, caller, value)?;
-    let Some(node) = world.guest(vmid).map(|guest| guest.node.clone()) else { return Ok(()) };
-    world.remove_volume(&node, value);
-    if let Some(guest) = world.guests.get_mut(&vmid) {
-        guest.config.remove(key);
-    }
-    Ok(())
-}
-
-/// `$check_drive_perms`: what is on a drive decides who may change it.
-fn drive_permission(world: &World, caller: &Caller, vmid: u32, value: &str) -> Result<(), Refusal> {
-    let drive = Drive::parse(value);
-    let wanted: &[&str] = if drive.is_cloudinit() {
-        &["VM.Config.Cloudinit", "VM.Config.CDROM"]
-    } else if drive.is_cdrom() {
-        &["VM.Config.CDROM"]
-    } else {
-        &["VM.Config.Disk"]
-    };
-    world.require(caller, &format!("/vms/{vmid}"), wanted)
-}
-
-fn set(
-    world: &mut World,
-    node: &str,
-    update: &Update,
-    key: &str,
-    value: &str,
-    order: &mut Vec<String>,
+/// A change under way.
+struct Change<'a> {
+    update: &'a Update,
+    node: &'a str,
     now: i64,
-) -> Result<Vec<String>, Refusal> {
-    let vmid = update.vmid;
-    let Some(guest) = world.guest(vmid) else { return Ok(Vec::new()) };
-    if guest.pending.get(key).is_some_and(|old| old == value) {
-        return Ok(Vec::new());
-    }
-    let mut log = Vec::new();
-    let stored = if keys::is_drive(key) {
-        let caller = Caller { authid: update.caller.clone() };
-        if let Some(old) = guest.get(key) {
-            drive_permission(world, &caller, vmid, old)?;
+    caller: Caller,
+    /// The boot order as it becomes.
+    order: Vec<String>,
+    /// The keys that are looked at for hot-plugging.
+    modified: BTreeSet<String>,
+}
+
+impl Change<'_> {
+    fn delete(
+        &mut self,
+        world: &mut World,
+        key: &str,
+        log: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
+        let vmid = self.update.vmid;
+        let Some(guest) = world.guest(vmid) else { return Ok(()) };
+        let waiting = guest.pending.contains_key(key);
+        let stored = guest.get(key).or_else(|| guest.pending.get(key).map(String::as_str));
+        let Some(value) = stored.map(str::to_owned) else {
+            log.push(format!("cannot delete '{key}' - not set in current configuration!"));
+            return Ok(());
+        };
+        self.modified.insert(key.to_owned());
+        self.leave_boot_order(world, key);
+        let Some(guest) = world.guest(vmid) else { return Ok(()) };
+        let protection = |what: &str| protection(guest, what);
+        if keys::is_numbered(key, "unused") {
+            let volid = Drive::parse(&value).file().to_owned();
+            protection(&format!("can't remove unused disk '{volid}'"))?;
+            return self.free_unused(world, key, &volid);
         }
-        drive_permission(world, &caller, vmid, value)?;
-        let made = allocate(world, node, vmid, key, value, now).map_err(Refusal::die)?;
-        log = made.log;
-        cdrom_boots(world, vmid, key, &made.value, order);
-        made.value
-    } else if key == "boot" {
-        boot_value(guest, update, value)?
-    } else if keys::is_numbered(key, "net") {
-        // A value without an address keeps the card's own.
-        let prefix = mac_prefix(world).to_owned();
-        network::normalise(value, &prefix, false)
-    } else {
-        normalise(key, value)
-    };
-    if let Some(guest) = world.guests.get_mut(&vmid) {
+        match keys::split_number(key).map_or(key, |(stem, _)| stem) {
+            "vmstate" => protection(&format!("can't remove vmstate '{value}'"))?,
+            _ if keys::is_drive(key) => {
+                protection(&format!("can't remove drive '{key}'"))?;
+                self.drive_permission(world, &value)?;
+                if self.update.force && guest.running.is_none() {
+                    self.may_free(world, &value)?;
+                }
+            }
+            "serial" | "usb" | "hostpci" | "rng" | "virtiofs" => {
+                check_device(world, &self.caller, vmid, None, key, &value, Deed::Delete)?;
+            }
+            "tags" => check_tags(world, &self.caller, vmid, &value, "")?,
+            "net" => {
+                let (key, value) = (key.to_owned(), value.clone());
+                check_bridges(world, &self.caller, [(&key, &value)].into_iter())?;
+            }
+            _ => {}
+        }
+        let Some(guest) = world.guests.get_mut(&vmid) else { return Ok(()) };
+        guest.pending.remove(key);
+        if key == "tags" {
+            guest.config.remove(key);
+            return Ok(());
+        }
+        if waiting && keys::is_drive(key) {
+            pending::add_unused(guest, Drive::parse(&value).file());
+        }
+        guest.pending_delete.insert(key.to_owned(), self.update.force);
+        Ok(())
+    }
+
+    /// A device that goes is no longer booted from.
+    fn leave_boot_order(&mut self, world: &mut World, key: &str) {
+        if !self.order.iter().any(|device| device == key) {
+            return;
+        }
+        self.order.retain(|device| device != key);
+        self.write_order(world);
+    }
+
+    fn write_order(&mut self, world: &mut World) {
+        let value = if self.order.is_empty() {
+            String::new()
+        } else {
+            format!("order={}", self.order.join(";"))
+        };
+        self.modified.insert("boot".to_owned());
+        if let Some(guest) = world.guests.get_mut(&self.update.vmid) {
+            guest.pending.insert("boot".to_owned(), value);
+        }
+    }
+
+    /// A volume that no key names is freed when the guest owns it.
+    fn free_unused(&self, world: &mut World, key: &str, volid: &str) -> Result<(), Refusal> {
+        let vmid = self.update.vmid;
+        world.require(&self.caller, &format!("/vms/{vmid}"), &["VM.Config.Disk"])?;
+        if crate::guest::drive::owner(volid) == Some(vmid) {
+            self.may_free(world, volid)?;
+            let Some(guest) = world.guest(vmid) else { return Ok(()) };
+            let drives = guest.config.iter().filter(|(name, _)| keys::is_drive(name));
+            let mut drives = drives.map(|(_, value)| Drive::parse(value));
+            if drives.any(|drive| !drive.is_cdrom() && drive.file() == volid) {
+                return Err(Refusal::die(format!(
+                    "unable to delete '{volid}' - volume is still in use (snapshot?)"
+                )));
+            }
+            if !world.clones_of(self.node, volid).is_empty() {
+                return Err(Refusal::die(format!(
+                    "base volume '{}' is still in use by linked cloned",
+                    split_volid(volid).map_or(volid, |(_, name)| name)
+                )));
+            }
+            world.remove_volume(self.node, volid);
+        }
+        if let Some(guest) = world.guests.get_mut(&vmid) {
+            guest.config.remove(key);
+        }
+        Ok(())
+    }
+
+    fn may_free(&self, world: &World, value: &str) -> Result<(), Refusal> {
+        let drive = Drive::parse(value);
+        let Some((storage, _)) = split_volid(drive.file()) else { return Ok(()) };
+        world.require(&self.caller, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"])
+    }
+
+    /// `$check_drive_perms`: what is on a drive decides who may change it.
+    fn drive_permission(&self, world: &World, value: &str) -> Result<(), Refusal> {
+        let drive = Drive::parse(value);
+        let wanted: &[&str] = if drive.is_cloudinit() {
+            &["VM.Config.Cloudinit", "VM.Config.CDROM"]
+        } else if drive.is_cdrom() {
+            &["VM.Config.CDROM"]
+        } else {
+            &["VM.Config.Disk"]
+        };
+        world.require(&self.caller, &format!("/vms/{}", self.update.vmid), wanted)
+    }
+
+    fn set(
+        &mut self,
+        world: &mut World,
+        key: &str,
+        value: &str,
+        log: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
+        let vmid = self.update.vmid;
+        self.modified.insert(key.to_owned());
+        let Some(guest) = world.guest(vmid) else { return Ok(()) };
+        if guest.pending.get(key).is_some_and(|old| old == value) {
+            return Ok(());
+        }
+        let stored = self.stored(world, key, value, log)?;
+        let Some(guest) = world.guests.get_mut(&vmid) else { return Ok(()) };
+        guest.pending_delete.remove(key);
         if key == "cipassword" {
             guest.config.insert(key.to_owned(), stored);
-            return Ok(log);
-        }
-        if stored.is_empty() && matches!(key, "description" | "tags") {
+        } else if stored.is_empty() && matches!(key, "description" | "tags") {
             guest.pending.remove(key);
             guest.config.remove(key);
         } else {
             guest.pending.insert(key.to_owned(), stored);
         }
-        guest.pending_delete.remove(key);
+        Ok(())
     }
-    Ok(log)
-}
 
-/// A new CD-ROM drive joins a boot order that is set.
-fn cdrom_boots(world: &mut World, vmid: u32, key: &str, value: &str, order: &mut Vec<String>) {
-    let drive = Drive::parse(value);
-    if order.is_empty() || !drive.is_cdrom() || order.iter().any(|device| device == key) {
-        return;
+    /// The checks of one key, and its value as it is stored.
+    fn stored(
+        &mut self,
+        world: &mut World,
+        key: &str,
+        value: &str,
+        log: &mut Vec<String>,
+    ) -> Result<String, Refusal> {
+        let vmid = self.update.vmid;
+        let Some(guest) = world.guest(vmid) else { return Ok(value.to_owned()) };
+        let old = guest.get(key).map(str::to_owned);
+        match keys::split_number(key).map_or(key, |(stem, _)| stem) {
+            _ if keys::is_drive(key) => return self.drive(world, key, value, log),
+            "serial" => {
+                let socket = old.as_deref().is_none_or(|old| old == "socket");
+                let worst = if socket { value } else { "" };
+                check_device(world, &self.caller, vmid, None, key, worst, Deed::Modify)?;
+            }
+            "usb" | "hostpci" | "rng" | "virtiofs" => {
+                for value in old.as_deref().into_iter().chain([value]) {
+                    check_device(world, &self.caller, vmid, None, key, value, Deed::Set)?;
+                }
+            }
+            "tags" => {
+                check_tags(world, &self.caller, vmid, old.as_deref().unwrap_or(""), value)?;
+            }
+            "net" => {
+                if let Some(old) = old {
+                    let key = key.to_owned();
+                    check_bridges(world, &self.caller, [(&key, &old)].into_iter())?;
+                }
+                return Ok(value.to_owned());
+            }
+            "vga" => clipboard(value).map_err(Refusal::die)?,
+            "machine" => machine::check(value).map_err(Refusal::die)?,
+            "ostype" => self.pin(world, value, log),
+            "cipassword" if windows(guest.get("ostype")) => return Ok(value.to_owned()),
+            "cipassword" => return Ok(hash_password(value)),
+            "boot" => return self.boot(world, value),
+            _ => {}
+        }
+        Ok(normalise(key, value))
     }
-    order.push(key.to_owned());
-    if let Some(guest) = world.guests.get_mut(&vmid) {
-        guest.pending.insert("boot".to_owned(), format!("order={}", order.join(";")));
-    }
-}
 
-fn boot_value(guest: &Guest, update: &Update, value: &str) -> Result<String, Refusal> {
-    let order = boot_order(value);
-    if order.is_empty() {
-        return Ok(value.to_owned());
+    fn drive(
+        &mut self,
+        world: &mut World,
+        key: &str,
+        value: &str,
+        log: &mut Vec<String>,
+    ) -> Result<String, Refusal> {
+        let vmid = self.update.vmid;
+        let Some(guest) = world.guest(vmid) else { return Ok(value.to_owned()) };
+        if let Some(old) = guest.get(key) {
+            self.drive_permission(world, old)?;
+            same_tpm(key, old, value).map_err(Refusal::die)?;
+        }
+        self.drive_permission(world, value)?;
+        if let Some(waits) = guest.pending.get(key).cloned()
+            && let Some(guest) = world.guests.get_mut(&vmid)
+        {
+            guest.pending.remove(key);
+            pending::add_unused(guest, Drive::parse(&waits).file());
+        }
+        let Some(guest) = world.guest(vmid) else { return Ok(value.to_owned()) };
+        let mut others = guest.pending.clone();
+        others.extend(guest.config.clone());
+        let made = allocate(world, self.node, vmid, key, value, &others, self.now)
+            .map_err(Refusal::die)?;
+        log.extend(made.log);
+        // A new CD-ROM drive joins a boot order that is set.
+        let drive = Drive::parse(&made.value);
+        let joins = !self.order.is_empty() && drive.is_cdrom() && !drive.is_cloudinit();
+        if joins && !self.order.iter().any(|device| device == key) {
+            self.order.push(key.to_owned());
+            self.write_order(world);
+        }
+        Ok(made.value)
     }
-    for device in &order {
-        let there = guest.merged(device).is_some() || update.set.contains_key(device);
-        if !there || update.delete.contains(device) {
-            return Err(Refusal::die(format!(
-                "invalid bootorder: device '{device}' does not exist'"
-            )));
+
+    /// Windows guests get the machine version that is current when they become such.
+    fn pin(&mut self, world: &mut World, ostype: &str, log: &mut Vec<String>) {
+        let vmid = self.update.vmid;
+        let Some(guest) = world.guests.get_mut(&vmid) else { return };
+        let given = self.update.set.contains_key("machine")
+            || guest.pending.contains_key("machine")
+            || self.modified.contains("machine");
+        if given {
+            return;
+        }
+        match machine::pin(guest.get("machine"), ostype) {
+            Ok((Some(value), line)) => {
+                log.extend(line);
+                guest.pending.insert("machine".to_owned(), value);
+            }
+            Ok((None, _)) => {}
+            Err(text) => log.push(format!("automatic pinning of machine version failed - {text}")),
         }
     }
-    Ok(format!("order={}", order.join(";")))
+
+    fn boot(&self, world: &mut World, value: &str) -> Result<String, Refusal> {
+        let boot = parse(formats::BOOT, value).unwrap_or_default();
+        let devices: Vec<&str> = format::list(boot.get("order").unwrap_or_default()).collect();
+        let Some(guest) = world.guests.get_mut(&self.update.vmid) else {
+            return Ok(value.to_owned());
+        };
+        if devices.is_empty() {
+            return Ok(value.to_owned());
+        }
+        for device in &devices {
+            let there = guest.config.contains_key(*device)
+                || guest.pending.contains_key(*device)
+                || self.update.set.contains_key(*device);
+            if !there || self.update.delete.iter().any(|key| key == device) {
+                return Err(Refusal::die(format!(
+                    "invalid bootorder: device '{device}' does not exist'"
+                )));
+            }
+        }
+        if guest.config.contains_key("bootdisk") {
+            guest.pending_delete.insert("bootdisk".to_owned(), false);
+        }
+        Ok(format!("order={}", devices.join(";")))
+    }
+}
+
+fn protection(guest: &Guest, what: &str) -> Result<(), Refusal> {
+    if guest.flag("protection") {
+        return Err(Refusal::die(format!("{what} - protection mode enabled")));
+    }
+    Ok(())
+}
+
+/// `prohibit_tpm_version_change`.
+fn same_tpm(key: &str, old: &str, new: &str) -> Result<(), String> {
+    let (old, new) = (Drive::parse(old), Drive::parse(new));
+    let version = |drive: &Drive| drive.values.get("version").unwrap_or("v1.2").to_owned();
+    if key == "tpmstate0" && old.file() == new.file() && version(&old) != version(&new) {
+        return Err("cannot change TPM state version after creation".to_owned());
+    }
+    Ok(())
+}
+
+/// `assert_clipboard_config`.
+pub(crate) fn clipboard(vga: &str) -> Result<(), String> {
+    let vga = parse(formats::VGA, vga).unwrap_or_default();
+    let works = ["std", "cirrus", "vmware", "virtio", "qxl"];
+    match (vga.get("clipboard"), vga.get("type")) {
+        (Some("vnc"), Some(kind)) if !works.iter().any(|start| kind.starts_with(start)) => {
+            Err(format!("vga type {kind} is not compatible with VNC clipboard"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `windows_version`: whether it is one.
+pub(crate) fn windows(ostype: Option<&str>) -> bool {
+    ostype.is_some_and(|ostype| ostype.starts_with('w'))
 }
 
 /// The prefix of new MAC addresses (`mac_prefix` of datacenter.cfg).
@@ -279,13 +482,11 @@ pub(crate) fn mac_prefix(world: &World) -> &str {
 }
 
 /// A value as it is stored: booleans as 0 or 1, tags in order, descriptions without white space at
-/// their end, passwords hashed.
+/// their end.
 pub(crate) fn normalise(key: &str, value: &str) -> String {
     match (key, keys::find(key).map(|key| key.kind)) {
         ("tags", _) => unique_tags(value),
         ("description", _) => value.trim_end().to_owned(),
-        ("cipassword", _) => hash_password(value),
-        ("vmgenid", _) if value == "1" => uuid::Uuid::new_v4().to_string(),
         (_, Some(format::Kind::Bool)) => {
             u8::from(format::parse_bool(value).unwrap_or(false)).to_string()
         }
@@ -331,7 +532,7 @@ mod tests {
         for (key, value, stored) in cases {
             assert_eq!(normalise(key, value), stored, "{key} {value}");
         }
-        assert!(normalise("cipassword", "x").starts_with("$5$"));
-        assert_eq!(normalise("cipassword", "$6$a$b"), "$6$a$b");
+        assert!(hash_password("x").starts_with("$5$"));
+        assert_eq!(hash_password("$6$a$b"), "$6$a$b");
     }
 }

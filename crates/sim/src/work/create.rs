@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{mac_prefix, normalise};
+use super::config::{clipboard, mac_prefix, normalise};
 use super::{Next, Stage, config_lock};
 use crate::guest::drive::{Drive, allocate, default_boot};
-use crate::guest::{keys, network};
+use crate::guest::{keys, machine, network};
 use crate::world::World;
 
 /// Milliseconds to write a configuration.
@@ -96,7 +96,8 @@ impl Create {
         let Some(key) = self.queue.pop() else { return Ok(Next::After(0)) };
         let value = self.set.get(&key).cloned().unwrap_or_default();
         let node = stage.node.clone();
-        let made = allocate(stage.world, &node, self.vmid, &key, &value, stage.moment.now)?;
+        let now = stage.moment.now;
+        let made = allocate(stage.world, &node, self.vmid, &key, &value, &self.set, now)?;
         stage.log.extend(made.log);
         let time = if made.volid.is_some() { VOLUME_MS } else { 0 };
         self.copying = Some(made.copied);
@@ -106,31 +107,7 @@ impl Create {
     }
 
     fn finish(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
-        let prefix = mac_prefix(stage.world).to_owned();
-        let mut config = BTreeMap::new();
-        for (key, value) in &self.set {
-            let stored = if keys::is_drive(key) {
-                value.clone()
-            } else if keys::is_numbered(key, "net") {
-                network::normalise(value, &prefix, false)
-            } else {
-                normalise(key, value)
-            };
-            if !(stored.is_empty() && matches!(key.as_str(), "tags" | "description")) {
-                config.insert(key.clone(), stored);
-            }
-        }
-        let new_uuid = || uuid::Uuid::new_v4().to_string();
-        config.entry("vmgenid".to_owned()).or_insert_with(new_uuid);
-        config.entry("smbios1".to_owned()).or_insert_with(|| format!("uuid={}", new_uuid()));
-        let seconds = stage.moment.seconds();
-        config.insert("meta".to_owned(), format!("creation-qemu=10.2.2,ctime={seconds}"));
-        if !config.contains_key("boot") {
-            let order = default_boot(&config);
-            if order != "order=" {
-                config.insert("boot".to_owned(), order);
-            }
-        }
+        let config = self.configuration(stage)?;
         let Some(guest) = stage.world.guests.get_mut(&self.vmid) else {
             return Err("configuration file vanished".to_owned());
         };
@@ -145,6 +122,54 @@ impl Create {
             super::fork(stage.world, stage.moment, &node, "qmstart", &id, &user, work);
         }
         Ok(Next::Done)
+    }
+
+    /// The configuration as it is stored. Values stay as they were given, but for what is made or
+    /// put in order.
+    fn configuration(&self, stage: &mut Stage<'_>) -> Result<BTreeMap<String, String>, String> {
+        let prefix = mac_prefix(stage.world).to_owned();
+        let mut config = BTreeMap::new();
+        for (key, value) in &self.set {
+            let stored = if keys::is_drive(key) || key == "cipassword" {
+                value.clone()
+            } else if keys::is_numbered(key, "net") {
+                network::normalise(value, &prefix, false)
+            } else {
+                normalise(key, value)
+            };
+            if !stored.is_empty() {
+                config.insert(key.clone(), stored);
+            }
+        }
+        clipboard(config.get("vga").map_or("", String::as_str))?;
+        let new_uuid = || uuid::Uuid::new_v4().to_string();
+        config.entry("smbios1".to_owned()).or_insert_with(|| format!("uuid={}", new_uuid()));
+        let arm = config.get("arch").is_some_and(|arch| arch == "aarch64");
+        if config.get("vmgenid").is_none_or(|id| id == "1") && !arm {
+            config.insert("vmgenid".to_owned(), new_uuid());
+        }
+        let ostype = config.get("ostype").map_or("", String::as_str);
+        let (pinned, line) = machine::pin(config.get("machine").map(String::as_str), ostype)?;
+        stage.log.extend(line);
+        if let Some(pinned) = pinned {
+            config.insert("machine".to_owned(), pinned);
+        }
+        // An old name of `sockets` (`write_vm_config`).
+        if let Some(sockets) = config.remove("smp")
+            && !config.contains_key("sockets")
+        {
+            config.insert("sockets".to_owned(), sockets);
+            config.remove("cores");
+        }
+        let seconds = stage.moment.seconds();
+        config.insert("meta".to_owned(), format!("creation-qemu=10.2.2,ctime={seconds}"));
+        if !config.contains_key("boot") {
+            let order = default_boot(&config);
+            if order != "order=" {
+                config.insert("boot".to_owned(), order);
+            }
+        }
+        Ok(config)
     }
 
     pub(crate) fn abandon(self, world: &mut World) {

@@ -4,11 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::create::copy_ms;
 use super::{Next, Stage, config_lock};
+use crate::api::qemu_disk::unlocked;
+use crate::api::refusal::Refusal;
 use crate::guest::drive::{self, Drive};
-use crate::guest::{pending, size};
+use crate::guest::{keys, pending, size};
 use crate::world::World;
+use crate::world::access::Caller;
 use crate::world::storage::Volume;
 use crate::world::volumes::split_volid;
+
+const MODIFIED: &str = "checksum mismatch (file change by other user?)";
+/// `PVE::Tools::assert_if_modified`.
+const DIFFERENT: &str = "detected modified configuration - file changed by other user? Try again.";
 
 /// A disk to grow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,27 +30,28 @@ pub(crate) struct Resize {
 
 impl Resize {
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let node = stage.node.clone();
         match stage.number {
             0 => Ok(config_lock(self.vmid, 10_000)),
-            1 => {
-                let node = stage.node.clone();
-                self.plan(stage.world, &node)?;
-                Ok(Next::After(200))
-            }
+            1 => match self.plan(stage.world, &node, &stage.user)? {
+                Some(_) => Ok(Next::After(200)),
+                None => Ok(Next::Done),
+            },
             _ => {
-                let node = stage.node.clone();
-                self.apply(stage.world, &node)?;
-                stage.say("Image resized.");
+                if let Some((drive, wanted)) = self.plan(stage.world, &node, &stage.user)? {
+                    self.apply(stage.world, &node, drive, wanted);
+                    stage.say("Image resized.");
+                }
                 Ok(Next::Done)
             }
         }
     }
 
-    /// The drive and its new size; the errors of the worker.
-    fn plan(&self, world: &World, node: &str) -> Result<(Drive, u64), String> {
+    /// The drive and its new size (none: it has that), or the errors of the worker.
+    fn plan(&self, world: &World, node: &str, user: &str) -> Result<Option<(Drive, u64)>, String> {
         let guest = crate::api::call::load_config(world, node, self.vmid).map_err(|e| e.exit())?;
         if self.digest.as_ref().is_some_and(|digest| *digest != guest.digest()) {
-            return Err("checksum mismatch (file change by other user?)".to_owned());
+            return Err(MODIFIED.to_owned());
         }
         if !self.skiplock {
             crate::api::call::check_lock(guest)?;
@@ -52,11 +60,20 @@ impl Resize {
         let Some(drive) = guest.get(disk).map(Drive::parse) else {
             return Err(format!("disk '{disk}' does not exist"));
         };
+        let file = drive.file();
+        if split_volid(file).is_none() {
+            return Err(format!("unable to parse volume ID '{file}'"));
+        }
         if drive.is_cdrom() {
             return Err("you can't resize a cdrom".to_owned());
         }
-        let Some(volume) = world.volume(node, drive.file()) else {
-            return Err(format!("volume '{}' does not exist", drive.file()));
+        let storage = split_volid(file).map_or("", |(storage, _)| storage);
+        let caller = Caller { authid: user.to_owned() };
+        world
+            .require(&caller, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"])
+            .map_err(|refusal| refusal.exit())?;
+        let Some(volume) = world.volume(node, file) else {
+            return Err(format!("volume '{file}' does not exist"));
         };
         let (relative, text) = match self.size.strip_prefix('+') {
             Some(text) => (true, text),
@@ -67,11 +84,10 @@ impl Resize {
         if wanted < volume.size {
             return Err("shrinking disks is not supported".to_owned());
         }
-        Ok((drive, wanted))
+        Ok((wanted != volume.size).then_some((drive, wanted)))
     }
 
-    fn apply(&self, world: &mut World, node: &str) -> Result<(), String> {
-        let (mut drive, wanted) = self.plan(world, node)?;
+    fn apply(&self, world: &mut World, node: &str, mut drive: Drive, wanted: u64) {
         if let Some(volume) = world.volume_mut(node, drive.file()) {
             volume.size = wanted;
         }
@@ -79,70 +95,301 @@ impl Resize {
         if let Some(guest) = world.guests.get_mut(&self.vmid) {
             guest.config.insert(self.disk.clone(), drive.print());
         }
-        Ok(())
     }
 }
 
 /// A disk to copy to another storage.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Move {
     pub(crate) vmid: u32,
     pub(crate) disk: String,
     pub(crate) storage: String,
     pub(crate) format: Option<String>,
     pub(crate) delete: bool,
+    #[serde(default)]
+    pub(crate) digest: Option<String>,
+    /// The copy, as long as the configuration does not name it.
+    #[serde(default)]
+    pub(crate) made: Option<String>,
 }
 
 impl Move {
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let result = self.step(stage);
+        if result.is_err() {
+            self.undo(stage.world, &stage.node.clone());
+        }
+        result
+    }
+
+    fn step(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let node = stage.node.clone();
         match stage.number {
-            0 => Ok(config_lock(self.vmid, 1000)),
-            1 => Ok(stage.storage_lock(&self.storage)),
+            0 => Ok(config_lock(self.vmid, 10_000)),
+            1 => {
+                let (drive, _) = self.check(stage.world, &node).map_err(|error| error.exit())?;
+                let from = split_volid(drive.file()).map_or("", |(storage, _)| storage);
+                stage.say(format!(
+                    "copying volume '{}' from current storage '{from}' to target storage '{}'",
+                    drive.file(),
+                    self.storage
+                ));
+                Ok(stage.storage_lock(&self.storage))
+            }
             2 => Ok(Next::After(180)),
             3 => {
-                let node = stage.node.clone();
+                let bytes = self.allocate(stage).map_err(failed)?;
                 stage.unlock_storage(&self.storage);
-                let (_, volume) = self.source(stage.world, &node)?;
-                Ok(Next::After(copy_ms(volume.used)))
+                Ok(Next::After(copy_ms(bytes)))
             }
-            _ => self.copy(stage),
+            _ => self.switch(stage),
         }
     }
 
-    fn source(&self, world: &World, node: &str) -> Result<(Drive, Volume), String> {
-        let guest = crate::api::call::load_config(world, node, self.vmid).map_err(|e| e.exit())?;
-        crate::api::call::check_lock(guest)?;
-        let drive = guest.get(&self.disk).map(Drive::parse);
-        let drive = drive.ok_or_else(|| format!("disk '{}' does not exist", self.disk))?;
-        let volume = world.volume(node, drive.file()).cloned();
-        let volume = volume.ok_or_else(|| format!("volume '{}' does not exist", drive.file()))?;
-        Ok((drive, volume))
+    /// `$load_and_check_move`: the drive and its volume.
+    pub(crate) fn check(&self, world: &World, node: &str) -> Result<(Drive, Volume), Refusal> {
+        let guest = unlocked(world, node, self.vmid)?;
+        if self.digest.as_ref().is_some_and(|digest| *digest != guest.digest()) {
+            return Err(Refusal::die(DIFFERENT));
+        }
+        let Some(drive) = guest.get(&self.disk).map(Drive::parse) else {
+            return Err(Refusal::die(format!("disk '{}' does not exist", self.disk)));
+        };
+        let file = drive.file();
+        if drive.is_cdrom() && !drive.is_cloudinit() {
+            return Err(Refusal::die("you can't move a cdrom"));
+        }
+        let Some((from, _)) = split_volid(file) else {
+            return Err(Refusal::die(format!("unable to parse volume ID '{file}'")));
+        };
+        let volume = world.volume(node, file);
+        let format = volume.map_or("raw", |volume| volume.format.as_str());
+        if from == self.storage && self.format.as_deref().is_none_or(|asked| asked == format) {
+            return Err(Refusal::die("you can't move to the same storage with same format"));
+        }
+        let target = enabled(world, &self.storage, node)?;
+        if !target.holds("images") {
+            let text = format!("storage '{}' does not support vm images", self.storage);
+            return Err(Refusal::param("storage", text));
+        }
+        match volume {
+            Some(volume) => Ok((drive.clone(), volume.clone())),
+            None => Err(Refusal::die(format!("volume '{file}' does not exist"))),
+        }
     }
 
-    fn copy(&self, stage: &mut Stage<'_>) -> Result<Next, String> {
+    /// Makes the volume that the copy goes to; the bytes to copy.
+    fn allocate(&mut self, stage: &mut Stage<'_>) -> Result<u64, String> {
         let node = stage.node.clone();
-        let (mut drive, from) = self.source(stage.world, &node)?;
-        let old = drive.file().to_owned();
+        let (drive, from) = self.check(stage.world, &node).map_err(|error| error.exit())?;
         let target = drive::storage_of(stage.world, &self.storage)?;
         let format = drive::wanted_format(target, self.format.as_deref(), &from.format);
-        let image = drive::image(self.vmid, &format, from.size, stage.moment.now, from.bootable);
-        let copy = Volume { used: from.used.max(image.used), ..image };
-        let volid = drive::place_image(stage.world, &node, &self.storage, self.vmid, copy)?;
-        stage.say(format!("create full clone of drive {} ({old})", self.disk));
+        stage.say(format!("create full clone of drive {} ({})", self.disk, drive.file()));
+        let (volid, bytes) = if drive.is_cloudinit() {
+            let now = stage.moment.now;
+            let made = drive::cloudinit_volume(
+                stage.world,
+                &node,
+                self.vmid,
+                &self.storage,
+                Some(&format),
+                now,
+            )?;
+            (made, 0)
+        } else {
+            let now = stage.moment.now;
+            let image = drive::image(self.vmid, &format, from.size, now, from.bootable);
+            let copy = Volume { used: from.used.max(image.used), ..image };
+            let made = drive::place_image(stage.world, &node, &self.storage, self.vmid, copy)?;
+            (made, from.used)
+        };
         stage.say(format!("allocated target volume '{volid}'"));
-        drive.set("file", &volid);
+        self.made = Some(volid);
+        Ok(bytes)
+    }
+
+    /// The guest uses the copy from now on.
+    fn switch(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let node = stage.node.clone();
+        let (mut drive, from) = self.check(stage.world, &node).map_err(|error| error.exit())?;
+        let old = drive.file().to_owned();
+        let Some(new) = self.made.take() else { return Ok(Next::Done) };
+        drive.set("file", &new);
         drive.set("size", size::print(from.size));
         drive.values.0.remove("format");
+        let mut kept = None;
         if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
             guest.config.insert(self.disk.clone(), drive.print());
             if !self.delete {
-                pending::add_unused(guest, &old);
+                kept = pending::add_unused(guest, &old);
             }
+        }
+        if let Some(key) = kept {
+            stage.say(format!("adding source volume '{old}' as '{key}' to config"));
         }
         if self.delete {
             stage.say(format!("removing source volume '{old}' after successful copy"));
-            stage.world.remove_volume(&node, &old);
+            if stage.world.clones_of(&node, &old).is_empty() {
+                stage.world.remove_volume(&node, &old);
+            } else {
+                let name = split_volid(&old).map_or("", |(_, name)| name);
+                stage.say(format!("base volume '{name}' is still in use by linked cloned"));
+            }
         }
+        Ok(Next::Done)
+    }
+
+    fn undo(&mut self, world: &mut World, node: &str) {
+        if let Some(made) = self.made.take() {
+            world.remove_volume(node, &made);
+        }
+    }
+
+    pub(crate) fn abandon(mut self, world: &mut World) {
+        let Some(node) = world.guest(self.vmid).map(|guest| guest.node.clone()) else { return };
+        self.undo(world, &node);
+    }
+}
+
+fn failed(error: String) -> String {
+    format!("storage migration failed: {error}")
+}
+
+/// `storage_check_enabled`.
+pub(crate) fn enabled<'a>(
+    world: &'a World,
+    id: &str,
+    node: &str,
+) -> Result<&'a crate::world::storage::Storage, String> {
+    let found = drive::storage_of(world, id)?;
+    if !found.on_node(node) {
+        return Err(format!("storage '{id}' is not available on node '{node}'"));
+    }
+    Ok(found)
+}
+
+/// A disk that another guest gets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Reassign {
+    pub(crate) vmid: u32,
+    pub(crate) disk: String,
+    pub(crate) target: u32,
+    pub(crate) target_disk: String,
+    pub(crate) digest: Option<String>,
+    pub(crate) target_digest: Option<String>,
+    pub(crate) caller: String,
+}
+
+impl Reassign {
+    pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        match stage.number {
+            0 => Ok(config_lock(self.vmid, 10_000)),
+            1 => Ok(config_lock(self.target, 10_000)),
+            2 => Ok(Next::After(100)),
+            _ => self.hand_over(stage),
+        }
+    }
+
+    /// `$load_and_check_reassign_configs`: the drive.
+    pub(crate) fn check(&self, world: &World, node: &str) -> Result<Drive, String> {
+        let (vmid, target) = (self.vmid, self.target);
+        let Some(source) = world.guest(vmid) else {
+            return Err(format!("could not find VM {vmid}"));
+        };
+        let Some(other) = world.guest(target) else {
+            return Err(format!("could not find target VM {target}"));
+        };
+        if source.node != other.node {
+            return Err(format!(
+                "Both VMs need to be on the same node ({} != {})",
+                source.node, other.node
+            ));
+        }
+        let source = unlocked(world, node, vmid)?;
+        let other = unlocked(world, node, target)?;
+        if source.template() || other.template() {
+            return Err("Can't move disks from or to template VMs".to_owned());
+        }
+        for (guest, digest) in [(source, &self.digest), (other, &self.target_digest)] {
+            if digest.as_ref().is_some_and(|digest| *digest != guest.digest()) {
+                return Err(format!("VM {}: {DIFFERENT}", guest.vmid));
+            }
+        }
+        let (disk, slot) = (&self.disk, &self.target_disk);
+        let Some(drive) = source.get(disk).map(Drive::parse) else {
+            return Err(format!("Disk '{disk}' for VM '{vmid}' does not exist"));
+        };
+        if other.get(slot).is_some() {
+            return Err(format!("Target disk key '{slot}' is already in use for VM '{target}'"));
+        }
+        if drive.is_cdrom() && !drive.is_cloudinit() {
+            return Err("CD drive contents can't be moved to another VM".to_owned());
+        }
+        if split_volid(drive.file()).is_none() {
+            return Err(format!("Volume '{}' not managed by PVE", drive.file()));
+        }
+        let linked = split_volid(drive.file())
+            .is_some_and(|(_, name)| crate::world::volumes::base_name(name).is_some());
+        if linked {
+            return Err("Storage does not support moving of this disk to another VM".to_owned());
+        }
+        if source.running.is_some() && !keys::is_numbered(disk, "unused") {
+            return Err(
+                "Cannot move disk to another VM while the source VM is running - detach first"
+                    .to_owned(),
+            );
+        }
+        let readable = Drive::read(slot, &drive.print()).is_some();
+        if !readable && keys::is_drive(slot) {
+            return Err("failed to parse source disk for target disk format - ".to_owned());
+        }
+        Ok(drive)
+    }
+
+    fn hand_over(&self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        let node = stage.node.clone();
+        let mut drive = self.check(stage.world, &node)?;
+        let (vmid, target, disk) = (self.vmid, self.target, &self.disk);
+        stage.say(format!(
+            "reassign disk '{disk}' from VM '{vmid}' as '{}' to VM '{target}'",
+            self.target_disk
+        ));
+        let old = drive.file().to_owned();
+        let (storage, _) = split_volid(&old).unwrap_or_default();
+        let Some(volume) = stage.world.remove_volume(&node, &old) else {
+            return Err(format!("volume '{old}' does not exist"));
+        };
+        let volume = Volume { vmid: Some(target), ..volume };
+        let new = drive::place_image(stage.world, &node, storage, target, volume)?;
+        drive.set("file", &new);
+        if let Some(guest) = stage.world.guests.get_mut(&vmid) {
+            guest.config.remove(disk);
+            let mut order = drive::boot_order(guest.get("boot").unwrap_or_default());
+            if order.iter().any(|device| device == disk) {
+                order.retain(|device| device != disk);
+                let value = format!("order={}", order.join(";"));
+                guest.config.insert("boot".to_owned(), value);
+                stage.log.push(format!("removing disk '{disk}' from boot order config"));
+            }
+            stage.log.push(format!("removing disk '{disk}' from VM '{vmid}' config"));
+        }
+        if keys::is_numbered(&self.target_disk, "unused") {
+            if let Some(guest) = stage.world.guests.get_mut(&target) {
+                guest.config.insert(self.target_disk.clone(), new);
+            }
+            return Ok(Next::Done);
+        }
+        let value = drive.print();
+        let update = super::config::Update {
+            vmid: target,
+            set: [(self.target_disk.clone(), value.clone())].into(),
+            caller: self.caller.clone(),
+            line: format!("update VM {target}: -{} {value}", self.target_disk),
+            ..super::config::Update::default()
+        };
+        let now = stage.moment.now;
+        super::config::apply(stage.world, &node, &update, now, &mut stage.log)
+            .map_err(|refusal| refusal.exit())?;
         Ok(Next::Done)
     }
 }

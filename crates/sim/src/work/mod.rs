@@ -33,6 +33,7 @@ pub(crate) enum Work {
     Template(template::Template),
     Resize(disk::Resize),
     Move(disk::Move),
+    Reassign(disk::Reassign),
     FreeVolume(disk::Free),
     Migrate(migrate::Migrate),
     Power(power::Power),

@@ -95,7 +95,10 @@ impl Power {
             }
             return Ok(Next::After(START_MS + if cloudinit { CLOUDINIT_MS } else { 0 }));
         }
-        pending::apply(stage.world, self.vmid, true);
+        pending::apply(stage.world, self.vmid);
+        if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
+            guest.cloudinit.clear();
+        }
         let inside = stage.world.guest(self.vmid).is_some_and(|guest| boots(stage.world, guest));
         let moment = stage.moment;
         stage.world.next_pid += 1;
@@ -177,7 +180,7 @@ fn power_off(world: &mut World, vmid: u32) {
     if let Some(guest) = world.guests.get_mut(&vmid) {
         guest.running = None;
     }
-    pending::apply(world, vmid, true);
+    pending::apply(world, vmid);
 }
 
 /// A disk whose volume is gone keeps a guest from starting.

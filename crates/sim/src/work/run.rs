@@ -215,6 +215,7 @@ impl Work {
             Self::Template(work) => work.advance(stage),
             Self::Resize(work) => work.advance(stage),
             Self::Move(work) => work.advance(stage),
+            Self::Reassign(work) => work.advance(stage),
             Self::FreeVolume(work) => work.advance(stage),
             Self::Migrate(work) => work.advance(stage),
             Self::Power(work) => work.advance(stage),
@@ -238,6 +239,7 @@ impl Work {
             Self::Create(work) => work.abandon(world),
             Self::Clone(work) => work.abandon(world),
             Self::Migrate(work) => work.abandon(world),
+            Self::Move(work) => work.abandon(world),
             _ => {}
         }
     }
