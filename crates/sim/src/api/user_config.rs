@@ -17,7 +17,9 @@ pub(crate) fn locked<T>(
 ) -> Result<T, Refusal> {
     if !call.world.quorate() {
         let lock = LockName::NoQuorum { file: "file-user_cfg".to_owned(), what: what.to_owned() };
-        return Err(Refusal::Blocked { lock, wait_ms: WAIT_MS });
+        // Where time costs nothing, nothing is waited for: nobody gives this lock back.
+        let wait_ms = call.moment.after(WAIT_MS) - call.moment.now;
+        return Err(Refusal::Blocked { lock, wait_ms });
     }
     let before = (call.world.access.clone(), call.world.pools.clone());
     let result = change(call);
