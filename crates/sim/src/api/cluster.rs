@@ -13,7 +13,7 @@ const AUDIT: Permission = Permission::All("/", &["Sys.Audit"]);
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/", root),
     Endpoint::get("/version", version),
-    Endpoint::get("/cluster", index),
+    Endpoint::get("/cluster", super::indexes::cluster),
     Endpoint::get("/cluster/status", status).may(AUDIT),
     Endpoint::get("/cluster/nextid", nextid).with(&[optional("vmid", Kind::Format(Format::Vmid))]),
     Endpoint::get("/cluster/options", options),
@@ -21,8 +21,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .with(&[optional("type", Kind::Enum(&["ct", "vm"]))])
         .may(AUDIT),
     Endpoint::get("/cluster/ha/status/current", ha_status).may(AUDIT),
-    Endpoint::get("/cluster/backup", empty),
-    Endpoint::get("/cluster/replication", empty),
 ];
 
 /// A list of sub-paths.
@@ -36,26 +34,6 @@ fn root(_: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn version(_: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(json!({ "release": "9.2", "repoid": "14a22df35955d97d", "version": "9.2.11" }).into())
-}
-
-fn index(_: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let names = [
-        "backup",
-        "bulk-action",
-        "ha",
-        "log",
-        "nextid",
-        "options",
-        "replication",
-        "resources",
-        "status",
-        "tasks",
-    ];
-    Ok(subdirs(&names, "name").into())
-}
-
-fn empty(_: &mut Call<'_>) -> Result<Reply, Refusal> {
-    Ok(json!([]).into())
 }
 
 fn status(call: &mut Call<'_>) -> Result<Reply, Refusal> {

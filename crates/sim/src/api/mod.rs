@@ -6,13 +6,19 @@
 mod access;
 mod agent;
 pub(crate) mod call;
+mod capabilities;
 mod cluster;
+mod cluster_info;
 mod create;
 pub(crate) mod dispatch;
+mod empty;
 pub(crate) mod endpoint;
 pub(crate) mod guest_checks;
+mod indexes;
+mod methods;
 pub(crate) mod names;
 mod node;
+mod node_info;
 pub(crate) mod params;
 pub(crate) mod permission;
 mod pools;
@@ -27,6 +33,8 @@ mod qemu_snapshot;
 pub(crate) mod refusal;
 mod resources;
 pub(crate) mod router;
+mod rrd;
+mod services;
 mod storage;
 mod tasks;
 #[cfg(test)]

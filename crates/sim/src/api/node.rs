@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply};
-use super::cluster::subdirs;
 use super::endpoint::{Endpoint, optional};
 use super::permission::Permission;
 use super::refusal::Refusal;
@@ -31,14 +30,16 @@ const NETWORK_TYPES: &[&str] = &[
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/nodes", list),
-    Endpoint::get("/nodes/{node}", index),
+    Endpoint::get("/nodes/{node}", super::indexes::node),
     Endpoint::get("/nodes/{node}/status", status)
         .may(Permission::All("/nodes/{node}", &["Sys.Audit"])),
     Endpoint::get("/nodes/{node}/version", version),
     Endpoint::get("/nodes/{node}/network", network)
         .with(&[optional("type", Kind::Enum(NETWORK_TYPES))]),
-    Endpoint::get("/nodes/{node}/lxc", none),
 ];
+
+/// The kernel that nodes run.
+pub(crate) const KERNEL: &str = "6.17.4-2-pve";
 
 /// Bytes of memory in use on a node: a base, and a part of what running guests have.
 pub(crate) fn memory_used(world: &World, node: &str) -> u64 {
@@ -70,15 +71,6 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(Value::Array(all.collect()).into())
 }
 
-fn index(_: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let names = ["lxc", "network", "qemu", "status", "storage", "tasks", "version"];
-    Ok(subdirs(&names, "name").into())
-}
-
-fn none(_: &mut Call<'_>) -> Result<Reply, Refusal> {
-    Ok(json!([]).into())
-}
-
 fn version(_: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(json!({ "release": "9.2", "repoid": "14a22df35955d97d", "version": "9.2.11" }).into())
 }
@@ -90,7 +82,7 @@ fn status(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     };
     let used = memory_used(call.world, &name);
     let disk = node.rootfs / 15;
-    let kernel = "6.17.4-2-pve";
+    let kernel = KERNEL;
     Ok(json!({
         "uptime": node.uptime(call.moment.now), "cpu": 0.02, "wait": 0, "idle": 0,
         "loadavg": ["0.10", "0.12", "0.09"],
@@ -111,10 +103,9 @@ fn status(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     .into())
 }
 
-fn network(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let name = call.node();
-    let wanted = call.params.get("type");
-    let Some(node) = call.world.nodes.get(&name) else { return Ok(json!([]).into()) };
+/// The network interfaces of a node; none when there is no such node.
+pub(crate) fn interfaces(world: &World, name: &str) -> Vec<Value> {
+    let Some(node) = world.nodes.get(name) else { return Vec::new() };
     let mut list = vec![json!({
         "iface": "eth0", "type": "eth", "active": 1, "exists": 1, "families": ["inet"], "method": "manual",
         "method6": "manual", "priority": 3,
@@ -145,6 +136,12 @@ fn network(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         }
         list.push(item);
     }
+    list
+}
+
+fn network(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let wanted = call.params.get("type");
+    let mut list = interfaces(call.world, &call.node());
     let matches = |item: &Value| match wanted {
         None => true,
         Some("any_bridge" | "any_local_bridge" | "include_sdn") => {

@@ -19,7 +19,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         optional("skiplock", Kind::Bool),
     ]),
     Endpoint::post("/nodes/{node}/qemu/{vmid}/move_disk", move_disk).may(DISK).with(MOVE),
-    Endpoint::post("/nodes/{node}/qemu/{vmid}/move-disk", move_disk).may(DISK).with(MOVE),
 ];
 
 const MOVE: &[Param] = &[

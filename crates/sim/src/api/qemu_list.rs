@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::call::{Call, Reply};
-use super::cluster::subdirs;
 use super::endpoint::{Endpoint, optional};
 use super::permission::Permission;
 use super::refusal::Refusal;
@@ -16,7 +15,6 @@ const AUDIT: Permission = Permission::All("/vms/{vmid}", &["VM.Audit"]);
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/nodes/{node}/qemu", list).with(&[optional("full", Kind::Bool)]),
-    Endpoint::get("/nodes/{node}/qemu/{vmid}", index),
     Endpoint::delete("/nodes/{node}/qemu/{vmid}", destroy)
         .may(Permission::All("/vms/{vmid}", &["VM.Allocate"]))
         .with(&[
@@ -24,7 +22,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             optional("purge", Kind::Bool),
             optional("skiplock", Kind::Bool),
         ]),
-    Endpoint::get("/nodes/{node}/qemu/{vmid}/status", status_index),
     Endpoint::get("/nodes/{node}/qemu/{vmid}/status/current", current).may(AUDIT),
 ];
 
@@ -35,29 +32,6 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let visible = own.filter(|guest| sees(guest.vmid));
     let items = visible.map(|guest| Value::Object(status::status(guest, call.moment.now)));
     Ok(Value::Array(items.collect()).into())
-}
-
-fn index(_: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let names = [
-        "agent",
-        "clone",
-        "cloudinit",
-        "config",
-        "migrate",
-        "move_disk",
-        "pending",
-        "resize",
-        "snapshot",
-        "status",
-        "template",
-        "unlink",
-    ];
-    Ok(subdirs(&names, "subdir").into())
-}
-
-fn status_index(_: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let names = ["current", "start", "stop", "reset", "shutdown", "suspend", "resume", "reboot"];
-    Ok(subdirs(&names, "subdir").into())
 }
 
 fn current(call: &mut Call<'_>) -> Result<Reply, Refusal> {

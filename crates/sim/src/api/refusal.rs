@@ -63,6 +63,19 @@ impl Refusal {
         Self::Message { status: 501, message: format!("Method '{method} {path}' not implemented") }
     }
 
+    /// 501 for a method that Proxmox VE has and the simulator has not, and for one that does not
+    /// exist.
+    pub(crate) fn missing(method: super::endpoint::Method, path: &str) -> Self {
+        if !super::methods::exists(method, path) {
+            return Self::not_implemented(method.name(), path);
+        }
+        let message = format!(
+            "Method '{} {path}' is not simulated: Proxmox VE has it, this simulator has not",
+            method.name()
+        );
+        Self::Message { status: 501, message }
+    }
+
     /// 401 with an empty body.
     pub(crate) fn unauthorized(reason: &str) -> Self {
         Self::Bare { status: 401, reason: reason.to_owned() }

@@ -24,9 +24,14 @@ pub(crate) const TABLES: &[&[Endpoint]] = &[
     super::access::tokens::ENDPOINTS,
     super::access::users::ENDPOINTS,
     super::agent::ENDPOINTS,
+    super::capabilities::ENDPOINTS,
     super::cluster::ENDPOINTS,
+    super::cluster_info::ENDPOINTS,
     super::create::ENDPOINTS,
+    super::empty::ENDPOINTS,
+    super::indexes::ENDPOINTS,
     super::node::ENDPOINTS,
+    super::node_info::ENDPOINTS,
     super::pools::ENDPOINTS,
     super::qemu_clone::ENDPOINTS,
     super::qemu_cloudinit::ENDPOINTS,
@@ -37,6 +42,8 @@ pub(crate) const TABLES: &[&[Endpoint]] = &[
     super::qemu_power::ENDPOINTS,
     super::qemu_snapshot::ENDPOINTS,
     super::resources::ENDPOINTS,
+    super::rrd::ENDPOINTS,
+    super::services::ENDPOINTS,
     super::storage::ENDPOINTS,
     super::tasks::ENDPOINTS,
 ];
@@ -74,6 +81,15 @@ impl Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_endpoint_is_there_twice() {
+        let mut seen = std::collections::BTreeSet::new();
+        for endpoint in TABLES.iter().copied().flatten() {
+            let name = endpoint.method.name();
+            assert!(seen.insert((name, endpoint.path)), "{name} {}", endpoint.path);
+        }
+    }
 
     #[test]
     fn every_endpoint_can_be_reached() {

@@ -97,7 +97,7 @@ impl Pending {
         given.0.extend(asked.0);
         given.take("_dc");
         let Some(endpoint) = self.endpoint else {
-            return Err(Refusal::not_implemented(self.method.name(), &self.path));
+            return Err(Refusal::missing(self.method, &self.path));
         };
         self.params.join(given)?;
         if self.by_token && !endpoint.tokens {
@@ -151,7 +151,7 @@ impl Pending {
             return step;
         }
         let Some(request) = &self.request else {
-            let missing = Refusal::not_implemented(self.method.name(), &self.path);
+            let missing = Refusal::missing(self.method, &self.path);
             return Step::Done(Err(missing));
         };
         let result = dispatch(world, request, moment, fingerprint);

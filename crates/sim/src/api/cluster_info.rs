@@ -1,0 +1,155 @@
+//! Reads of `/cluster` about what the world has: corosync, the log, notifications, networks,
+//! guests without a backup job.
+
+use serde_json::{Value, json};
+
+use super::call::{Call, Reply};
+use super::endpoint::{Endpoint, optional};
+use super::permission::Permission;
+use super::refusal::Refusal;
+use crate::guest::format::Kind;
+
+const AUDIT: Permission = Permission::All("/", &["Sys.Audit"]);
+const IPAMS: &[&str] = &["netbox", "phpipam", "pve"];
+const NOTIFICATIONS: &str = "/mapping/notifications";
+
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get("/cluster/backup-info/not-backed-up", not_backed_up).may(AUDIT),
+    Endpoint::get("/cluster/ceph/metadata", ceph_metadata)
+        .with(&[optional("scope", Kind::Enum(&["all", "versions"]))])
+        .may(CEPH),
+    Endpoint::get("/cluster/ceph/status", no_ceph).may(CEPH),
+    // `JOIN_API_VERSION` of PVE::Cluster::Setup.
+    Endpoint::get("/cluster/config/apiversion", |_| Ok(json!(1).into())).may(AUDIT),
+    Endpoint::get("/cluster/config/nodes", corosync_nodes).may(AUDIT),
+    Endpoint::get("/cluster/config/totem", totem).may(AUDIT),
+    Endpoint::get("/cluster/log", log).with(&[optional("max", Kind::POSITIVE)]),
+    Endpoint::get("/cluster/notifications/endpoints/gotify", |call| {
+        notifications(call, AUDITS, json!([]))
+    }),
+    Endpoint::get("/cluster/notifications/endpoints/sendmail", |call| {
+        notifications(call, AUDITS, json!([mail_to_root()]))
+    }),
+    Endpoint::get("/cluster/notifications/endpoints/smtp", |call| {
+        notifications(call, AUDITS, json!([]))
+    }),
+    Endpoint::get("/cluster/notifications/endpoints/webhook", |call| {
+        notifications(call, AUDITS, json!([]))
+    }),
+    Endpoint::get("/cluster/notifications/matcher-fields", |call| {
+        let names = ["type", "hostname", "job-id"];
+        notifications(call, AUDITS, super::cluster::subdirs(&names, "name"))
+    }),
+    Endpoint::get("/cluster/notifications/matchers", |call| {
+        notifications(call, USES, json!([default_matcher()]))
+    }),
+    Endpoint::get("/cluster/notifications/targets", |call| {
+        notifications(call, USES, json!([target()]))
+    }),
+    Endpoint::get("/cluster/sdn/ipams", ipams).with(&[optional("type", Kind::Enum(IPAMS))]),
+];
+
+const CEPH: Permission = Permission::Any("/", &["Sys.Audit", "Datastore.Audit"]);
+
+/// Guests that no backup job covers: there are no jobs.
+fn not_backed_up(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let sees = call.visible_guests();
+    let guests = call.world.guests.values().filter(|guest| sees(guest.vmid));
+    let list = guests.map(|guest| {
+        let mut item = json!({ "vmid": guest.vmid, "type": "qemu" });
+        if let (Some(name), Some(members)) = (guest.get("name"), item.as_object_mut()) {
+            members.insert("name".to_owned(), json!(name));
+        }
+        item
+    });
+    Ok(list.collect::<Value>().into())
+}
+
+/// `PVE::Ceph::Tools::check_ceph_installed`.
+fn no_ceph(_: &mut Call<'_>) -> Result<Reply, Refusal> {
+    Err(Refusal::die("binary not installed: /usr/bin/ceph-mon"))
+}
+
+fn ceph_metadata(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    if call.params.get("scope") == Some("versions") {
+        return Ok(json!({ "node": {} }).into());
+    }
+    no_ceph(call)
+}
+
+/// The node list of corosync.conf; values are text there.
+fn corosync_nodes(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let nodes = call.world.nodes.values().map(|node| {
+        json!({
+            "node": node.name, "name": node.name, "nodeid": node.id.to_string(),
+            "quorum_votes": "1", "ring0_addr": node.ip,
+        })
+    });
+    Ok(nodes.collect::<Value>().into())
+}
+
+fn totem(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    Ok(json!({
+        "cluster_name": call.world.cluster, "config_version": call.world.nodes.len().to_string(),
+        "interface": { "0": { "linknumber": "0" } }, "ip_version": "ipv4-6", "link_mode": "passive",
+        "secauth": "on", "version": "2",
+    })
+    .into())
+}
+
+/// The cluster's log says when tasks begin and end; the newest first.
+fn log(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let all = call.may("/", &["Sys.Syslog"]);
+    let max = call.params.int("max").and_then(|max| usize::try_from(max).ok()).unwrap_or(50);
+    let user = call.caller.authid.clone();
+    let tasks = call.world.tasks().rev().filter(|task| all || task.user == user);
+    let lines = tasks.enumerate().map(|(number, task)| {
+        json!({
+            "uid": number + 1, "id": format!("{}:{}", number + 1, task.node), "node": task.node,
+            "pid": task.pid, "pri": 6, "tag": "pvedaemon", "time": task.start_ms / 1000,
+            "user": task.user, "msg": format!("starting task {}", task.upid),
+        })
+    });
+    Ok(lines.take(max).collect::<Value>().into())
+}
+
+const AUDITS: &[&str] = &["Mapping.Modify", "Mapping.Audit"];
+const USES: &[&str] = &["Mapping.Modify", "Mapping.Audit", "Mapping.Use"];
+
+/// Any of the privileges; a check of many paths says nothing of what it missed.
+fn notifications(call: &Call<'_>, wanted: &[&str], found: Value) -> Result<Reply, Refusal> {
+    if !call.may(NOTIFICATIONS, wanted) {
+        return Err(Refusal::permission(""));
+    }
+    Ok(found.into())
+}
+
+fn mail_to_root() -> Value {
+    json!({
+        "name": "mail-to-root", "comment": "Send mails to root@pam's email address",
+        "mailto-user": ["root@pam"], "origin": "builtin",
+    })
+}
+
+fn default_matcher() -> Value {
+    json!({
+        "name": "default-matcher", "comment": "Route all notifications to mail-to-root",
+        "mode": "all", "origin": "builtin", "target": ["mail-to-root"],
+    })
+}
+
+fn target() -> Value {
+    json!({
+        "name": "mail-to-root", "comment": "Send mails to root@pam's email address",
+        "type": "sendmail", "origin": "builtin",
+    })
+}
+
+/// The one that is built in.
+fn ipams(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let wanted = call.params.get("type").is_none_or(|kind| kind == "pve");
+    if !wanted || !call.may("/sdn/ipams/pve", &["SDN.Audit", "SDN.Allocate"]) {
+        return Ok(json!([]).into());
+    }
+    Ok(json!([{ "ipam": "pve", "type": "pve", "digest": "da39a3ee5e6b4b0d3255bfef95601890afd80709" }]).into())
+}
