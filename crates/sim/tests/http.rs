@@ -148,7 +148,12 @@ async fn the_query_wins_over_the_body_and_must_not_contradict_the_path() {
     for (request, headers, body, part) in [
         ("GET /api2/json/nodes/pve1/version?node=pve1&_dc=1", ROOT, "", "\"data\":{"),
         ("GET /api2/json/nodes/pve1/version?node=pve2", ROOT, "", "with conflicting values!"),
-        ("POST /api2/json/nodes/pve1/qemu?vmid=x", form.as_str(), body, "VM ID"),
+        (
+            "POST /api2/json/nodes/pve1/qemu?vmid=x",
+            form.as_str(),
+            body,
+            "type check ('integer') failed - got 'x'",
+        ),
         ("GET /api2/json//nodes//pve1/%76ersion/", ROOT, "", "\"data\":{"),
         ("GET /api2/htmljs/version", ROOT, "", "{&quot;data&quot;:{"),
     ] {
