@@ -35,6 +35,6 @@ pub use world::access::{Access, AclEntry, AclKind, Token, User};
 pub use world::guest::{Guest, GuestStatus, Running};
 pub use world::lab::LabOptions;
 pub use world::node::Node;
-pub use world::storage::{Storage, StorageKind, Volume};
+pub use world::storage::{Storage, StorageKind, Volume, VolumeSnapshot};
 pub use world::task::{Task, TaskState};
 pub use world::{WORLD_VERSION, World};

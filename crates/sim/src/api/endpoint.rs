@@ -165,6 +165,7 @@ fn path_kind(name: &str) -> Kind {
         "node" => Kind::Format(Format::Node),
         "vmid" => Kind::Format(Format::Vmid),
         "storage" => Kind::Format(Format::StorageId),
+        "snapname" => Kind::SNAPSHOT,
         "userid" => super::names::USER,
         "tokenid" => super::names::TOKEN,
         "groupid" => super::names::GROUP,

@@ -6,12 +6,14 @@ use super::endpoint::{Endpoint, optional, required};
 use super::guest_checks::check_bridges;
 use super::permission::Permission;
 use super::refusal::Refusal;
-use crate::guest::drive::drives;
+use crate::guest::drive::{Drive, drives};
 use crate::guest::format::{Format, Kind};
 use crate::work::Work;
 use crate::work::clone::CloneGuest;
 use crate::work::template::Template;
+use crate::world::World;
 use crate::world::guest::Guest;
+use crate::world::snapshot::Feature;
 use crate::world::volumes::split_volid;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
@@ -25,7 +27,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             optional("full", Kind::Bool),
             optional("name", Kind::Format(Format::DnsName)),
             optional("pool", Kind::TEXT),
-            optional("snapname", Kind::Format(Format::ConfigId)),
+            optional("snapname", Kind::SNAPSHOT),
             optional("storage", Kind::Format(Format::StorageId)),
             optional("target", Kind::Format(Format::Node)),
         ]),
@@ -52,9 +54,13 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     let guest = call.guest()?;
     check_lock(guest).map_err(Refusal::die)?;
-    if let Some(name) = call.params.get("snapname") {
-        return Err(Refusal::die(format!("snapshot '{name}' does not exist")));
-    }
+    let snapname = own("snapname").filter(|name| !name.is_empty());
+    let view = match &snapname {
+        None => guest.clone(),
+        Some(name) => guest
+            .at_snapshot(name)
+            .ok_or_else(|| Refusal::die(format!("snapshot '{name}' does not exist")))?,
+    };
     let full = call.params.flag("full").unwrap_or(!guest.template());
     if !full && storage.is_some() {
         return Err(Refusal::die("parameter 'storage' not allowed for linked clones"));
@@ -62,8 +68,8 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if !full && format.is_some() {
         return Err(Refusal::die("parameter 'format' not allowed for linked clones"));
     }
-    let shared = check_volumes(call, guest, storage.as_deref())?;
-    check_bridges(call.world, &call.caller, guest.config.iter())?;
+    let shared = check_volumes(call, &view, storage.as_deref())?;
+    check_bridges(call.world, &call.caller, view.config.iter())?;
     if let Some(target) = target.as_ref().filter(|_| !shared) {
         return Err(Refusal::die(format!(
             "can't clone VM to node '{target}' (VM uses local storage)"
@@ -74,9 +80,8 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             "unable to create VM {newid}: config file already exists"
         )));
     }
-    if !full {
-        check_bases(guest)?;
-    }
+    let running = guest.running.is_some();
+    check_features(call.world, &view, full, snapname.is_some(), running)?;
     let work = CloneGuest {
         source: vmid,
         vmid: newid,
@@ -87,6 +92,7 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         format,
         target,
         pool,
+        snapname,
         ..CloneGuest::default()
     };
     call.fork_guest("qmclone", Work::Clone(work))
@@ -129,29 +135,54 @@ fn check_volumes(call: &Call<'_>, guest: &Guest, storage: Option<&str>) -> Resul
         let to = storage.unwrap_or(own);
         call.require(&format!("/storage/{to}"), &["Datastore.AllocateSpace"])?;
     }
+    if let Some(state) = guest.get("vmstatestorage") {
+        call.require(&format!("/storage/{state}"), &["Datastore.AllocateSpace"])?;
+    }
     Ok(shared)
 }
 
-/// Only base volumes can be cloned by link.
-fn check_bases(guest: &Guest) -> Result<(), Refusal> {
-    for (key, drive) in drives(guest) {
+/// Whether each volume, or the snapshot of it, can be cloned: most only by copying.
+fn check_features(
+    world: &World,
+    guest: &Guest,
+    full: bool,
+    snapshot: bool,
+    running: bool,
+) -> Result<(), Refusal> {
+    for (key, drive) in by_name(drives(guest)) {
+        if full && running && !snapshot && key == "tpmstate0" {
+            return Err(Refusal::die("cannot clone TPM state while VM is running"));
+        }
+        if drive.is_cdrom() && !drive.is_cloudinit() {
+            continue;
+        }
         let file = drive.file();
-        let Some((_, name)) = split_volid(file) else { continue };
-        let own = crate::world::volumes::own_name(name);
-        let last = own.rsplit('/').next().unwrap_or(own);
-        if !drive.is_cdrom() && key != "tpmstate0" && !last.starts_with("base-") {
-            return Err(Refusal::die(format!(
-                "Linked clone feature is not supported for '{file}' ({key})"
-            )));
+        let whole = full || drive.is_cloudinit() || key == "tpmstate0";
+        let (feature, how) =
+            if whole { (Feature::Copy, "Full") } else { (Feature::Clone, "Linked") };
+        // The cloud-init drive is made anew, but it is asked like the others.
+        if !world.volume_has_feature(feature, file, snapshot)? {
+            let of = if snapshot { " a snapshot of" } else { "" };
+            let text = format!("{how} clone feature is not supported for{of} '{file}' ({key})");
+            return Err(Refusal::die(text));
         }
     }
     Ok(())
+}
+
+/// In the order of their keys, which is not that of the buses.
+fn by_name(mut drives: Vec<(String, Drive)>) -> Vec<(String, Drive)> {
+    drives.sort_by(|(left, _), (right, _)| left.cmp(right));
+    drives
 }
 
 fn template(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let vmid = call.vmid();
     let guest = call.guest()?;
     check_lock(guest).map_err(Refusal::die)?;
+    if !guest.snapshots.is_empty() {
+        return Err(Refusal::die(crate::work::template::HAS_SNAPSHOTS));
+    }
     let disk = call.params.get("disk").map(str::to_owned);
     if guest.template() && disk.is_none() {
         return Err(Refusal::die("you can't convert a template to a template"));

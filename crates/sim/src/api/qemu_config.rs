@@ -52,7 +52,7 @@ const UPDATE_LATER: &[Param] = &[
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/nodes/{node}/qemu/{vmid}/config", read)
         .may(AUDIT)
-        .with(&[optional("current", Kind::Bool), optional("snapshot", Kind::TEXT)]),
+        .with(&[optional("current", Kind::Bool), optional("snapshot", Kind::SNAPSHOT)]),
     Endpoint::get("/nodes/{node}/qemu/{vmid}/pending", pending).may(AUDIT),
     Endpoint::put("/nodes/{node}/qemu/{vmid}/config", put)
         .may(CHANGE)
@@ -78,11 +78,23 @@ fn shown(key: &str, value: &str) -> Value {
 }
 
 fn read(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let guest = call.guest()?;
-    if let Some(name) = call.params.get("snapshot") {
-        return Err(Refusal::die(format!("snapshot '{name}' does not exist")));
-    }
     let current = call.params.flag("current").unwrap_or(false);
+    let snapshot = call.params.get("snapshot").filter(|name| !name.is_empty());
+    if snapshot.is_some() && current {
+        let text = "cannot use 'snapshot' parameter with 'current'".to_owned();
+        return Err(Refusal::Params(
+            ["current", "snapshot"].map(|key| (key.to_owned(), text.clone())).into(),
+        ));
+    }
+    let guest = call.guest()?;
+    if let Some(name) = snapshot {
+        let Some(section) = guest.snapshots.get(name) else {
+            return Err(Refusal::die(format!("snapshot '{name}' does not exist")));
+        };
+        let members = section.iter().map(|(key, value)| (key.clone(), shown(key, value)));
+        let digest = ("digest".to_owned(), json!(guest.digest()));
+        return Ok(Value::Object(members.chain([digest]).collect()).into());
+    }
     let names = guest.config.keys().chain(guest.pending.keys().filter(|_| !current));
     let mut out = Map::new();
     for key in names {

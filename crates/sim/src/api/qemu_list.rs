@@ -45,7 +45,6 @@ fn destroy(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         return Err(Refusal::param("skiplock", "Only root may use this option."));
     }
     let guest = call.guest()?;
-    call.check_lock(guest)?;
     if guest.flag("protection") {
         return Err(Refusal::die(format!("can't remove VM {vmid} - protection mode enabled")));
     }

@@ -60,10 +60,8 @@ fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             refused.insert(other.name.clone(), json!({ "unavailable_storages": missing }));
         }
     }
-    let disks = local_volumes(call.world, guest).into_iter().map(|(volid, generated)| {
-        let size = call.world.volume(&node, &volid).map(|volume| volume.size);
-        json!({ "volid": volid, "size": size, "cdrom": u8::from(generated), "is_unused": 0 })
-    });
+    let disks = local_volumes(call.world, guest).into_iter();
+    let disks = disks.map(|(volid, named)| named.json(&volid));
     let mut out = json!({
         "running": u8::from(guest.running.is_some()), "local_disks": Value::Array(disks.collect()),
         "local_resources": [], "mapped-resources": [], "mapped-resource-info": {}, "has-dbus-vmstate": 1,

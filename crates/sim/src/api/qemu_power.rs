@@ -7,6 +7,7 @@ use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind};
 use crate::work::Work;
 use crate::work::power::{Action, Power};
+use crate::work::suspend::Suspend;
 
 const POWER: Permission = Permission::All("/vms/{vmid}", &["VM.PowerMgmt"]);
 
@@ -89,11 +90,43 @@ fn reset(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 fn suspend(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let to_disk = call.params.flag("todisk");
+    if call.params.get("statestorage").is_some() && to_disk.is_none() {
+        return Err(Refusal::param("todisk", "missing property required by 'statestorage'"));
+    }
+    if to_disk == Some(true) {
+        return suspend_to_disk(call);
+    }
     require_running(call)?;
     power(call, Action::Suspend, "qmpause")
 }
 
+/// The RAM goes to a volume, and the guest stops.
+fn suspend_to_disk(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let skiplock = call.params.flag("skiplock").unwrap_or(false);
+    if skiplock && !call.caller.is_root() {
+        return Err(Refusal::param("skiplock", "Only root may use this option."));
+    }
+    require_running(call)?;
+    let vmid = call.vmid();
+    call.require(&format!("/vms/{vmid}"), &["VM.Config.Disk"])?;
+    let guest = call.guest()?;
+    if guest.config.keys().any(|key| crate::guest::keys::is_numbered(key, "hostpci")) {
+        let text = "cannot suspend VM to disk due to passed-through PCI device(s), which lack the possibility to save/restore their internal state";
+        return Err(Refusal::die(text));
+    }
+    let storage = match call.params.get("statestorage") {
+        Some(storage) => storage.to_owned(),
+        None => crate::guest::vmstate::find_storage(call.world, guest)?,
+    };
+    call.require(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
+    call.fork_guest("qmsuspend", Work::Suspend(Suspend { vmid, skiplock, storage }))
+}
+
 fn resume(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    if call.guest().is_ok_and(|guest| guest.get("lock") == Some("suspended")) {
+        return power(call, Action::Start, "qmresume");
+    }
     require_running(call)?;
     power(call, Action::Resume, "qmresume")
 }

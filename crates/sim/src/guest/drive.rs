@@ -371,7 +371,8 @@ pub(crate) fn place_image(
     place_named(world, node, storage, vmid, &name, volume)
 }
 
-fn place_named(
+/// Puts an image on a storage under a name.
+pub(crate) fn place_named(
     world: &mut World,
     node: &str,
     storage: &str,
@@ -459,6 +460,17 @@ pub(crate) fn drives(guest: &Guest) -> Vec<(String, Drive)> {
         .collect();
     found.sort_by_key(|(key, _)| drive_order(key));
     found
+}
+
+/// Whether another drive, or a snapshot, has the volume (`is_volume_in_use`); `skip` names a key
+/// that does not count.
+pub(crate) fn in_use(guest: &Guest, skip: &str, volid: &str) -> bool {
+    let has = |(key, value): (&String, &String)| {
+        let drive = Drive::parse(value);
+        keys::is_drive(key) && drive.file() == volid && !drive.is_cdrom()
+    };
+    guest.config.iter().filter(|(key, _)| *key != skip).any(has)
+        || guest.snapshots.values().flatten().any(has)
 }
 
 /// The boot order of a new guest: first disk, first CD-ROM, first network card.

@@ -38,6 +38,8 @@ impl Kind {
     pub(crate) const INT: Self = Self::Int { min: None, max: None };
     pub(crate) const NATURAL: Self = Self::Int { min: Some(0), max: None };
     pub(crate) const POSITIVE: Self = Self::Int { min: Some(1), max: None };
+    /// `pve-snapshot-name`.
+    pub(crate) const SNAPSHOT: Self = Self::Check(snapshot_name);
     pub(crate) const TEXT: Self = Self::Text { max: 0 };
 
     /// Text of a shape, of any length.
@@ -121,6 +123,11 @@ pub(crate) fn check(kind: Kind, name: &str, value: &str) -> Result<(), String> {
         }
         Kind::Check(check) => check(value),
     }
+}
+
+fn snapshot_name(value: &str) -> Result<(), String> {
+    check(Kind::Format(Format::ConfigId), "", value)?;
+    length(value, 40)
 }
 
 /// The API takes 0 and 1 alone; `yes` and `on` are for property strings and the command line.

@@ -38,7 +38,9 @@ pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: 
     let selected = |key: &&String| only.contains(*key);
     let removals: Vec<String> = guest.pending_delete.keys().filter(selected).cloned().collect();
     for key in removals {
-        match removable(&guest, &features, &key, now) {
+        let force = guest.pending_delete.get(&key).is_some_and(|force| *force);
+        let plugged = removable(&guest, &features, &key, now);
+        match plugged.and_then(|()| pending::may_go(&guest, &key, force).map_err(Not::Ever)) {
             Ok(()) => remove(world, &mut guest, &key),
             Err(Not::Yet) => {}
             Err(Not::Ever(text)) => {

@@ -17,3 +17,5 @@ pub(crate) mod pending;
 pub(crate) mod property;
 pub(crate) mod size;
 pub(crate) mod status;
+pub(crate) mod vmstate;
+pub(crate) mod volids;

@@ -14,11 +14,32 @@ pub(crate) fn cleanup(guest: &mut Guest) {
     guest.pending_delete.retain(|key, _| config.contains_key(key));
 }
 
-/// Makes all pending changes of a stopped guest real.
-pub(crate) fn apply(world: &mut World, vmid: u32) {
-    let Some(mut guest) = world.guests.remove(&vmid) else { return };
+/// A volume that another drive or a snapshot has is not freed (`try_deallocate_drive`).
+pub(crate) fn may_go(guest: &Guest, key: &str, force: bool) -> Result<(), String> {
+    let drive = guest.get(key).filter(|_| force && keys::is_drive(key)).map(Drive::parse);
+    let Some(drive) = drive.filter(|drive| !drive.is_cdrom() || drive.is_cloudinit()) else {
+        return Ok(());
+    };
+    let volid = drive.file();
+    let own = super::drive::owner(volid) == Some(guest.vmid);
+    if own && super::drive::in_use(guest, key, volid) {
+        return Err(format!("unable to delete '{volid}' - volume is still in use (snapshot?)"));
+    }
+    Ok(())
+}
+
+/// Makes all pending changes of a stopped guest real; what cannot be waits on. Errors by key.
+pub(crate) fn apply(world: &mut World, vmid: u32) -> super::hotplug::Errors {
+    let mut errors = super::hotplug::Errors::new();
+    let Some(mut guest) = world.guests.remove(&vmid) else { return errors };
     cleanup(&mut guest);
     for (key, force) in std::mem::take(&mut guest.pending_delete) {
+        if let Err(error) = may_go(&guest, &key, force) {
+            let text = format!("unable to apply pending change {key} : {error}\n");
+            errors.insert(key.clone(), text);
+            guest.pending_delete.insert(key, force);
+            continue;
+        }
         let Some(value) = guest.config.remove(&key) else { continue };
         if keys::is_drive(&key) {
             release(world, &mut guest, &Drive::parse(&value), force);
@@ -28,6 +49,7 @@ pub(crate) fn apply(world: &mut World, vmid: u32) {
         set(world, &mut guest, &key, value);
     }
     world.guests.insert(vmid, guest);
+    errors
 }
 
 /// Sets a key; a drive's old volume becomes unused.

@@ -134,11 +134,15 @@ pub(crate) fn current(guest: &Guest, now: i64) -> Value {
     Value::Object(out)
 }
 
+/// The machine type that QEMU runs: the newest of its kind.
+pub(crate) fn running_machine(guest: &Guest) -> &'static str {
+    let machine = guest.get("machine").unwrap_or("pc");
+    if machine.contains("q35") { "pc-q35-10.2+pve0" } else { "pc-i440fx-10.2+pve0" }
+}
+
 fn running_details(guest: &Guest, now: i64, out: &mut Map<String, Value>) {
     let memory = measure(guest).memory;
-    let machine = guest.get("machine").unwrap_or("pc");
-    let machine = if machine.contains("q35") { "pc-q35-10.2+pve0" } else { "pc-i440fx-10.2+pve0" };
-    out.insert("running-machine".to_owned(), json!(machine));
+    out.insert("running-machine".to_owned(), json!(running_machine(guest)));
     out.insert("running-qemu".to_owned(), json!("10.2.2"));
     if guest.get("balloon") != Some("0") {
         out.insert("balloon".to_owned(), json!(memory));

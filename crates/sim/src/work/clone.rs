@@ -34,6 +34,9 @@ pub(crate) struct CloneGuest {
     /// Another node than the source's.
     pub(crate) target: Option<String>,
     pub(crate) pool: Option<String>,
+    /// Copies what a snapshot has, not what is there now.
+    #[serde(default)]
+    pub(crate) snapname: Option<String>,
     /// Drives to copy: key and value, worked off from the end.
     pub(crate) queue: Vec<(String, String)>,
     /// The storage whose lock is held.
@@ -113,13 +116,20 @@ impl CloneGuest {
         let source =
             crate::api::call::load_config(stage.world, &node, self.source).map_err(|e| e.exit())?;
         crate::api::call::check_lock(source)?;
+        let source = &match &self.snapname {
+            None => source.clone(),
+            Some(name) => source
+                .at_snapshot(name)
+                .ok_or_else(|| format!("snapshot '{name}' does not exist"))?,
+        };
         if stage.world.guests.contains_key(&self.vmid) {
             return Err(format!("unable to create VM {}: config file already exists", self.vmid));
         }
         let prefix = mac_prefix(stage.world);
         let mut config = BTreeMap::from([("lock".to_owned(), "clone".to_owned())]);
         for (key, value) in &source.config {
-            if matches!(key.as_str(), "parent" | "snaptime" | "snapstate" | "vmstate" | "template")
+            if matches!(key.as_str(), "parent" | "snaptime" | "snapstate" | "template")
+                || crate::guest::vmstate::KEYS.contains(&key.as_str())
                 || key.starts_with("unused")
             {
                 continue;
@@ -175,9 +185,15 @@ impl CloneGuest {
         let whole = self.full || drive.is_cloudinit() || key == "tpmstate0";
         let node = stage.node.clone();
         let file = drive.file().to_owned();
-        let Some(volume) = stage.world.volume(&node, &file).cloned() else {
+        let Some(mut volume) = stage.world.volume(&node, &file).cloned() else {
             return Err(format!("volume '{file}' does not exist"));
         };
+        let then = volume.snapshots.iter().find(|then| Some(&then.name) == self.snapname.as_ref());
+        if let Some(then) = then.cloned() {
+            // A copy is as large as the volume is now, a linked clone as its origin.
+            volume.size = if whole { volume.size } else { then.size };
+            (volume.used, volume.bootable) = (then.used, then.bootable);
+        }
         let how = if whole { "full" } else { "linked" };
         stage.say(format!("create {how} clone of drive {key} ({file})"));
         let (volid, copied) = if drive.is_cloudinit() {
@@ -197,7 +213,9 @@ impl CloneGuest {
         } else if whole {
             self.copy_volume(stage, &storage, &volume)?
         } else {
-            (link_volume(stage.world, &node, self.vmid, &file, &volume, stage.moment.now)?, 0)
+            let now = stage.moment.now;
+            let snapshot = self.snapname.is_some();
+            (link_volume(stage.world, &node, self.vmid, &file, &volume, snapshot, now)?, 0)
         };
         if whole {
             stage.say(format!("allocated target volume '{volid}'"));
@@ -266,6 +284,7 @@ fn link_volume(
     vmid: u32,
     base: &str,
     from: &Volume,
+    from_snapshot: bool,
     now: i64,
 ) -> Result<String, String> {
     let Some((storage, volname)) = split_volid(base) else {
@@ -274,8 +293,8 @@ fn link_volume(
     let kind = drive::storage_of(world, storage)?.kind;
     let format = if kind.has_files() { "qcow2" } else { "raw" };
     let mut image = drive::image(vmid, format, from.size, now, from.bootable);
-    // Thin snapshots do not depend on their origin; all other clones do.
-    let independent = kind == crate::world::storage::StorageKind::LvmThin;
+    // Thin snapshots do not depend on their origin, and clones of a snapshot do not name it.
+    let independent = kind == crate::world::storage::StorageKind::LvmThin || from_snapshot;
     image.parent = (!independent).then(|| own_name(volname).to_owned());
     let volid = drive::place_image(world, node, storage, vmid, image)?;
     let (_, name) = split_volid(&volid).unwrap_or_default();

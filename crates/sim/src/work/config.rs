@@ -86,7 +86,10 @@ pub(crate) fn check<'a>(
     if update.digest.as_ref().is_some_and(|digest| *digest != guest.digest()) {
         return Err(Refusal::die("checksum mismatch (file change by other user?)"));
     }
-    if !update.skiplock {
+    // The lock of a suspended guest goes with its state.
+    let revives =
+        update.delete.iter().any(|key| key == "vmstate") && guest.get("lock") == Some("suspended");
+    if !update.skiplock && !revives {
         check_lock(guest).map_err(Refusal::die)?;
     }
     if update.set.contains_key("memory") || update.set.contains_key("balloon") {
@@ -135,8 +138,8 @@ pub(crate) fn apply(
     let Some(guest) = world.guests.get_mut(&update.vmid) else { return Ok(()) };
     pending::cleanup(guest);
     if guest.running.is_none() {
-        pending::apply(world, update.vmid);
-        return Ok(());
+        let errors = pending::apply(world, update.vmid);
+        return if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) };
     }
     let errors = hotplug::apply(world, update.vmid, &change.modified, now);
     if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) }
@@ -190,7 +193,10 @@ impl Change<'_> {
             return self.free_unused(world, key, &volid);
         }
         match keys::split_number(key).map_or(key, |(stem, _)| stem) {
-            "vmstate" => protection(&format!("can't remove vmstate '{value}'"))?,
+            "vmstate" => {
+                protection(&format!("can't remove vmstate '{value}'"))?;
+                return self.free_state(world, &value);
+            }
             _ if keys::is_drive(key) => {
                 protection(&format!("can't remove drive '{key}'"))?;
                 self.drive_permission(world, &value)?;
@@ -249,9 +255,7 @@ impl Change<'_> {
         if crate::guest::drive::owner(volid) == Some(vmid) {
             self.may_free(world, volid)?;
             let Some(guest) = world.guest(vmid) else { return Ok(()) };
-            let drives = guest.config.iter().filter(|(name, _)| keys::is_drive(name));
-            let mut drives = drives.map(|(_, value)| Drive::parse(value));
-            if drives.any(|drive| !drive.is_cdrom() && drive.file() == volid) {
+            if crate::guest::drive::in_use(guest, key, volid) {
                 return Err(Refusal::die(format!(
                     "unable to delete '{volid}' - volume is still in use (snapshot?)"
                 )));
@@ -266,6 +270,20 @@ impl Change<'_> {
         }
         if let Some(guest) = world.guests.get_mut(&vmid) {
             guest.config.remove(key);
+        }
+        Ok(())
+    }
+
+    /// The state of a guest that is suspended to disk goes, and its lock with it.
+    fn free_state(&self, world: &mut World, volid: &str) -> Result<(), Refusal> {
+        self.may_free(world, volid)?;
+        world.remove_volume(self.node, volid);
+        if let Some(guest) = world.guests.get_mut(&self.update.vmid) {
+            let suspended = guest.get("lock") == Some("suspended");
+            let goes = |key: &str| {
+                crate::guest::vmstate::KEYS.contains(&key) || (suspended && key == "lock")
+            };
+            guest.config.retain(|key, _| !goes(key));
         }
         Ok(())
     }

@@ -38,7 +38,8 @@ impl Destroy {
 
     fn remove(&self, stage: &mut Stage<'_>) {
         let node = stage.node.clone();
-        for volid in volumes(stage.world, self.vmid) {
+        let states = states(stage.world, self.vmid);
+        for volid in volumes(stage.world, self.vmid).into_iter().chain(states) {
             let own = stage.world.volume(&node, &volid).map(|volume| volume.vmid);
             match own {
                 Some(Some(vmid)) if vmid == self.vmid => {
@@ -96,16 +97,26 @@ pub(crate) fn volumes(world: &World, vmid: u32) -> Vec<String> {
     found
 }
 
+/// The volumes with the RAM of a suspended guest and of its snapshots. What else a snapshot names
+/// and the configuration does not stays.
+fn states(world: &World, vmid: u32) -> Vec<String> {
+    let Some(guest) = world.guest(vmid) else { return Vec::new() };
+    let sections = guest.snapshots.values().chain([&guest.config]);
+    sections.filter_map(|section| section.get("vmstate").cloned()).collect()
+}
+
 /// The checks of `check_vm_destroy` and those of the worker.
 pub(crate) fn check(world: &World, node: &str, vmid: u32) -> Result<(), String> {
     let guest =
         crate::api::call::load_config(world, node, vmid).map_err(|refusal| refusal.exit())?;
-    crate::api::call::check_lock(guest)?;
     if guest.flag("protection") {
         return Err(format!("can't remove VM {vmid} - protection mode enabled"));
     }
     if guest.running.is_some() {
         return Err(format!("VM {vmid} is running - destroy failed"));
+    }
+    if guest.get("lock") != Some("suspended") {
+        crate::api::call::check_lock(guest)?;
     }
     for volid in volumes(world, vmid) {
         if !world.clones_of(node, &volid).is_empty() {

@@ -172,6 +172,10 @@ impl Move {
             let text = format!("storage '{}' does not support vm images", self.storage);
             return Err(Refusal::param("storage", text));
         }
+        if self.delete && drive::in_use(guest, &self.disk, file) {
+            let text = "you can't move a disk with snapshots and delete the source";
+            return Err(Refusal::die(text));
+        }
         match volume {
             Some(volume) => Ok((drive.clone(), volume.clone())),
             None => Err(Refusal::die(format!("volume '{file}' does not exist"))),
@@ -182,6 +186,10 @@ impl Move {
     fn allocate(&mut self, stage: &mut Stage<'_>) -> Result<u64, String> {
         let node = stage.node.clone();
         let (drive, from) = self.check(stage.world, &node).map_err(|error| error.exit())?;
+        let guest = stage.world.guest(self.vmid);
+        if guest.is_some_and(|guest| drive::in_use(guest, &self.disk, drive.file())) {
+            stage.say("moving disk with snapshots, snapshots will not be moved!");
+        }
         let target = drive::storage_of(stage.world, &self.storage)?;
         let format = drive::wanted_format(target, self.format.as_deref(), &from.format);
         stage.say(format!("create full clone of drive {} ({})", self.disk, drive.file()));
@@ -327,6 +335,9 @@ impl Reassign {
         }
         if split_volid(drive.file()).is_none() {
             return Err(format!("Volume '{}' not managed by PVE", drive.file()));
+        }
+        if drive::in_use(source, disk, drive.file()) {
+            return Err("Can't move disk used by a snapshot to another VM".to_owned());
         }
         let linked = split_volid(drive.file())
             .is_some_and(|(_, name)| crate::world::volumes::base_name(name).is_some());

@@ -4,12 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::create::copy_ms;
-use super::destroy::volumes;
 use super::{Next, Stage, config_lock};
-use crate::guest::drive::drives;
 use crate::guest::status::measure;
+use crate::guest::volids::{Named, named};
 use crate::world::World;
 use crate::world::guest::Guest;
+use crate::world::storage::StorageKind;
 use crate::world::volumes::{base_name, split_volid};
 
 /// Milliseconds of a migration that copies nothing.
@@ -82,29 +82,21 @@ impl Migrate {
             .map_err(|e| e.exit())?
             .clone();
         let (mut bytes, mut problems) = (0, Vec::new());
-        for (volid, generated) in local_volumes(stage.world, &guest) {
-            if let Err(error) = self.check_volume(stage.world, &guest, &volid) {
-                problems.push(format!("can't migrate local disk '{volid}': {error}"));
-            } else if running && !self.with_local_disks && !generated {
+        for (volid, named) in local_volumes(stage.world, &guest) {
+            let how = how_named(&named);
+            let mut problem = self.check_volume(stage.world, &guest, &volid, &named).err();
+            if how == "(attached)" && running && !self.with_local_disks {
                 let text =
                     "can't live migrate attached local disks without with-local-disks option";
-                problems.push(format!("can't migrate local disk '{volid}': {text}"));
+                problem = Some(text.to_owned());
             }
-            stage.say(format!("found local disk '{volid}' (attached)"));
+            if !named.cdrom || named.cloudinit {
+                let kind = if how.starts_with("(in") { "generated" } else { "local" };
+                stage.say(format!("found {kind} disk '{volid}' {how}"));
+            }
+            problems
+                .extend(problem.map(|text| format!("can't migrate local disk '{volid}': {text}")));
             bytes += stage.world.volume(node, &volid).map_or(0, |volume| volume.used);
-        }
-        for (_, drive) in drives(&guest) {
-            let local = split_volid(drive.file())
-                .and_then(|(storage, _)| stage.world.storages.get(storage));
-            if drive.is_cdrom()
-                && !drive.is_cloudinit()
-                && local.is_some_and(|storage| !storage.shared)
-            {
-                problems.push(format!(
-                    "can't migrate local disk '{}': local cdrom image",
-                    drive.file()
-                ));
-            }
         }
         if !problems.is_empty() {
             stage.log.extend(problems);
@@ -123,7 +115,13 @@ impl Migrate {
         Ok(bytes)
     }
 
-    fn check_volume(&self, world: &World, guest: &Guest, volid: &str) -> Result<(), String> {
+    fn check_volume(
+        &self,
+        world: &World,
+        guest: &Guest,
+        volid: &str,
+        named: &Named,
+    ) -> Result<(), String> {
         let Some((storage, _)) = split_volid(volid) else {
             return Err("local file/device".to_owned());
         };
@@ -133,6 +131,16 @@ impl Migrate {
         };
         if !found.on_node(&self.target) {
             return Err(format!("storage '{target}' is not available on node '{}'", self.target));
+        }
+        if named.cdrom {
+            let local = "local cdrom image".to_owned();
+            return if named.cloudinit { Ok(()) } else { Err(local) };
+        }
+        if named.state {
+            return Ok(());
+        }
+        if !named.snapshots.is_empty() {
+            snapshots_move(world, guest, volid)?;
         }
         if !world.clones_of(&guest.node, volid).is_empty() {
             return Err("referenced by linked clone(s)".to_owned());
@@ -179,7 +187,10 @@ impl Migrate {
         };
         world.remove_volume(node, volid);
         if let Some(guest) = world.guests.get_mut(&self.vmid) {
-            for value in guest.config.values_mut() {
+            // Throughout: snapshots, unused and pending ones too.
+            let sections = guest.snapshots.values_mut().flatten();
+            let values = sections.chain(&mut guest.config).chain(&mut guest.pending);
+            for (_, value) in values {
                 if value == volid || value.starts_with(&format!("{volid},")) {
                     *value = value.replacen(volid, &new, 1);
                 }
@@ -201,16 +212,43 @@ fn unlock(world: &mut World, vmid: u32) {
     }
 }
 
-/// Volumes of a guest that are not on shared storage, and whether they are generated (cloud-init).
-pub(crate) fn local_volumes(world: &World, guest: &Guest) -> Vec<(String, bool)> {
-    let local = |volid: &String| {
+/// How the log names the place of a local volume: the last of these that it has.
+fn how_named(named: &Named) -> &'static str {
+    if named.tpm || (named.cdrom && named.cloudinit) {
+        "(in current VM config)"
+    } else if named.attached {
+        "(attached)"
+    } else if named.unused {
+        "(unused)"
+    } else if !named.snapshots.is_empty() {
+        "(referenced by snapshot(s))"
+    } else {
+        "(pending change)"
+    }
+}
+
+/// Snapshots go along with files of qcow2 and with ZFS, and not while the guest runs.
+fn snapshots_move(world: &World, guest: &Guest, volid: &str) -> Result<(), String> {
+    if guest.running.is_some() {
+        let text = "online storage migration not possible if non-replicated snapshot exists";
+        return Err(text.to_owned());
+    }
+    let storage = split_volid(volid).and_then(|(storage, _)| world.storages.get(storage));
+    let moves = storage.is_some_and(|storage| {
+        let chain = storage.options.get("snapshot-as-volume-chain");
+        let qcow2 = volid.ends_with(".qcow2") && chain.is_none_or(|value| value != "1");
+        storage.kind == StorageKind::ZfsPool || qcow2
+    });
+    if moves { Ok(()) } else { Err("non-migratable snapshot exists".to_owned()) }
+}
+
+/// Volumes that a guest names and that are not on shared storage: of its drives, unused, pending,
+/// of its snapshots.
+pub(crate) fn local_volumes(world: &World, guest: &Guest) -> Vec<(String, Named)> {
+    let local = |volid: &str| {
         let storage = split_volid(volid).and_then(|(storage, _)| world.storages.get(storage));
         storage.is_some_and(|storage| !storage.shared)
     };
-    let all = volumes(world, guest.vmid).into_iter().filter(local);
-    all.map(|volid| {
-        let generated = crate::guest::drive::Drive::parse(&volid).is_cloudinit();
-        (volid, generated)
-    })
-    .collect()
+    let all = named(guest).into_iter();
+    all.filter(|(volid, named)| local(volid) && !named.shared).collect()
 }

@@ -10,7 +10,11 @@ pub(crate) mod destroy;
 pub(crate) mod disk;
 pub(crate) mod migrate;
 pub(crate) mod power;
+pub(crate) mod rollback;
 mod run;
+pub(crate) mod snapshot;
+pub(crate) mod snapshot_delete;
+pub(crate) mod suspend;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
@@ -37,6 +41,10 @@ pub(crate) enum Work {
     FreeVolume(disk::Free),
     Migrate(migrate::Migrate),
     Power(power::Power),
+    Snapshot(snapshot::Snapshot),
+    DeleteSnapshot(snapshot_delete::DeleteSnapshot),
+    Rollback(rollback::Rollback),
+    Suspend(suspend::Suspend),
 }
 
 /// What comes after a stage.

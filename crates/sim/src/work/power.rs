@@ -3,20 +3,21 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Next, Stage, config_lock};
-use crate::guest::drive::{boots, drives};
+use crate::guest::drive::{boots, cloudinit_volume, drives};
 use crate::guest::property::Values;
 use crate::guest::{agent, pending};
 use crate::world::World;
 use crate::world::guest::{Guest, Running};
+use crate::world::volumes::split_volid;
 
 /// Milliseconds until QEMU runs.
-const START_MS: i64 = 850;
+pub(super) const START_MS: i64 = 850;
 /// More milliseconds when the cloud-init drive is written.
-const CLOUDINIT_MS: i64 = 200;
+pub(super) const CLOUDINIT_MS: i64 = 200;
 /// Milliseconds after which a system inside has booted.
-const BOOT_MS: i64 = 1500;
+pub(super) const BOOT_MS: i64 = 1500;
 /// Milliseconds of a stop.
-const STOP_MS: i64 = 1200;
+pub(super) const STOP_MS: i64 = 1200;
 /// Milliseconds that a booted system takes to power off.
 const POWEROFF_MS: i64 = 600;
 /// Seconds that a shutdown waits when nothing else is said.
@@ -79,21 +80,24 @@ impl Power {
     }
 
     fn starting(&self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
-        self.lock(guest)?;
         if guest.template() {
             return Err("you can't start a vm if it's a template".to_owned());
+        }
+        let suspended = guest.get("lock") == Some("suspended");
+        if !suspended {
+            self.lock(guest)?;
         }
         if guest.running.is_some() {
             return Err(format!("VM {} already running", self.vmid));
         }
         if stage.number == 1 {
-            custom_files(stage.world, guest)?;
-            missing_volumes(stage.world, guest)?;
-            let cloudinit = drives(guest).iter().any(|(_, drive)| drive.is_cloudinit());
-            if cloudinit {
-                stage.say("generating cloud-init ISO");
-            }
+            let cloudinit = prepare_start(stage, guest)?;
+            super::suspend::announce(stage, guest);
             return Ok(Next::After(START_MS + if cloudinit { CLOUDINIT_MS } else { 0 }));
+        }
+        if suspended || guest.get("vmstate").is_some() {
+            super::suspend::load(stage, guest);
+            return Ok(Next::Done);
         }
         pending::apply(stage.world, self.vmid);
         if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
@@ -111,10 +115,10 @@ impl Power {
     }
 
     fn stopping(&self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
-        self.lock(guest)?;
         if guest.running.is_none() {
             return Ok(Next::Done);
         }
+        self.lock(guest)?;
         if stage.number == 1 {
             return Ok(Next::After(STOP_MS));
         }
@@ -123,8 +127,8 @@ impl Power {
     }
 
     fn shutting_down(&mut self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
-        self.lock(guest)?;
         let Some(running) = &guest.running else { return Ok(Next::Done) };
+        self.lock(guest)?;
         let limit = self.timeout.unwrap_or(SHUTDOWN_TIMEOUT).max(0).saturating_mul(1000);
         if stage.number == 1 {
             // A system that still boots obeys once it is up.
@@ -183,13 +187,33 @@ fn power_off(world: &mut World, vmid: u32) {
     pending::apply(world, vmid);
 }
 
+/// What comes before QEMU: the volumes are looked at and the cloud-init drive is written, made
+/// anew when a rollback brought back a drive without its volume. True when there is such a drive.
+pub(super) fn prepare_start(stage: &mut Stage<'_>, guest: &Guest) -> Result<bool, String> {
+    custom_files(stage.world, guest)?;
+    missing_volumes(stage.world, guest)?;
+    let mut cloudinit = false;
+    for (_, drive) in drives(guest).iter().filter(|(_, drive)| drive.is_cloudinit()) {
+        cloudinit = true;
+        let storage = split_volid(drive.file())
+            .filter(|_| stage.world.volume(&guest.node, drive.file()).is_none());
+        if let Some((storage, _)) = storage {
+            let now = stage.moment.now;
+            let format = drive.file().rsplit_once('.').map(|(_, format)| format);
+            cloudinit_volume(stage.world, &guest.node, guest.vmid, storage, format, now)?;
+        }
+    }
+    if cloudinit {
+        stage.say("generating cloud-init ISO");
+    }
+    Ok(cloudinit)
+}
+
 /// A disk whose volume is gone keeps a guest from starting.
 fn missing_volumes(world: &World, guest: &Guest) -> Result<(), String> {
-    for (_, drive) in drives(guest) {
+    for (_, drive) in drives(guest).iter().filter(|(_, drive)| !drive.is_cloudinit()) {
         let file = drive.file();
-        if crate::world::volumes::split_volid(file).is_some()
-            && world.volume(&guest.node, file).is_none()
-        {
+        if split_volid(file).is_some() && world.volume(&guest.node, file).is_none() {
             return Err(format!("volume '{file}' does not exist"));
         }
     }

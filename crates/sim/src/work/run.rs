@@ -219,6 +219,10 @@ impl Work {
             Self::FreeVolume(work) => work.advance(stage),
             Self::Migrate(work) => work.advance(stage),
             Self::Power(work) => work.advance(stage),
+            Self::Snapshot(work) => work.advance(stage),
+            Self::DeleteSnapshot(work) => work.advance(stage),
+            Self::Rollback(work) => work.advance(stage),
+            Self::Suspend(work) => work.advance(stage),
         }
     }
 
@@ -227,6 +231,9 @@ impl Work {
         let error = match &self {
             Self::Create(work) => format!("unable to create VM {} - {error}", work.vmid),
             Self::Clone(work) if work.begun => format!("clone failed: {error}"),
+            Self::DeleteSnapshot(_) if error.contains("/pve-migrate-") => {
+                "Failed to obtain guest migration lock - replication running?".to_owned()
+            }
             _ => error,
         };
         self.abandon(world);
@@ -239,6 +246,7 @@ impl Work {
             Self::Create(work) => work.abandon(world),
             Self::Clone(work) => work.abandon(world),
             Self::Migrate(work) => work.abandon(world),
+            Self::Snapshot(work) => work.abandon(world),
             Self::Move(work) => work.abandon(world),
             _ => {}
         }

@@ -7,6 +7,9 @@ use crate::guest::drive::{Drive, drives};
 use crate::world::World;
 use crate::world::volumes::split_volid;
 
+/// What is said of a guest that has any.
+pub(crate) const HAS_SNAPSHOTS: &str = "unable to create template, because VM contains snapshots";
+
 /// A guest to convert, or one disk of a template.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Template {
@@ -24,6 +27,9 @@ impl Template {
                 let guest = crate::api::call::load_config(stage.world, &node, self.vmid)
                     .map_err(|e| e.exit())?;
                 crate::api::call::check_lock(guest)?;
+                if !guest.snapshots.is_empty() {
+                    return Err(HAS_SNAPSHOTS.to_owned());
+                }
                 for (key, drive) in drives(guest) {
                     let wanted = self.disk.as_ref().is_none_or(|disk| *disk == key);
                     if wanted && !drive.is_cdrom() {

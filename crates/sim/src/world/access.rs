@@ -120,6 +120,12 @@ impl Access {
         self.acl.push(AclEntry { path, kind, id, role, propagate: true });
     }
 
+    /// Adds or replaces a role.
+    pub fn add_role(&mut self, name: &str, privileges: &[&str]) {
+        let privileges = privileges.iter().map(|&name| name.to_owned()).collect();
+        self.roles.insert(name.to_owned(), privileges);
+    }
+
     /// Adds an enabled user with one token.
     pub fn add_token(&mut self, user: &str, token: &str, secret: &str, privsep: bool) {
         let entry = self.users.entry(user.to_owned()).or_default();

@@ -28,6 +28,9 @@ pub struct Running {
     pub paused: bool,
 }
 
+/// Keys and values of a part of a configuration file.
+pub(crate) type Section = BTreeMap<String, String>;
+
 /// A virtual machine.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Guest {
@@ -50,6 +53,9 @@ pub struct Guest {
     /// The process, when it runs.
     #[serde(default)]
     pub running: Option<Running>,
+    /// Snapshots: the sections of the configuration file, key to value, by name.
+    #[serde(default)]
+    pub snapshots: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Guest {
@@ -103,6 +109,12 @@ impl Guest {
         self.pending.get(key).or_else(|| self.config.get(key)).map(String::as_str)
     }
 
+    /// The guest as a snapshot has it: its section as the configuration, without anything pending.
+    pub(crate) fn at_snapshot(&self, name: &str) -> Option<Self> {
+        let config = self.snapshots.get(name)?.clone();
+        Some(Self { vmid: self.vmid, node: self.node.clone(), config, ..Self::default() })
+    }
+
     /// The text of the configuration file, as `PVE::QemuServer::write_vm_config` lays it out.
     #[must_use]
     pub fn text(&self) -> String {
@@ -121,6 +133,10 @@ impl Guest {
         if !self.cloudinit.is_empty() {
             out.push_str("\n[special:cloudinit]\n");
             section(&mut out, &self.cloudinit);
+        }
+        for (name, values) in &self.snapshots {
+            out.push_str(&format!("\n[{name}]\n"));
+            section(&mut out, values);
         }
         out
     }
@@ -162,6 +178,11 @@ mod tests {
             guest.text(),
             "#x\n#y\ncores: 1\nname: a\n\n[PENDING]\ndelete: net0\ncores: 2\n"
         );
+        let snapshot = [("description", "as it was"), ("cores", "1"), ("snaptime", "5")];
+        let snapshot = snapshot.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        guest.snapshots.insert("before".into(), snapshot);
+        assert!(guest.text().ends_with("\n[before]\n#as it was\ncores: 1\nsnaptime: 5\n"));
+        assert_eq!(guest.at_snapshot("before").unwrap().get("cores"), Some("1"));
         assert_eq!(guest.digest().len(), 40);
         assert_eq!(guest.merged("cores"), Some("2"));
         assert_eq!(guest.merged("net0"), None);

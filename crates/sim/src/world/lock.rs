@@ -18,6 +18,9 @@ pub(crate) enum LockName {
     /// A lock of the cluster while there is no quorum, by its name and what wants it: not to be
     /// had.
     NoQuorum { file: String, what: String },
+    /// The flock that migration, replication, rollback and removal of snapshots share
+    /// (`PVE::GuestHelpers::guest_migration_lock`).
+    Migration(u32),
 }
 
 impl LockName {
@@ -31,6 +34,9 @@ impl LockName {
                 format!(
                     "can't lock file '/var/lock/pve-manager/pve-storage-{storage}' - got timeout"
                 )
+            }
+            Self::Migration(vmid) => {
+                format!("can't lock file '/var/lock/pve-manager/pve-migrate-{vmid}' - got timeout")
             }
             Self::SharedStorage(storage) => {
                 format!("cfs-lock 'storage-{storage}' error: got lock request timeout")

@@ -9,6 +9,7 @@ pub(crate) mod lock;
 pub(crate) mod node;
 pub(crate) mod privileges;
 pub(crate) mod report;
+pub(crate) mod snapshot;
 pub(crate) mod storage;
 pub(crate) mod task;
 mod truth;

@@ -124,4 +124,21 @@ pub struct Volume {
     /// Text, for snippets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Snapshots, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<VolumeSnapshot>,
+}
+
+/// What a volume was when a snapshot was taken of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct VolumeSnapshot {
+    /// The snapshot's name.
+    pub name: String,
+    /// Virtual size in bytes.
+    pub size: u64,
+    /// Bytes allocated.
+    pub used: u64,
+    /// Something on it boots.
+    #[serde(default)]
+    pub bootable: bool,
 }
