@@ -165,9 +165,9 @@ impl Probe {
         let (mut given, mut met) = (BTreeSet::new(), Vec::new());
         loop {
             let answer = self.try_it(operation).await;
-            let Some((path, privilege)) = refused(&answer) else {
-                return (met, self.outcome(&answer).await);
-            };
+            let then = self.outcome(&answer).await;
+            // A worker can be refused too.
+            let Some((path, privilege)) = refused(&then) else { return (met, then) };
             // Where the refusal names nothing, the measured privilege is given.
             let measured = operation.checks.get(met.len());
             let privilege = match (privilege.is_empty(), measured) {
@@ -196,8 +196,8 @@ impl Probe {
 }
 
 /// Path and privilege that a refusal names; `?` and nothing when it names none.
-fn refused(answer: &Answer) -> Option<(String, String)> {
-    let (_, detail) = answer.reason.split_once("Permission check failed")?;
+fn refused(then: &str) -> Option<(String, String)> {
+    let (_, detail) = then.split_once("Permission check failed")?;
     let detail = detail.trim().trim_start_matches('(').trim_end_matches(')');
     let Some((path, privilege)) = detail.split_once(", ") else {
         return Some(("?".to_owned(), String::new()));

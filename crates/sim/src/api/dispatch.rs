@@ -112,11 +112,5 @@ fn verify(endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
             errors.insert(param.name.to_owned(), text.to_owned());
         }
     }
-    for (name, other) in endpoint.requires {
-        if params.get(name).is_some() && params.get(other).is_none() {
-            let text = format!("missing property required by '{name}'");
-            errors.insert((*other).to_owned(), text);
-        }
-    }
     if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) }
 }

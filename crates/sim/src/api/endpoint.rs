@@ -76,8 +76,6 @@ pub(crate) struct Endpoint {
     /// The keys of a guest's configuration are parameters too.
     pub(crate) config_keys: bool,
     pub(crate) permission: Permission,
-    /// Pairs of parameters: the first may only be given with the second.
-    pub(crate) requires: &'static [(&'static str, &'static str)],
     /// API tokens may call it.
     pub(crate) tokens: bool,
     pub(crate) handler: Handler,
@@ -91,7 +89,6 @@ impl Endpoint {
             params: &[],
             config_keys: false,
             permission: Permission::User,
-            requires: &[],
             tokens: true,
             handler,
         }
@@ -125,11 +122,6 @@ impl Endpoint {
 
     pub(crate) const fn may(mut self, permission: Permission) -> Self {
         self.permission = permission;
-        self
-    }
-
-    pub(crate) const fn requires(mut self, pairs: &'static [(&'static str, &'static str)]) -> Self {
-        self.requires = pairs;
         self
     }
 

@@ -25,8 +25,7 @@ const DELETE: Param = optional("delete", Kind::Bool);
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/pools", index)
-        .with(&[optional("poolid", names::POOL), TYPE])
-        .requires(&[("type", "poolid")]),
+        .with(&[optional("poolid", names::POOL), TYPE.requires("poolid")]),
     Endpoint::post("/pools", create).may(ALLOCATE).with(&[POOLID, COMMENT]),
     Endpoint::put("/pools", update)
         .may(ALLOCATE)

@@ -24,8 +24,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/access/roles/{roleid}", read),
     Endpoint::put("/access/roles/{roleid}", update)
         .may(MODIFY)
-        .with(&[PRIVS, optional("append", Kind::Bool)])
-        .requires(&[("append", "privs")]),
+        .with(&[PRIVS, optional("append", Kind::Bool).requires("privs")]),
     Endpoint::delete("/access/roles/{roleid}", delete).may(MODIFY),
 ];
 

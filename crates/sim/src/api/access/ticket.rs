@@ -14,20 +14,16 @@ use crate::world::access::Caller;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/access/ticket", nothing).may(Permission::World),
-    Endpoint::post("/access/ticket", create)
-        .may(Permission::World)
-        .no_token()
-        .with(&[
-            required("username", Kind::Text { max: 64 }),
-            required("password", Kind::TEXT),
-            optional("realm", names::REALM),
-            optional("otp", Kind::TEXT),
-            optional("path", Kind::Text { max: 64 }),
-            optional("privs", names::PRIVILEGES),
-            optional("new-format", Kind::Bool),
-            optional("tfa-challenge", Kind::TEXT),
-        ])
-        .requires(&[("path", "privs"), ("privs", "path")]),
+    Endpoint::post("/access/ticket", create).may(Permission::World).no_token().with(&[
+        required("username", Kind::Text { max: 64 }),
+        required("password", Kind::TEXT),
+        optional("realm", names::REALM),
+        optional("otp", Kind::TEXT),
+        optional("path", Kind::Text { max: 64 }).requires("privs"),
+        optional("privs", names::PRIVILEGES).requires("path"),
+        optional("new-format", Kind::Bool),
+        optional("tfa-challenge", Kind::TEXT),
+    ]),
 ];
 
 /// For those who want to show a login page.

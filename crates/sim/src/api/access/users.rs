@@ -48,9 +48,8 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             COMMENT,
             KEYS,
             GROUPS,
-            optional("append", Kind::Bool),
-        ])
-        .requires(&[("append", "groups")]),
+            optional("append", Kind::Bool).requires("groups"),
+        ]),
     Endpoint::delete("/access/users/{userid}", delete).may(DELETE),
 ];
 
