@@ -12,6 +12,7 @@
 //! | `api` | the table of endpoints: path, parameters, permission, handler |
 //! | `guest` | what a guest's configuration means: keys, property strings, drives, pending |
 //! | [`mod@fault`] | faults on demand |
+//! | `ha` | high availability: the manager and its agents |
 //! | `work` | the effects of tasks, one file per kind |
 //!
 //! The crate shares no code with the provider: a shared mistake would cancel itself out in every
@@ -22,6 +23,7 @@ mod clock;
 mod error;
 pub mod fault;
 mod guest;
+mod ha;
 mod server;
 mod work;
 pub mod world;

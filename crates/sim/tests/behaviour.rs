@@ -246,8 +246,15 @@ async fn tasks_of_others_and_lists_are_filtered() {
     let lab = Lab::instant().await;
     lab.sim.edit(|world| world.access_mut().add_token("see@pve", "t1", "s", false));
     let other = Who::token("see@pve!t1", "s");
+    for kind in ["vm", "storage", "sdn"] {
+        let list = lab.client.call(&other, "GET", "/cluster/resources", &[("type", kind)]).await;
+        assert_eq!(list.body["data"], json!([]));
+    }
+    // Nodes are always listed, their use is not.
     let list = lab.client.call(&other, "GET", "/cluster/resources", &[]).await;
-    assert_eq!(list.body["data"], json!([]));
+    let node = &list.body["data"][0];
+    assert_eq!((&node["id"], &node["status"]), (&json!("node/pve1"), &json!("online")));
+    assert!(node.get("maxmem").is_none() && list.body["data"].as_array().unwrap().len() == 3);
     let config = lab.client.call(&other, "GET", "/nodes/pve1/qemu/100/config", &[]).await;
     assert_eq!(
         (config.status, config.reason.as_str()),

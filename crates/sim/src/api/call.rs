@@ -76,6 +76,17 @@ impl Call<'_> {
         })
     }
 
+    /// `check_cfs_quorum`: refuses at once when the cluster's configuration cannot be written.
+    pub(crate) fn check_quorum(&self) -> Result<(), Refusal> {
+        super::quorum::check(self.world)
+    }
+
+    /// `cfs_lock`: a cluster-wide lock, which is not to be had without quorum. `failed` is what
+    /// stands before the error, if anything does.
+    pub(crate) fn cfs_lock(&self, lock: &str, failed: &str) -> Result<(), Refusal> {
+        super::quorum::lock(self.world, lock, failed)
+    }
+
     /// Refuses while a task holds a guest's configuration lock.
     pub(crate) fn config_lock(&self, vmid: u32) -> Result<(), Refusal> {
         let lock = LockName::Config(vmid);

@@ -17,10 +17,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/status", status).may(AUDIT),
     Endpoint::get("/cluster/nextid", nextid).with(&[optional("vmid", Kind::Format(Format::Vmid))]),
     Endpoint::get("/cluster/options", options),
-    Endpoint::get("/cluster/ha/resources", ha_resources)
-        .with(&[optional("type", Kind::Enum(&["ct", "vm"]))])
-        .may(AUDIT),
-    Endpoint::get("/cluster/ha/status/current", ha_status).may(AUDIT),
 ];
 
 /// A list of sub-paths.
@@ -42,13 +38,12 @@ fn status(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         "id": "cluster", "type": "cluster", "name": world.cluster, "nodes": world.nodes.len(),
         "quorate": u8::from(world.quorate()), "version": world.nodes.len(),
     })];
-    // The node that answers is the first that runs.
-    let local = world.nodes.values().find(|node| node.online).map(|node| node.name.clone());
+    let local = world.answering();
     for node in world.nodes.values() {
         list.push(json!({
             "id": format!("node/{}", node.name), "type": "node", "name": node.name, "ip": node.ip,
             "nodeid": node.id, "online": u8::from(node.online), "level": "",
-            "local": u8::from(local.as_ref() == Some(&node.name)),
+            "local": u8::from(local == Some(node.name.as_str())),
         }));
     }
     Ok(Value::Array(list).into())
@@ -77,14 +72,4 @@ fn options(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         }
     }
     Ok(out.into())
-}
-
-fn ha_resources(_: &mut Call<'_>) -> Result<Reply, Refusal> {
-    Ok(json!([]).into())
-}
-
-fn ha_status(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let status = if call.world.quorate() { "OK" } else { "No quorum on node" };
-    let quorate = u8::from(call.world.quorate());
-    Ok(json!([{ "id": "quorum", "type": "quorum", "node": "", "status": status, "quorate": quorate }]).into())
 }

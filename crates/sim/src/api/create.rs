@@ -6,6 +6,7 @@ use super::guest_checks::{
     Settings, alias_cdrom, check_bridges, check_devices, check_drives, check_keys, check_ssh_keys,
     check_storage_access, check_volume, vm_privilege,
 };
+use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind};
 use crate::guest::keys;
@@ -15,8 +16,10 @@ use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::Guest;
 
-pub(crate) const ENDPOINTS: &[Endpoint] =
-    &[Endpoint::post("/nodes/{node}/qemu", create).with_config_keys().with(&[
+pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint::post("/nodes/{node}/qemu", create)
+    .writes(Writes::Checked)
+    .with_config_keys()
+    .with(&[
         required("vmid", Kind::Format(Format::Vmid)),
         optional("archive", Kind::Text { max: 255 }),
         optional("bwlimit", Kind::NATURAL),

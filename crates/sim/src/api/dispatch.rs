@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::call::{Call, Reply};
-use super::endpoint::{Endpoint, Method};
+use super::endpoint::Endpoint;
 use super::params::Params;
 use super::permission::Permission;
 use super::refusal::Refusal;
@@ -38,33 +38,14 @@ pub(crate) fn dispatch(
     endpoint.permission.check(world, &caller, &request.params)?;
     check_node(world, endpoint, &request.params)?;
     verify(endpoint, &request.params)?;
-    check_quorum(world, endpoint, &request.params)?;
+    super::quorum::guard(world, endpoint, &request.params)?;
     let params = request.params.clone();
     let mut call = Call { world, params, caller, moment, fingerprint };
     (endpoint.handler)(&mut call)
 }
 
-/// Without quorum the configuration file system cannot be written. What the API itself writes is
-/// refused in one of these words; what a worker writes fails in its task.
-fn check_quorum(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
-    if endpoint.method == Method::Get || world.quorate() {
-        return Ok(());
-    }
-    let vmid = params.get("vmid").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let node = params.get("node").unwrap_or_default();
-    match (endpoint.method, endpoint.path) {
-        (Method::Post, "/nodes/{node}/qemu" | "/nodes/{node}/qemu/{vmid}/clone")
-        | (Method::Post, "/nodes/{node}/qemu/{vmid}/status/start") => {
-            Err(Refusal::die("cluster not ready - no quorum?"))
-        }
-        (Method::Put, path)
-            if path.starts_with("/nodes/{node}/qemu/{vmid}/") && !path.ends_with("/resize") =>
-        {
-            Err(Refusal::die(crate::work::not_writable(node, vmid)))
-        }
-        _ => Ok(()),
-    }
-}
+/// Milliseconds after which the network knows that nobody is there.
+const NO_ROUTE_MS: i64 = 3_000;
 
 /// What the proxy says of a node that is unknown or cannot be reached.
 fn check_node(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
@@ -76,7 +57,8 @@ fn check_node(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(),
         Some(found) if found.online => Ok(()),
         Some(_) => {
             let reason = "No route to host".to_owned();
-            Err(Refusal::Bare { status: 595, reason })
+            let refusal = Box::new(Refusal::Bare { status: 595, reason });
+            Err(Refusal::Late { wait_ms: NO_ROUTE_MS, refusal })
         }
         None => Err(Refusal::die(format!(
             "hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Reply};
 use super::permission::Permission;
+use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind};
 
@@ -78,6 +79,8 @@ pub(crate) struct Endpoint {
     pub(crate) permission: Permission,
     /// API tokens may call it.
     pub(crate) tokens: bool,
+    /// How it writes, which shows when there is no quorum.
+    pub(crate) writes: Writes,
     pub(crate) handler: Handler,
 }
 
@@ -90,6 +93,7 @@ impl Endpoint {
             config_keys: false,
             permission: Permission::User,
             tokens: true,
+            writes: Writes::Usual,
             handler,
         }
     }
@@ -128,6 +132,11 @@ impl Endpoint {
     /// Only for who has a ticket (`allowtoken => 0`).
     pub(crate) const fn no_token(mut self) -> Self {
         self.tokens = false;
+        self
+    }
+
+    pub(crate) const fn writes(mut self, writes: Writes) -> Self {
+        self.writes = writes;
         self
     }
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod agent;
+mod bulk;
 pub(crate) mod call;
 mod capabilities;
 mod cluster;
@@ -14,7 +15,11 @@ pub(crate) mod dispatch;
 mod empty;
 pub(crate) mod endpoint;
 pub(crate) mod guest_checks;
+mod ha_resources;
+mod ha_rules;
+mod ha_status;
 mod indexes;
+mod inside;
 mod methods;
 pub(crate) mod names;
 mod node;
@@ -30,6 +35,7 @@ mod qemu_list;
 mod qemu_migrate;
 mod qemu_power;
 mod qemu_snapshot;
+pub(crate) mod quorum;
 pub(crate) mod refusal;
 mod resources;
 pub(crate) mod router;
@@ -41,3 +47,6 @@ mod tasks;
 mod tests;
 mod user_config;
 mod user_permission;
+
+pub(crate) use ha_resources::motion_info;
+pub(crate) use inside::Inside;

@@ -57,14 +57,16 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             "status": if node.online { "online" } else { "offline" },
             "ssl_fingerprint": call.fingerprint, "level": "",
         });
-        if let (true, true, Some(members)) = (node.online, full(node), item.as_object_mut()) {
-            members.insert("cpu".to_owned(), json!(0.02));
+        if let (true, Some(members)) = (full(node), item.as_object_mut()) {
             members.insert("maxcpu".to_owned(), json!(node.cpus));
-            members.insert("mem".to_owned(), json!(memory_used(call.world, &node.name)));
             members.insert("maxmem".to_owned(), json!(node.memory));
-            members.insert("disk".to_owned(), json!(node.rootfs / 15));
             members.insert("maxdisk".to_owned(), json!(node.rootfs));
-            members.insert("uptime".to_owned(), json!(node.uptime(now)));
+            if node.online {
+                members.insert("cpu".to_owned(), json!(0.02));
+                members.insert("mem".to_owned(), json!(memory_used(call.world, &node.name)));
+                members.insert("disk".to_owned(), json!(node.rootfs / 15));
+                members.insert("uptime".to_owned(), json!(node.uptime(now)));
+            }
         }
         item
     });

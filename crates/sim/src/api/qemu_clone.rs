@@ -5,6 +5,7 @@ use super::create::{check_allocate, check_pool};
 use super::endpoint::{Endpoint, optional, required};
 use super::guest_checks::check_bridges;
 use super::permission::Permission;
+use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::drive::{Drive, drives};
 use crate::guest::format::{Format, Kind};
@@ -19,6 +20,7 @@ use crate::world::volumes::split_volid;
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post("/nodes/{node}/qemu/{vmid}/clone", clone)
         .may(Permission::All("/vms/{vmid}", &["VM.Clone"]))
+        .writes(Writes::Checked)
         .with(&[
             required("newid", Kind::Format(Format::Vmid)),
             optional("bwlimit", Kind::NATURAL),

@@ -36,7 +36,11 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn current(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let guest = call.guest()?;
-    Ok(status::current(guest, call.moment.now).into())
+    let mut out = status::current(guest, call.moment.now);
+    if let Some(members) = out.as_object_mut() {
+        members.insert("ha".to_owned(), call.world.ha.service_status(guest.vmid));
+    }
+    Ok(out.into())
 }
 
 fn destroy(call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -47,6 +51,12 @@ fn destroy(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let guest = call.guest()?;
     if guest.flag("protection") {
         return Err(Refusal::die(format!("can't remove VM {vmid} - protection mode enabled")));
+    }
+    let managed = call.world.ha.resources.contains_key(&crate::ha::sid_of(vmid));
+    if managed && !call.params.flag("purge").unwrap_or(false) {
+        return Err(Refusal::die(format!(
+            "unable to remove VM {vmid} - used in HA resources and purge parameter not set."
+        )));
     }
     if guest.running.is_some() {
         return Err(Refusal::die(format!("VM {vmid} is running - destroy failed")));

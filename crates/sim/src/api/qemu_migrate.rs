@@ -4,10 +4,14 @@ use serde_json::{Map, Value, json};
 
 use super::call::{Call, Reply, check_lock, check_node};
 use super::endpoint::{Endpoint, optional, required};
+use super::ha_resources::{blocking, motion_info};
 use super::permission::Permission;
+use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind};
+use crate::ha::sid_of;
 use crate::work::Work;
+use crate::work::ha::{Request, Wish};
 use crate::work::migrate::{Migrate, local_volumes};
 use crate::world::guest::Guest;
 use crate::world::volumes::split_volid;
@@ -17,18 +21,22 @@ const MIGRATE: Permission = Permission::All("/vms/{vmid}", &["VM.Migrate"]);
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/nodes/{node}/qemu/{vmid}/migrate", precondition)
         .may(MIGRATE)
+        .writes(Writes::Checked)
         .with(&[optional("target", Kind::Format(Format::Node))]),
-    Endpoint::post("/nodes/{node}/qemu/{vmid}/migrate", migrate).may(MIGRATE).with(&[
-        required("target", Kind::Format(Format::Node)),
-        optional("bwlimit", Kind::NATURAL),
-        optional("force", Kind::Bool),
-        optional("migration_network", Kind::TEXT),
-        optional("migration_type", Kind::Enum(&["secure", "insecure"])),
-        optional("online", Kind::Bool),
-        optional("targetstorage", Kind::Format(Format::StorageMap)),
-        optional("with-conntrack-state", Kind::Bool),
-        optional("with-local-disks", Kind::Bool),
-    ]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/migrate", migrate)
+        .may(MIGRATE)
+        .writes(Writes::Checked)
+        .with(&[
+            required("target", Kind::Format(Format::Node)),
+            optional("bwlimit", Kind::NATURAL),
+            optional("force", Kind::Bool),
+            optional("migration_network", Kind::TEXT),
+            optional("migration_type", Kind::Enum(&["secure", "insecure"])),
+            optional("online", Kind::Bool),
+            optional("targetstorage", Kind::Format(Format::StorageMap)),
+            optional("with-conntrack-state", Kind::Bool),
+            optional("with-local-disks", Kind::Bool),
+        ]),
 ];
 
 /// Storages that a guest's volumes need and `target` lacks.
@@ -50,15 +58,22 @@ fn missing_storages(call: &Call<'_>, guest: &Guest, target: &str) -> Vec<String>
 fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let node = call.node();
     let guest = call.guest()?;
+    let sid = sid_of(guest.vmid);
     let (mut allowed, mut refused) = (Vec::new(), Map::new());
     for other in call.world.nodes.values().filter(|other| other.name != node) {
+        let mut why = Map::new();
         let missing = missing_storages(call, guest, &other.name);
-        if missing.is_empty() {
-            allowed.push(other.name.clone());
-            refused.insert(other.name.clone(), json!({}));
-        } else {
-            refused.insert(other.name.clone(), json!({ "unavailable_storages": missing }));
+        if !missing.is_empty() {
+            why.insert("unavailable_storages".to_owned(), json!(missing));
         }
+        let (_, apart) = motion_info(call.world, &sid, &other.name);
+        if !apart.is_empty() {
+            why.insert("blocking-ha-resources".to_owned(), blocking(&apart));
+        }
+        if why.is_empty() {
+            allowed.push(other.name.clone());
+        }
+        refused.insert(other.name.clone(), Value::Object(why));
     }
     let disks = local_volumes(call.world, guest).into_iter();
     let disks = disks.map(|(volid, named)| named.json(&volid));
@@ -67,6 +82,10 @@ fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         "local_resources": [], "mapped-resources": [], "mapped-resource-info": {}, "has-dbus-vmstate": 1,
     });
     if let Some(members) = out.as_object_mut() {
+        if call.world.ha_managed(guest.vmid) {
+            let (together, _) = motion_info(call.world, &sid, &node);
+            members.insert("dependent-ha-resources".to_owned(), json!(together));
+        }
         if guest.running.is_none() {
             members.insert("allowed_nodes".to_owned(), json!(allowed));
         }
@@ -94,6 +113,10 @@ fn migrate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if let Some(storage) = &storage {
         call.require(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
         crate::guest::drive::storage_of(call.world, storage).map_err(Refusal::die)?;
+    }
+    if call.world.ha_managed(vmid) {
+        let wish = Wish::Migrate(target);
+        return call.fork_guest("hamigrate", Work::Ha(Request { vmid, wish }));
     }
     let work = Migrate { vmid, target, online, with_local_disks, storage, locked: false };
     call.fork_guest("qmigrate", Work::Migrate(work))

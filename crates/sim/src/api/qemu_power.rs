@@ -3,28 +3,33 @@
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, optional};
 use super::permission::Permission;
+use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind};
 use crate::work::Work;
+use crate::work::ha::{Request, Wish};
 use crate::work::power::{Action, Power};
 use crate::work::suspend::Suspend;
 
 const POWER: Permission = Permission::All("/vms/{vmid}", &["VM.PowerMgmt"]);
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::post("/nodes/{node}/qemu/{vmid}/status/start", start).may(POWER).with(&[
-        optional("force-cpu", Kind::TEXT),
-        optional("machine", Kind::TEXT),
-        optional("migratedfrom", Kind::Format(Format::Node)),
-        optional("migration_network", Kind::TEXT),
-        optional("migration_type", Kind::Enum(&["secure", "insecure"])),
-        optional("nets-host-mtu", Kind::TEXT),
-        optional("skiplock", Kind::Bool),
-        optional("stateuri", Kind::TEXT),
-        optional("targetstorage", Kind::Format(Format::StorageMap)),
-        optional("timeout", Kind::NATURAL),
-        optional("with-conntrack-state", Kind::Bool),
-    ]),
+    Endpoint::post("/nodes/{node}/qemu/{vmid}/status/start", start)
+        .may(POWER)
+        .writes(Writes::Checked)
+        .with(&[
+            optional("force-cpu", Kind::TEXT),
+            optional("machine", Kind::TEXT),
+            optional("migratedfrom", Kind::Format(Format::Node)),
+            optional("migration_network", Kind::TEXT),
+            optional("migration_type", Kind::Enum(&["secure", "insecure"])),
+            optional("nets-host-mtu", Kind::TEXT),
+            optional("skiplock", Kind::Bool),
+            optional("stateuri", Kind::TEXT),
+            optional("targetstorage", Kind::Format(Format::StorageMap)),
+            optional("timeout", Kind::NATURAL),
+            optional("with-conntrack-state", Kind::Bool),
+        ]),
     Endpoint::post("/nodes/{node}/qemu/{vmid}/status/stop", stop).may(POWER).with(&[
         optional("keepActive", Kind::Bool),
         optional("migratedfrom", Kind::Format(Format::Node)),
@@ -60,6 +65,9 @@ fn power(call: &mut Call<'_>, action: Action, kind: &str) -> Result<Reply, Refus
     if skiplock && !call.caller.is_root() {
         return Err(Refusal::param("skiplock", "Only root may use this option."));
     }
+    if let Some((kind, wish)) = ha_wish(call, action) {
+        return call.fork_guest(kind, Work::Ha(Request { vmid, wish }));
+    }
     let mut work = Power::new(vmid, action);
     work.timeout = call.params.int("timeout");
     work.force = call.params.flag("forceStop").unwrap_or(false);
@@ -67,11 +75,31 @@ fn power(call: &mut Call<'_>, action: Action, kind: &str) -> Result<Reply, Refus
     call.fork_guest(kind, Work::Power(work))
 }
 
+/// What is asked of the manager instead, when it looks after the guest.
+fn ha_wish(call: &Call<'_>, action: Action) -> Option<(&'static str, Wish)> {
+    if !call.world.ha_managed(call.vmid()) || call.params.get("migratedfrom").is_some() {
+        return None;
+    }
+    match action {
+        Action::Start => Some(("hastart", Wish::Start)),
+        Action::Stop => Some(("hastop", Wish::Stop(0))),
+        Action::Shutdown => {
+            let timeout = call.params.int("timeout").unwrap_or(60);
+            Some(("hastop", Wish::Stop(timeout)))
+        }
+        _ => None,
+    }
+}
+
 fn start(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     power(call, Action::Start, "qmstart")
 }
 
 fn stop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let overrule = call.params.flag("overrule-shutdown").unwrap_or(false);
+    if overrule && ha_wish(call, Action::Stop).is_some() {
+        return Err(Refusal::param("overrule-shutdown", "Not applicable for HA resources."));
+    }
     power(call, Action::Stop, "qmstop")
 }
 

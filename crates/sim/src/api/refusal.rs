@@ -18,6 +18,8 @@ pub(crate) enum Refusal {
     /// Nothing was done: a task holds the lock. Tried again until it is free, at most so many
     /// milliseconds of sim time.
     Blocked { lock: LockName, wait_ms: i64 },
+    /// A refusal that comes after so many milliseconds of sim time.
+    Late { wait_ms: i64, refusal: Box<Self> },
 }
 
 impl Refusal {
@@ -93,6 +95,7 @@ impl Refusal {
             | Self::Text { status, .. } => *status,
             Self::Params(_) => 400,
             Self::Blocked { .. } => 500,
+            Self::Late { refusal, .. } => refusal.status(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Refusal {
             Self::Params(_) => "Parameter verification failed.\n".to_owned(),
             Self::Bare { reason: text, .. } | Self::Text { text, .. } => text.clone(),
             Self::Blocked { lock, .. } => format!("{}\n", lock.timeout()),
+            Self::Late { refusal, .. } => refusal.text(),
         }
     }
 

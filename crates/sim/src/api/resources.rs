@@ -21,6 +21,24 @@ enum Item<'a> {
     Node(NodeItem<'a>),
     Storage(StorageItem<'a>),
     Network(NetworkItem<'a>),
+    Pool(PoolItem<'a>),
+}
+
+#[derive(Serialize)]
+struct PoolItem<'a> {
+    id: String,
+    r#type: &'static str,
+    pool: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxcpu: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mem: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxmem: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +54,8 @@ struct GuestItem<'a> {
     lock: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hastate: Option<String>,
     // What pvestatd reports.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -75,13 +95,21 @@ struct NodeItem<'a> {
     status: &'static str,
     level: &'static str,
     hastate: &'static str,
-    maxcpu: u32,
-    maxmem: u64,
-    maxdisk: u64,
-    cpu: f64,
-    mem: u64,
-    disk: u64,
-    uptime: i64,
+    // What the last report said, without which nothing is known of use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxcpu: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxmem: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxdisk: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mem: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime: Option<i64>,
     #[serde(rename = "cgroup-mode")]
     cgroup_mode: u8,
 }
@@ -115,6 +143,9 @@ fn resources(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let wanted = call.params.get("type");
     let wants = |kind| wanted.is_none_or(|wanted| wanted == kind);
     let mut items = Vec::new();
+    if wanted.is_none() {
+        pools(call, &mut items);
+    }
     if wants("vm") {
         guests(call, &mut items);
     }
@@ -124,10 +155,38 @@ fn resources(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if wants("storage") {
         storages(call, &mut items);
     }
-    if wants("sdn") {
+    // No type asks for these alone: `sdn` is for what older nodes report.
+    if wanted.is_none() {
         networks(call, &mut items);
     }
     Ok(Reply::text(&items))
+}
+
+/// Pools, with what their running guests have.
+fn pools<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
+    let world = &*call.world;
+    for (name, pool) in &world.pools {
+        if !call.may(&format!("/pool/{name}"), &["Pool.Audit"]) {
+            continue;
+        }
+        let guests = pool.guests.iter().filter_map(|vmid| world.guests.get(vmid));
+        let known = guests.filter_map(|guest| world.reported(guest));
+        let running: Vec<Reported> = known.filter(|known| known.running).collect();
+        let sum = |value: fn(&Reported) -> u64| {
+            (!running.is_empty()).then(|| running.iter().map(value).sum::<u64>())
+        };
+        let since = running.iter().map(|known| known.since_ms).min();
+        items.push(Item::Pool(PoolItem {
+            id: format!("/pool/{name}"),
+            r#type: "pool",
+            pool: name,
+            cpu: sum(|_| 0),
+            maxcpu: sum(|known| known.size.cpus),
+            mem: sum(|known| known.size.memory / 4),
+            maxmem: sum(|known| known.size.memory),
+            uptime: since.map(|since| (call.moment.now - since).max(0) / 1000),
+        }));
+    }
 }
 
 fn guests<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
@@ -153,6 +212,7 @@ fn guest_item<'a>(
     now: i64,
 ) -> GuestItem<'a> {
     let known = world.reported(guest);
+    let managed = world.ha.busy();
     let status = match &known {
         None => "unknown",
         Some(known) if known.running => "running",
@@ -173,6 +233,7 @@ fn guest_item<'a>(
         tags: guest.get("tags"),
         lock: guest.get("lock"),
         pool,
+        hastate: if managed { super::ha_resources::hastate(world, guest.vmid) } else { None },
         template: known.as_ref().map(|known| u8::from(known.template)),
         maxcpu: number(|known| known.size.cpus),
         maxmem: number(|known| known.size.memory),
@@ -204,24 +265,23 @@ pub(super) fn storage_member(world: &World, storage: &Storage, node: &str) -> se
 fn nodes<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
     for node in world.nodes.values() {
-        if !call.may(&format!("/nodes/{}", node.name), &["Sys.Audit"]) {
-            continue;
-        }
-        let state = if node.online { "online" } else { "offline" };
+        // Every node is listed; without the right to look at one, its use is not.
+        let sees = call.may(&format!("/nodes/{}", node.name), &["Sys.Audit"]);
+        let runs = sees && node.online;
         items.push(Item::Node(NodeItem {
             id: format!("node/{}", node.name),
             r#type: "node",
             node: &node.name,
-            status: state,
+            status: if node.online { "online" } else { "offline" },
             level: "",
-            hastate: state,
-            maxcpu: node.cpus,
-            maxmem: node.memory,
-            maxdisk: node.rootfs,
-            cpu: 0.02,
-            mem: super::node::memory_used(world, &node.name),
-            disk: node.rootfs / 15,
-            uptime: node.uptime(call.moment.now),
+            hastate: super::ha_status::node_state(world, &node.name),
+            maxcpu: sees.then_some(node.cpus),
+            maxmem: sees.then_some(node.memory),
+            maxdisk: sees.then_some(node.rootfs),
+            cpu: runs.then_some(0.02),
+            mem: runs.then(|| super::node::memory_used(world, &node.name)),
+            disk: runs.then_some(node.rootfs / 15),
+            uptime: runs.then(|| node.uptime(call.moment.now)),
             cgroup_mode: 2,
         }));
     }
@@ -230,10 +290,7 @@ fn nodes<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
 fn storages<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
     for storage in world.storages.values() {
-        if !call.may(
-            &format!("/storage/{}", storage.id),
-            &["Datastore.Audit", "Datastore.AllocateSpace"],
-        ) {
+        if !call.may(&format!("/storage/{}", storage.id), &["Datastore.Audit"]) {
             continue;
         }
         for node in world.nodes.values().filter(|node| storage.on_node(&node.name)) {
@@ -243,13 +300,13 @@ fn storages<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
 }
 
 fn storage_item<'a>(world: &World, storage: &'a Storage, node: &'a str) -> StorageItem<'a> {
-    let online = world.nodes.get(node).is_some_and(|node| node.online);
     StorageItem {
         id: format!("storage/{node}/{}", storage.id),
         r#type: "storage",
         node,
         storage: &storage.id,
-        status: if online { "available" } else { "unknown" },
+        // What was last reported of a storage stays, whatever became of its node.
+        status: "available",
         plugintype: storage.kind.name(),
         shared: u8::from(storage.shared),
         content: storage.content.join(","),
@@ -270,7 +327,7 @@ fn networks<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
             node: &node.name,
             network: "localnetwork",
             network_type: "zone",
-            status: if node.online { "ok" } else { "unknown" },
+            status: "ok",
         }));
     }
 }

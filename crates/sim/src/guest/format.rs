@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Format(Format),
     /// Text with a check of its own, whose error stands after the parameter's name.
     Check(fn(&str) -> Result<(), String>),
+    /// Text with a format of its own; the error has no line end.
+    Formatted(fn(&str) -> Result<(), String>),
     /// A property string.
     Properties(&'static [Property]),
     /// Text of a shape (the regular expressions of `$confdesc`), up to a length in characters
@@ -122,6 +124,7 @@ pub(crate) fn check(kind: Kind, name: &str, value: &str) -> Result<(), String> {
             length(value, max)
         }
         Kind::Check(check) => check(value),
+        Kind::Formatted(check) => check(value).map_err(|error| invalid(format!("{error}\n"))),
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Pending {
     effects: RequestEffects,
     /// The lock that it waits for, and until when.
     deadline: Option<(LockName, i64)>,
+    /// Sim ms at which a refusal is given that takes its time.
+    late: Option<i64>,
 }
 
 /// How far a request is.
@@ -57,6 +59,7 @@ impl Pending {
             request: None,
             effects: RequestEffects::default(),
             deadline: None,
+            late: None,
         }
     }
 
@@ -161,9 +164,17 @@ impl Pending {
                 _ => moment.now.saturating_add(*wait_ms),
             };
             self.deadline = Some((lock.clone(), until));
+            // Nobody gives this one back: there is nothing to wait for when nothing takes time.
+            let hopeless = moment.instant && matches!(lock, LockName::NoQuorum { .. });
+            if until > moment.now && !hopeless {
+                return Step::Blocked(until);
+            }
+        } else if let Err(Refusal::Late { wait_ms, refusal }) = &result {
+            let until = *self.late.get_or_insert(moment.after(*wait_ms));
             if until > moment.now {
                 return Step::Blocked(until);
             }
+            return Step::Done(Err((**refusal).clone()));
         } else if request.endpoint.method != Method::Get {
             world.revision += 1;
             // What is due at once is done before the answer.
@@ -218,9 +229,9 @@ impl Pending {
 /// The node that answers for `localhost` is the first that runs.
 fn local_node(world: &World, params: &mut Params) {
     if params.get("node") == Some("localhost")
-        && let Some(node) = world.nodes().find(|node| node.online)
+        && let Some(node) = world.answering()
     {
-        params.0.insert("node".to_owned(), node.name.clone());
+        params.0.insert("node".to_owned(), node.to_owned());
     }
 }
 

@@ -63,6 +63,12 @@ impl Destroy {
         stage.world.access.acl.retain(|entry| entry.path != path);
         if self.purge {
             stage.say(format!("purging VM {} from related configurations..", self.vmid));
+            let sid = crate::ha::sid_of(self.vmid);
+            if stage.world.ha.resources.contains_key(&sid) {
+                stage.world.ha.remove(&sid, true);
+                stage
+                    .say(format!("NOTE: removed VM {} from HA resource configuration.", self.vmid));
+            }
         }
     }
 

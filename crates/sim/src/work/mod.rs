@@ -3,12 +3,15 @@
 //! A work advances in stages. Each stage changes the world and says what comes [`Next`]: wait for
 //! a time, wait for a lock, or the end. The scheduler calls [`run_due`].
 
+pub(crate) mod bulk;
 pub(crate) mod clone;
 pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
+pub(crate) mod ha;
 pub(crate) mod migrate;
+pub(crate) mod node_bulk;
 pub(crate) mod power;
 pub(crate) mod rollback;
 mod run;
@@ -45,6 +48,9 @@ pub(crate) enum Work {
     DeleteSnapshot(snapshot_delete::DeleteSnapshot),
     Rollback(rollback::Rollback),
     Suspend(suspend::Suspend),
+    Ha(ha::Request),
+    Bulk(bulk::Bulk),
+    NodeBulk(node_bulk::NodeBulk),
 }
 
 /// What comes after a stage.
@@ -54,6 +60,8 @@ pub(crate) enum Next {
     After(i64),
     /// The next stage, once the lock is there; the task fails after `wait_ms`.
     Lock { lock: LockName, exclusive: bool, wait_ms: i64 },
+    /// The next stage, once one of these tasks ended, or after so many milliseconds.
+    Tasks { upids: Vec<String>, poll_ms: i64 },
     /// The task ends well.
     Done,
 }

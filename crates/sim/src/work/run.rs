@@ -37,6 +37,7 @@ pub(crate) fn fork(
         work: Some(work),
         stage: 0,
         due_ms: moment.now,
+        awaits: Vec::new(),
         waits: None,
     });
     world.revision += 1;
@@ -48,7 +49,8 @@ pub(crate) fn fork(
 pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     world.report(moment.now);
     let mut changed = world.run_faults(moment.now);
-    if !changed && !world.locks.freed && world.tasks.quiet(moment.now) {
+    let quiet = world.tasks.quiet(moment.now) && crate::ha::quiet(world, moment);
+    if !changed && !world.locks.freed && quiet {
         return false;
     }
     loop {
@@ -57,6 +59,7 @@ pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
         for key in world.tasks.active() {
             again |= advance(world, moment, key);
         }
+        again |= crate::ha::run(world, moment);
         if !again {
             break;
         }
@@ -65,6 +68,7 @@ pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     if changed {
         world.revision += 1;
     }
+    world.ha.settled = world.revision;
     world.tasks.quiet_until = Some(tasks_due(world).unwrap_or(i64::MAX));
     changed
 }
@@ -76,7 +80,8 @@ pub(crate) fn next_due(world: &World) -> Option<i64> {
 
 fn tasks_due(world: &World) -> Option<i64> {
     let tasks = world.tasks.active().into_iter().filter_map(|key| world.tasks.get(key));
-    tasks.map(|task| task.waits.as_ref().map_or(task.due_ms, |wait| wait.deadline_ms)).min()
+    let tasks = tasks.map(|task| task.waits.as_ref().map_or(task.due_ms, |wait| wait.deadline_ms));
+    tasks.chain(crate::ha::next_due(world)).min()
 }
 
 /// One stage of a task, if it is due. True when the task moved.
@@ -95,7 +100,11 @@ fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
             return false;
         }
     } else if task.due_ms > moment.now {
-        return false;
+        // When nothing takes time, what a task waits for has ended as soon as it can.
+        let ended = |upid: &String| world.tasks.find(upid).is_none_or(|(_, task)| !task.running());
+        if !(moment.instant && task.awaits.iter().any(ended)) {
+            return false;
+        }
     }
     step(world, moment, key);
     true
@@ -104,6 +113,7 @@ fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
 fn step(world: &mut World, moment: Moment, key: u64) {
     let Some(task) = world.tasks.get_mut(key) else { return };
     task.waits = None;
+    task.awaits.clear();
     let Some(mut work) = task.work.take() else {
         end(world, moment, key, Err("unexpected status".to_owned()));
         return;
@@ -147,6 +157,12 @@ fn step(world: &mut World, moment: Moment, key: u64) {
                 task.due_ms = moment.after(ms);
             }
         }
+        Ok(Next::Tasks { upids, poll_ms }) => {
+            if let Some(task) = world.tasks.get_mut(key) {
+                task.awaits = upids;
+                task.due_ms = moment.now.saturating_add(poll_ms);
+            }
+        }
         Ok(Next::Lock { lock, exclusive, wait_ms }) => {
             // A lock has to be waited for in real order even when work takes no time.
             let deadline_ms = moment.now + wait_ms;
@@ -185,13 +201,16 @@ fn facts_of(task: &Task) -> (String, String, String, Option<u32>, u32) {
 fn end(world: &mut World, moment: Moment, key: u64, result: Result<(), String>) {
     world.locks.give_all(key);
     world.faults.ended(key);
-    let exit = match result {
-        Ok(()) => "OK".to_owned(),
-        Err(error) => error,
-    };
+    let failed = result.is_err();
+    let mut exit = result.err().unwrap_or_else(|| "OK".to_owned());
     if let Some(task) = world.tasks.get_mut(key) {
-        let last = if exit == "OK" { "TASK OK".to_owned() } else { format!("TASK ERROR: {exit}") };
-        task.log.push(last);
+        // `log_warn` counts what it prints.
+        let warnings = task.log.iter().filter(|line| line.starts_with("WARN: ")).count();
+        if !failed && warnings > 0 {
+            exit = format!("WARNINGS: {warnings}");
+        }
+        let word = if failed { "ERROR: " } else { "" };
+        task.log.push(format!("TASK {word}{exit}"));
     }
     world.tasks.end(key, moment.now, exit);
     world.revision += 1;
@@ -223,6 +242,9 @@ impl Work {
             Self::DeleteSnapshot(work) => work.advance(stage),
             Self::Rollback(work) => work.advance(stage),
             Self::Suspend(work) => work.advance(stage),
+            Self::Ha(work) => work.advance(stage),
+            Self::Bulk(work) => work.advance(stage),
+            Self::NodeBulk(work) => work.advance(stage),
         }
     }
 

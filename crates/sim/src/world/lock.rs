@@ -42,7 +42,8 @@ impl LockName {
                 format!("cfs-lock 'storage-{storage}' error: got lock request timeout")
             }
             Self::NoQuorum { file, what } => {
-                format!("{what}: cfs-lock '{file}' error: no quorum!")
+                let what = if what.is_empty() { String::new() } else { format!("{what}: ") };
+                format!("{what}cfs-lock '{file}' error: no quorum!")
             }
         }
     }

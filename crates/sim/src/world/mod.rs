@@ -57,6 +57,8 @@ pub struct World {
     pub(crate) options: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) tasks: Tasks,
+    #[serde(default)]
+    pub(crate) ha: crate::ha::Ha,
     /// `/cluster/resources` lags as pvestatd does.
     #[serde(default)]
     pub(crate) lag: bool,
@@ -114,6 +116,7 @@ impl World {
             pools: BTreeMap::new(),
             options: BTreeMap::new(),
             tasks: Tasks::default(),
+            ha: crate::ha::Ha::default(),
             lag: false,
             domain: "lab.internal".to_owned(),
             operator: (String::new(), String::new()),
@@ -167,6 +170,13 @@ impl World {
             }
         }
         true
+    }
+
+    /// The node that answers requests: the simulator has one address, and behind it stands the
+    /// first node, by name, that runs. What is not for a node of its own is done there.
+    #[must_use]
+    pub fn answering(&self) -> Option<&str> {
+        self.nodes.values().find(|node| node.online).map(|node| node.name.as_str())
     }
 
     /// Whether more than half of the nodes run.

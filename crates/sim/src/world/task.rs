@@ -55,6 +55,9 @@ pub struct Task {
     /// Sim ms of the next step.
     #[serde(default)]
     pub(crate) due_ms: i64,
+    /// The tasks it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) awaits: Vec<String>,
     /// The lock it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) waits: Option<Wait>,
