@@ -7,6 +7,7 @@ use super::endpoint::{Endpoint, required};
 use super::permission::Permission;
 use super::refusal::Refusal;
 use crate::guest::cloudinit::{LISTED, meta_data, network_data, user_data};
+use crate::guest::drive::drives;
 use crate::guest::format::Kind;
 use crate::guest::keys::typed;
 
@@ -25,31 +26,38 @@ fn shown(key: &str, value: &str) -> Value {
     if key == "cipassword" { json!("**********") } else { typed(key, value) }
 }
 
+/// What the drive has, and what waits: added keys, then those of cloud-init, then removed ones.
 fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let guest = call.guest()?;
+    let added = |key: &str| guest.cloudinit.get(key).is_some_and(String::is_empty);
     let mut items = Vec::new();
-    for (key, value) in &guest.config {
-        match guest.cloudinit.get(key).map(String::as_str) {
-            Some("") => items.push(json!({ "key": key, "pending": shown(key, value) })),
+    for (key, value) in guest.config.iter().filter(|(key, _)| added(key)) {
+        items.push(json!({ "key": key, "pending": shown(key, value) }));
+    }
+    for (key, value) in guest.config.iter().filter(|(key, _)| LISTED.contains(&key.as_str())) {
+        match guest.cloudinit.get(key) {
+            Some(old) if old.is_empty() => {}
             Some(old) => items.push(
                 json!({ "key": key, "value": shown(key, old), "pending": shown(key, value) }),
             ),
-            None if LISTED.contains(&key.as_str()) => {
-                items.push(json!({ "key": key, "value": shown(key, value) }));
-            }
-            None => {}
+            None => items.push(json!({ "key": key, "value": shown(key, value) })),
         }
     }
-    for (key, old) in guest.cloudinit.iter().filter(|(key, _)| !guest.config.contains_key(*key)) {
-        items.push(json!({ "key": key, "value": shown(key, old), "delete": 1 }));
+    for key in guest.cloudinit.keys().filter(|key| !guest.config.contains_key(*key)) {
+        items.push(json!({ "key": key, "delete": 1 }));
     }
     Ok(Value::Array(items).into())
 }
 
 fn regenerate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let vmid = call.vmid();
+    call.config_lock(vmid)?;
     let guest = call.guest()?;
     call.check_lock(guest)?;
+    if !drives(guest).iter().any(|(_, drive)| drive.is_cloudinit()) {
+        return Ok(Value::Null.into());
+    }
+    crate::work::power::custom_files(call.world, guest).map_err(Refusal::die)?;
     if let Some(guest) = call.world.guests.get_mut(&vmid) {
         guest.cloudinit.clear();
     }
@@ -62,7 +70,16 @@ fn dump(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let text = match call.params.get("type") {
         Some("network") => network_data(guest, domain),
         Some("meta") => meta_data(guest, domain),
-        _ => user_data(guest),
+        _ => {
+            let path = format!("/vms/{}", guest.vmid);
+            if call.may(&path, &["VM.Config.Cloudinit"]) || guest.get("cipassword").is_none() {
+                user_data(guest)
+            } else {
+                let mut masked = guest.clone();
+                masked.config.insert("cipassword".to_owned(), "**********".to_owned());
+                user_data(&masked)
+            }
+        }
     };
     Ok(json!(text).into())
 }

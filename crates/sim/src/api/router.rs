@@ -24,6 +24,7 @@ pub(crate) const TABLES: &[&[Endpoint]] = &[
     super::access::tokens::ENDPOINTS,
     super::access::users::ENDPOINTS,
     super::agent::ENDPOINTS,
+    super::agent::WITH_PARAMETERS,
     super::capabilities::ENDPOINTS,
     super::bulk::ENDPOINTS,
     super::cluster::ENDPOINTS,

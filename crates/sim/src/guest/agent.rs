@@ -17,6 +17,11 @@ pub(crate) fn booted(guest: &Guest, now: i64) -> bool {
     running.and_then(|running| running.booted_ms).is_some_and(|at| at <= now)
 }
 
+/// Whether the agent answers: the system has booted and QEMU has the channel to it.
+pub(crate) fn answers(guest: &Guest, now: i64) -> bool {
+    configured(guest) && booted(guest, now)
+}
+
 /// `network-get-interfaces`: loopback, and every card with the address of its `ipconfigN`.
 pub(crate) fn interfaces(guest: &Guest) -> Value {
     let mut all = vec![interface(

@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Num { min: Option<f64>, max: Option<f64> },
     /// Text up to a length in characters (0: any).
     Text { max: usize },
+    /// Text of so many characters.
+    Sized { min: usize, max: usize },
     /// One of these words.
     Enum(&'static [&'static str]),
     /// One of the words that a function makes.
@@ -96,6 +98,13 @@ pub(crate) fn check(kind: Kind, name: &str, value: &str) -> Result<(), String> {
         Kind::Int { min, max } => integer(value, min, max),
         Kind::Num { min, max } => number(value, min, max),
         Kind::Text { max } => length(value, max),
+        Kind::Sized { min, max } => {
+            length(value, max)?;
+            if value.chars().count() < min {
+                return Err(format!("value must be at least {min} characters long"));
+            }
+            Ok(())
+        }
         Kind::Enum(words) => word(value, words),
         Kind::Words(words) => {
             let words = words();

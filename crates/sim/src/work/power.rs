@@ -180,9 +180,10 @@ impl Power {
 }
 
 /// QEMU ended: the clean-up makes pending changes real.
-fn power_off(world: &mut World, vmid: u32) {
+pub(crate) fn power_off(world: &mut World, vmid: u32) {
     if let Some(guest) = world.guests.get_mut(&vmid) {
         guest.running = None;
+        guest.inside = crate::guest::inside::Inside::default();
     }
     pending::apply(world, vmid);
 }
@@ -220,10 +221,14 @@ fn missing_volumes(world: &World, guest: &Guest) -> Result<(), String> {
     Ok(())
 }
 
-/// `cicustom` snippets must be there when the drive is written.
-fn custom_files(world: &World, guest: &Guest) -> Result<(), String> {
+/// `cicustom` snippets must be there when the drive is written (`get_custom_cloudinit_files`).
+pub(crate) fn custom_files(world: &World, guest: &Guest) -> Result<(), String> {
     let values = Values::parse(guest.get("cicustom").unwrap_or_default(), "user");
-    for volid in values.0.values() {
+    for name in ["network", "user", "meta", "vendor"] {
+        let Some(volid) = values.get(name) else { continue };
+        if crate::api::guest_checks::volume_type(world, volid)? != "snippets" {
+            return Err(format!("{volid} is not in the snippets directory"));
+        }
         if world.volume(&guest.node, volid).is_none() {
             return Err(format!("volume '{volid}' does not exist"));
         }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
+use crate::guest::inside::Inside;
+
 /// Whether a guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuestStatus {
@@ -50,6 +52,12 @@ pub struct Guest {
     /// `special:cloudinit`); an empty text means that the key was added.
     #[serde(default)]
     pub cloudinit: BTreeMap<String, String>,
+    /// What the system inside remembers until it is switched off.
+    #[serde(default)]
+    pub(crate) inside: Inside,
+    /// Files that were written through the guest agent.
+    #[serde(default)]
+    pub(crate) files: BTreeMap<String, String>,
     /// The process, when it runs.
     #[serde(default)]
     pub running: Option<Running>,
