@@ -1,12 +1,14 @@
 //! `/`, `/version`, `/cluster` but for `/cluster/resources`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, optional};
 use super::permission::Permission;
 use super::refusal::Refusal;
-use crate::guest::format::{Format, Kind};
+use crate::guest::format::{Format, Kind, list};
 
 const AUDIT: Permission = Permission::All("/", &["Sys.Audit"]);
 
@@ -64,12 +66,45 @@ fn nextid(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
 }
 
+/// `datacenter.cfg`; without Sys.Audit only what the GUI needs of it.
 fn options(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let mut out = json!({ "mac_prefix": "BC:24:11", "allowed-tags": [], "description": "" });
+    let audit = call.may("/", &["Sys.Audit"]);
+    let mut out =
+        if audit { json!({ "mac_prefix": "BC:24:11", "description": "" }) } else { json!({}) };
+    let tags = allowed_tags(call);
     if let Some(members) = out.as_object_mut() {
-        for (key, value) in &call.world.options {
+        let shown = |key: &str| audit || matches!(key, "console" | "tag-style");
+        for (key, value) in call.world.options.iter().filter(|(key, _)| shown(key)) {
             members.insert(key.clone(), json!(value));
         }
+        members.insert("allowed-tags".to_owned(), json!(tags));
     }
     Ok(out.into())
+}
+
+/// `PVE::GuestHelpers::get_allowed_tags`.
+fn allowed_tags<'a>(call: &'a Call<'_>) -> BTreeSet<&'a str> {
+    let world = &*call.world;
+    let option = |name: &str| world.options.get(name).map_or("", String::as_str);
+    let access: BTreeMap<&str, &str> =
+        option("user-tag-access").split(',').filter_map(|pair| pair.split_once('=')).collect();
+    let mode = access.get("user-allow").copied().unwrap_or("free");
+    let privileged = call.may("/", &["Sys.Modify"]);
+    let mut tags = BTreeSet::new();
+    if mode != "none" || privileged {
+        tags.extend(list(access.get("user-allow-list").copied().unwrap_or_default()));
+    }
+    if matches!(mode, "free" | "existing") || privileged {
+        let sees = call.visible_guests();
+        let guests = world.guests.values().filter(|guest| privileged || sees(guest.vmid));
+        tags.extend(guests.flat_map(|guest| list(guest.get("tags").unwrap_or_default())));
+    }
+    for tag in list(option("registered-tags")) {
+        if privileged {
+            tags.insert(tag);
+        } else {
+            tags.remove(tag);
+        }
+    }
+    tags
 }

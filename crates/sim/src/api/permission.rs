@@ -18,6 +18,9 @@ pub(crate) enum Permission {
     All(&'static str, &'static [&'static str]),
     /// Any of these privileges.
     Any(&'static str, &'static [&'static str]),
+    /// All these privileges on a path that a parameter names; refused without it
+    /// (`require_param`).
+    With(&'static str, &'static str, &'static [&'static str]),
     /// `perm-modify`: the right to change permissions on a path.
     Modify(&'static str),
     /// `userid-group`: any of these privileges on all groups, or on those of the user and of the
@@ -67,6 +70,8 @@ impl Permission {
             Self::World | Self::User => Ok(()),
             Self::All(path, wanted) => world.require(caller, &place(path, params), wanted),
             Self::Any(path, wanted) => world.require_any(caller, &place(path, params), wanted),
+            Self::With(param, _, _) if params.get(param).is_none() => Err(Refusal::permission("")),
+            Self::With(_, path, wanted) => world.require(caller, &place(path, params), wanted),
             Self::Modify(path) => match normalize_path(&fill(path, params)) {
                 Some(path) => world.require_modify(caller, &path),
                 None => Ok(()),

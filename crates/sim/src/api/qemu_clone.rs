@@ -1,7 +1,7 @@
 //! Clone and template.
 
 use super::call::{Call, Reply, check_lock, check_node};
-use super::create::{check_allocate, check_pool};
+use super::create::check_pool;
 use super::endpoint::{Endpoint, optional, required};
 use super::guest_checks::check_bridges;
 use super::permission::Permission;
@@ -17,9 +17,17 @@ use crate::world::guest::Guest;
 use crate::world::snapshot::Feature;
 use crate::world::volumes::split_volid;
 
+const CLONE: Permission = Permission::And(&[
+    Permission::All("/vms/{vmid}", &["VM.Clone"]),
+    Permission::Or(&[
+        Permission::All("/vms/{newid}", &["VM.Allocate"]),
+        Permission::With("pool", "/pool/{pool}", &["VM.Allocate"]),
+    ]),
+]);
+
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post("/nodes/{node}/qemu/{vmid}/clone", clone)
-        .may(Permission::All("/vms/{vmid}", &["VM.Clone"]))
+        .may(CLONE)
         .writes(Writes::Checked)
         .with(&[
             required("newid", Kind::Format(Format::Vmid)),
@@ -28,7 +36,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             optional("format", Kind::Enum(&["raw", "qcow2", "vmdk"])),
             optional("full", Kind::Bool),
             optional("name", Kind::Format(Format::DnsName)),
-            optional("pool", Kind::TEXT),
+            optional("pool", super::names::POOL),
             optional("snapname", Kind::SNAPSHOT),
             optional("storage", Kind::Format(Format::StorageId)),
             optional("target", Kind::Format(Format::Node)),
@@ -42,7 +50,6 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (node, vmid) = (call.node(), call.vmid());
     let newid: u32 = call.params.get("newid").and_then(|text| text.parse().ok()).unwrap_or(0);
     let pool = call.params.get("pool").map(str::to_owned);
-    check_allocate(call.world, &call.caller, newid, pool.as_deref())?;
     call.checked_guest()?;
     check_pool(call.world, pool.as_deref())?;
     let own = |name: &str| call.params.get(name).map(str::to_owned);

@@ -16,7 +16,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         optional("since", Kind::INT),
         optional("source", Kind::Enum(&["archive", "active", "all"])),
         optional("start", Kind::NATURAL),
-        optional("statusfilter", Kind::TEXT),
+        optional("statusfilter", Kind::Check(status_types)),
         optional("typefilter", Kind::TEXT),
         optional("until", Kind::INT),
         optional("userfilter", Kind::TEXT),
@@ -35,22 +35,35 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 /// How many tasks `/cluster/tasks` shows.
 const CLUSTER_LIMIT: usize = 25;
 
-/// The task in the path, when the caller may see it.
-fn find(call: &Call<'_>, writes: bool) -> Result<u64, Refusal> {
+/// The user in the UPID of the path, which need not be one of a task.
+fn named<'a>(call: &'a Call<'_>) -> Result<&'a str, Refusal> {
     let upid = call.params.get("upid").unwrap_or_default();
     if !is_upid(upid) {
         return Err(Refusal::param("upid", "unable to parse worker upid"));
     }
-    let node = call.node();
+    Ok(upid.rsplit(':').nth(1).unwrap_or_default())
+}
+
+/// The task in the path: where it runs, and nowhere else.
+fn find(call: &Call<'_>) -> Option<u64> {
+    let (node, upid) = (call.node(), call.params.get("upid").unwrap_or_default());
     let found = call.world.tasks.find(upid).filter(|(_, task)| task.node == node);
-    let Some((key, task)) = found else {
-        return Err(Refusal::param("upid", "no such task"));
-    };
-    if !is_own(call, task) {
-        let privilege = if writes { "Sys.Modify" } else { "Sys.Audit" };
-        call.require(&format!("/nodes/{node}"), &[privilege])?;
-    }
+    found.map(|(key, _)| key)
+}
+
+/// The task in the path, when the caller owns it or has a privilege on its node.
+fn allowed(call: &Call<'_>, privilege: &str) -> Result<u64, Refusal> {
+    let owner = named(call)?;
+    let key = find(call).ok_or_else(|| Refusal::param("upid", "no such task"))?;
+    check_owner(call, owner, privilege)?;
     Ok(key)
+}
+
+fn check_owner(call: &Call<'_>, owner: &str, privilege: &str) -> Result<(), Refusal> {
+    if is_own(call, owner) {
+        return Ok(());
+    }
+    call.require(&format!("/nodes/{}", call.node()), &[privilege])
 }
 
 /// `UPID:node:pid:pstart:start:type:id:user:`.
@@ -73,9 +86,33 @@ fn is_upid(text: &str) -> bool {
 }
 
 /// A user sees the tasks of its tokens; a token its own.
-fn is_own(call: &Call<'_>, task: &Task) -> bool {
-    task.user == call.caller.authid
-        || task.user.split('!').next() == Some(call.caller.authid.as_str())
+fn is_own(call: &Call<'_>, owner: &str) -> bool {
+    owner == call.caller.authid || owner.split('!').next() == Some(call.caller.authid.as_str())
+}
+
+/// What `statusfilter` chooses from.
+const STATUS_TYPES: [&str; 4] = ["ok", "error", "warning", "unknown"];
+
+fn status_types(value: &str) -> Result<(), String> {
+    let known = |word: &str| STATUS_TYPES.contains(&word.to_ascii_lowercase().as_str());
+    match crate::guest::format::list(value).find(|word| !known(word)) {
+        Some(word) => Err(format!("invalid format - invalid status '{word}'\n")),
+        None => Ok(()),
+    }
+}
+
+/// `PVE::UPID::normalize_status_type`.
+fn status_type(exit: Option<&str>) -> &'static str {
+    match exit {
+        None | Some("unexpected status") => "unknown",
+        Some("OK") => "ok",
+        Some(text) if text.starts_with("WARNINGS: ") => "warning",
+        Some(_) => "error",
+    }
+}
+
+fn user_of(task: &Task) -> &str {
+    task.user.split('!').next().unwrap_or_default()
 }
 
 /// User and token apart.
@@ -128,7 +165,9 @@ fn list_item(task: &Task) -> Value {
 
 fn cluster(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let all = call.may("/", &["Sys.Audit"]);
-    let visible = call.world.tasks.iter().rev().filter(|task| all || is_own(call, task));
+    // User and token are taken apart before they are compared: a token never sees its own.
+    let own = |task: &Task| task.user.split('!').next() == Some(call.caller.authid.as_str());
+    let visible = call.world.tasks.iter().rev().filter(|task| all || own(task));
     let items = visible.take(CLUSTER_LIMIT).map(|task| {
         let mut item = base(task);
         if let TaskState::Stopped { end_ms, exit } = &task.state {
@@ -151,12 +190,24 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let params = &call.params;
     let source = params.get("source").unwrap_or("archive");
     let errors = params.flag("errors").unwrap_or(false);
+    let types = params.get("statusfilter").map(str::to_ascii_lowercase);
+    let userfilter = params.get("userfilter").map(str::to_ascii_lowercase);
     let (since, until) = (params.int("since"), params.int("until"));
     let fits = |task: &&Task| {
         let start = task.start_ms / 1000;
-        let failed = task.exit().is_some_and(|exit| exit != "OK");
+        let kind = status_type(task.exit());
+        let wanted = match &types {
+            _ if errors => kind != "ok",
+            Some(types) => crate::guest::format::list(types).any(|word| word == kind),
+            None => true,
+        };
+        // The list of active tasks does not take user and token apart.
+        let own =
+            if task.running() { task.user == call.caller.authid } else { is_own(call, &task.user) };
+        let user = if task.running() { task.user.as_str() } else { user_of(task) };
         task.node == node
-            && (all || is_own(call, task))
+            && (all || own)
+            && wanted
             && match source {
                 "active" => task.running(),
                 "archive" => !task.running(),
@@ -164,28 +215,26 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             }
             && params.get("vmid").is_none_or(|vmid| task.id == vmid)
             && params.get("typefilter").is_none_or(|kind| task.kind == kind)
-            && params.get("userfilter").is_none_or(|user| task.user.contains(user))
-            && (!errors || failed)
+            && userfilter.as_ref().is_none_or(|part| user.to_ascii_lowercase().contains(part))
             && since.is_none_or(|since| start >= since)
             && until.is_none_or(|until| start <= until)
     };
-    let found: Vec<&Task> = call.world.tasks.iter().rev().filter(fits).collect();
+    let mut found: Vec<&Task> = call.world.tasks.iter().rev().filter(fits).collect();
+    found.sort_by_key(|task| !task.running());
     let start = usize::try_from(params.int("start").unwrap_or(0)).unwrap_or(0);
     let limit = usize::try_from(params.int("limit").unwrap_or(50)).unwrap_or(50);
-    let limit = if limit == 0 { usize::MAX } else { limit };
     let items = found.iter().skip(start).take(limit).map(|task| list_item(task)).collect();
     let mut reply = Reply::from(Value::Array(items));
     reply.total = Some(found.len());
     Ok(reply)
 }
 
-fn index(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    find(call, false)?;
+fn index(_: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(super::cluster::subdirs(&["log", "status"], "name").into())
 }
 
 fn stop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let key = find(call, true)?;
+    let key = allowed(call, "Sys.Modify")?;
     if call.world.tasks.get(key).is_some_and(Task::running) {
         crate::work::stop(call.world, call.moment, key);
     }
@@ -193,7 +242,7 @@ fn stop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 fn status(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let key = find(call, false)?;
+    let key = allowed(call, "Sys.Audit")?;
     let Some(task) = call.world.tasks.get(key) else { return Ok(Value::Null.into()) };
     let mut item = base(task);
     put(&mut item, "pid", json!(task.pid));
@@ -209,17 +258,24 @@ fn status(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 fn log(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let key = find(call, false)?;
-    let Some(task) = call.world.tasks.get(key) else { return Ok(Value::Null.into()) };
-    let start = usize::try_from(call.params.int("start").unwrap_or(0)).unwrap_or(0);
-    let limit = usize::try_from(call.params.int("limit").unwrap_or(50)).unwrap_or(50);
+    check_owner(call, named(call)?, "Sys.Audit")?;
+    let Some(task) = find(call).and_then(|key| call.world.tasks.get(key)) else {
+        let line = json!({ "n": 1, "t": "unable to open file - No such file or directory" });
+        return Ok(Reply { total: Some(1), ..Reply::from(json!([line])) });
+    };
+    let number = |name, default| {
+        call.params.int(name).and_then(|value| usize::try_from(value).ok()).unwrap_or(default)
+    };
+    let (start, limit) = (number("start", 0), number("limit", 50));
+    // 0 is for all.
+    let limit = if limit == 0 { usize::MAX } else { limit };
     let lines = task.log.iter().enumerate().skip(start).take(limit);
     let mut items: Vec<Value> = lines.map(|(at, line)| json!({ "n": at + 1, "t": line })).collect();
     if task.log.is_empty() {
         items.push(json!({ "n": 1, "t": "no content" }));
     }
     let mut reply = Reply::from(Value::Array(items));
-    reply.total = Some(task.log.len());
+    reply.total = Some(task.log.len().max(1));
     Ok(reply)
 }
 
