@@ -41,6 +41,8 @@ mod resources;
 pub(crate) mod router;
 mod rrd;
 mod services;
+#[cfg(test)]
+mod snapshot_tests;
 mod storage;
 mod tasks;
 #[cfg(test)]

@@ -137,6 +137,9 @@ fn suspend_to_disk(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     require_running(call)?;
     let vmid = call.vmid();
+    if call.world.ha_managed(vmid) {
+        return Err(Refusal::die("Cannot suspend HA managed VM to disk"));
+    }
     call.require(&format!("/vms/{vmid}"), &["VM.Config.Disk"])?;
     let guest = call.guest()?;
     if guest.config.keys().any(|key| crate::guest::keys::is_numbered(key, "hostpci")) {
@@ -153,7 +156,12 @@ fn suspend_to_disk(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn resume(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if call.guest().is_ok_and(|guest| guest.get("lock") == Some("suspended")) {
-        return power(call, Action::Start, "qmresume");
+        let skiplock = call.params.flag("skiplock").unwrap_or(false);
+        if skiplock && !call.caller.is_root() {
+            return Err(Refusal::param("skiplock", "Only root may use this option."));
+        }
+        let work = Power { skiplock, ..Power::start(call.vmid()) };
+        return call.fork_guest("qmresume", Work::Power(work));
     }
     require_running(call)?;
     power(call, Action::Resume, "qmresume")

@@ -57,6 +57,7 @@ const VALUES: &[&str] = &[
     "iso/debian-13.iso",
     "user",
     "unused0",
+    "snap",
 ];
 /// Parameters that endpoints share.
 const NAMES: &[&str] = &[
@@ -94,10 +95,13 @@ const NAMES: &[&str] = &[
     "content",
     "description",
     "protection",
+    "snapname",
+    "vmstate",
+    "todisk",
 ];
 
 fn call() -> impl Strategy<Value = (usize, Vec<usize>, Vec<(usize, usize)>)> {
-    let in_path = proptest::collection::vec(0..VALUES.len(), 3);
+    let in_path = proptest::collection::vec(0..VALUES.len(), 4);
     let others = proptest::collection::vec((0..NAMES.len(), 0..VALUES.len()), 0..4);
     (0..1000usize, in_path, others)
 }
@@ -108,6 +112,7 @@ fn path_value(name: &str, pick: usize) -> String {
         ("node", 0..=2) => "pve1".to_owned(),
         ("vmid", number @ 0..=2) => ["100", "102", "200"][number].to_owned(),
         ("storage", 0..=2) => "shared".to_owned(),
+        ("snapname", 0..=2) => "snap".to_owned(),
         _ => VALUES[pick].to_owned(),
     }
 }

@@ -9,6 +9,7 @@ use crate::guest::status::measure;
 use crate::guest::volids::{Named, named};
 use crate::world::World;
 use crate::world::guest::Guest;
+use crate::world::lock::LockName;
 use crate::world::storage::StorageKind;
 use crate::world::volumes::{base_name, split_volid};
 
@@ -43,8 +44,12 @@ impl Migrate {
 
     fn step(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         match stage.number {
-            0 => Ok(config_lock(self.vmid, 1000)),
-            1 => self.begin(stage),
+            0 => {
+                let lock = LockName::Migration(self.vmid);
+                Ok(Next::Lock { lock, exclusive: true, wait_ms: 10_000 })
+            }
+            1 => Ok(config_lock(self.vmid, 10_000)),
+            2 => self.begin(stage),
             _ => self.finish(stage),
         }
     }

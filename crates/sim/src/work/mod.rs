@@ -17,6 +17,8 @@ pub(crate) mod rollback;
 mod run;
 pub(crate) mod snapshot;
 pub(crate) mod snapshot_delete;
+#[cfg(test)]
+mod snapshot_tests;
 pub(crate) mod suspend;
 pub(crate) mod template;
 #[cfg(test)]

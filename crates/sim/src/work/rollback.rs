@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ha::{Request, Wish};
 use super::power::{BOOT_MS, CLOUDINIT_MS, Power, START_MS, STOP_MS};
 use super::snapshot::{VOLUMES_MS, activate_storages, copy_section};
 use super::{Next, Stage, config_lock};
@@ -118,8 +119,13 @@ impl Rollback {
         }
         if self.start {
             let (id, user) = (self.vmid.to_string(), stage.user.clone());
-            let work = super::Work::Power(Power::start(self.vmid));
-            super::fork(stage.world, stage.moment, &node, "qmstart", &id, &user, work);
+            let vmid = self.vmid;
+            let (kind, work) = if stage.world.ha_managed(vmid) {
+                ("hastart", super::Work::Ha(Request { vmid, wish: Wish::Start }))
+            } else {
+                ("qmstart", super::Work::Power(Power::start(vmid)))
+            };
+            super::fork(stage.world, stage.moment, &node, kind, &id, &user, work);
         }
         Ok(Next::Done)
     }
