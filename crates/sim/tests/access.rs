@@ -646,6 +646,40 @@ async fn pools() {
 }
 
 #[tokio::test]
+async fn consoles_have_tickets() {
+    let cluster = Cluster::start().await;
+    let (admin, path) = (admin(), "/nodes/pve1/qemu/100");
+    let asked = cluster.call(&admin, &format!("POST {path}/termproxy"), "").await;
+    let data = &asked.body["data"];
+    assert_eq!((&data["user"], &data["port"]), (&json!("admin@pve!adm"), &json!(5900)));
+    let screen = cluster.call(&admin, &format!("POST {path}/vncproxy"), "websocket=1").await;
+    let password = screen.body["data"]["password"].as_str().unwrap();
+    assert!(
+        screen.body["data"]["ticket"].as_str().unwrap().starts_with(&format!("{password}:PVEVNC:"))
+    );
+    let form = |path: &str, port: &str| {
+        let ticket = encode(data["ticket"].as_str().unwrap());
+        format!("authid=admin@pve!adm&vncticket={ticket}&path={path}&privs=VM.Console&port={port}")
+    };
+    let failed = "401 authentication failure";
+    let (check, missing) = ("POST /access/vncticket", format!("POST {path}9/termproxy"));
+    cluster
+        .play(&[
+            (&nobody(), check, &form("/vms/100", "5900"), "200"),
+            (&nobody(), check, &form("/vms/101", "5900"), failed),
+            (&nobody(), check, &form("/vms/100", "5901"), failed),
+            (&viewer(), &missing, "", "403 Permission check failed (/vms/1009, VM.Console)"),
+            (
+                &admin,
+                &missing,
+                "",
+                "500 Configuration file 'nodes/pve1/qemu-server/1009.conf' does not exist",
+            ),
+        ])
+        .await;
+}
+
+#[tokio::test]
 async fn without_quorum_user_cfg_cannot_be_written() {
     let cluster = Cluster::start().await;
     let root = cluster.root().await;

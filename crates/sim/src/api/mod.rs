@@ -10,6 +10,7 @@ pub(crate) mod call;
 mod capabilities;
 mod cluster;
 mod cluster_info;
+mod console;
 mod create;
 pub(crate) mod dispatch;
 mod empty;

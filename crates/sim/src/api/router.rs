@@ -29,6 +29,7 @@ pub(crate) const TABLES: &[&[Endpoint]] = &[
     super::bulk::ENDPOINTS,
     super::cluster::ENDPOINTS,
     super::cluster_info::ENDPOINTS,
+    super::console::ENDPOINTS,
     super::create::ENDPOINTS,
     super::empty::ENDPOINTS,
     super::indexes::ENDPOINTS,

@@ -109,6 +109,43 @@ pub(crate) fn make_ticket(world: &World, user: &str, now: i64) -> String {
     format!("{plain}::{}", sign(world, &plain))
 }
 
+/// What a console's ticket signs: it names neither user nor path.
+fn vnc_plain(time: &str, user: &str, path: &str, port: &str) -> String {
+    format!("PVEVNC:{time}:{user}:{path}:{port}")
+}
+
+/// A ticket for one console: `PVEVNC:TIME::signature`.
+pub(crate) fn make_vnc_ticket(
+    world: &World,
+    user: &str,
+    path: &str,
+    port: usize,
+    now: i64,
+) -> String {
+    let time = format!("{now:08X}");
+    let signed = sign(world, &vnc_plain(&time, user, path, &port.to_string()));
+    format!("PVEVNC:{time}::{signed}")
+}
+
+/// Whether a console's ticket is for this user, path and port, and less than 40 s old. A password
+/// may stand before it.
+pub(crate) fn check_vnc_ticket(
+    world: &World,
+    ticket: &str,
+    user: &str,
+    path: &str,
+    port: &str,
+    now: i64,
+) -> bool {
+    let start = ticket.find("PVEVNC:").filter(|at| matches!(at, 0 | 9)).unwrap_or(0);
+    let ticket = ticket.get(start..).unwrap_or_default();
+    let parts = ticket.strip_prefix("PVEVNC:").and_then(|rest| rest.split_once("::"));
+    let Some((time, signature)) = parts else { return false };
+    let age = i64::from_str_radix(time, 16).map(|made| now - made);
+    signature == sign(world, &vnc_plain(time, user, path, port))
+        && age.is_ok_and(|age| age > -20 && age < 40)
+}
+
 /// A CSRF prevention token: `TIME:signature`.
 pub(crate) fn make_csrf(world: &World, user: &str, now: i64) -> String {
     format!("{now:08X}:{}", sign(world, &format!("{now:08X}:{user}")))

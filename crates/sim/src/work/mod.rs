@@ -6,6 +6,7 @@
 pub(crate) mod bulk;
 pub(crate) mod clone;
 pub(crate) mod config;
+pub(crate) mod console;
 pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
@@ -38,6 +39,7 @@ pub(crate) enum Work {
     Create(create::Create),
     Clone(clone::CloneGuest),
     Config(config::Update),
+    Console(console::Console),
     Destroy(destroy::Destroy),
     Template(template::Template),
     Resize(disk::Resize),

@@ -230,6 +230,7 @@ impl Work {
             Self::Create(work) => work.advance(stage),
             Self::Clone(work) => work.advance(stage),
             Self::Config(work) => work.advance(stage),
+            Self::Console(work) => work.advance(stage),
             Self::Destroy(work) => work.advance(stage),
             Self::Template(work) => work.advance(stage),
             Self::Resize(work) => work.advance(stage),
