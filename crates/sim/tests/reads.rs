@@ -131,6 +131,11 @@ async fn refusals() {
         ("root", "/nodes/pve1/services/none", 400, "Parameter verification failed."),
         ("root", "/nodes/pve1/network/none", 400, "Parameter verification failed."),
         ("root", "/cluster/ceph/status", 500, "binary not installed: /usr/bin/ceph-mon"),
+        ("root", "/cluster/mapping/pci/gpu", 500, "mapping 'gpu' not found"),
+        ("nobody", "/cluster/mapping/pci/gpu", 403, "Permission check failed"),
+        ("root", "/cluster/sdn/vnets/net", 500, "sdn vnet 'net' does not exist"),
+        ("root", "/cluster/firewall/rules/0", 500, "no rule at position 0"),
+        ("root", "/cluster/backup/job", 400, "Parameter verification failed."),
         (
             "root",
             "/nodes/pve1/aplinfo",

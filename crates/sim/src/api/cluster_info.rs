@@ -146,10 +146,15 @@ fn target() -> Value {
 }
 
 /// The one that is built in.
+pub(crate) fn pve_ipam() -> Value {
+    let digest = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    json!({ "ipam": "pve", "type": "pve", "digest": digest })
+}
+
 fn ipams(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let wanted = call.params.get("type").is_none_or(|kind| kind == "pve");
     if !wanted || !call.may("/sdn/ipams/pve", &["SDN.Audit", "SDN.Allocate"]) {
         return Ok(json!([]).into());
     }
-    Ok(json!([{ "ipam": "pve", "type": "pve", "digest": "da39a3ee5e6b4b0d3255bfef95601890afd80709" }]).into())
+    Ok(json!([pve_ipam()]).into())
 }

@@ -3,6 +3,7 @@
 //! An [`Endpoint`](endpoint::Endpoint) is data: method, path, parameters, permission, handler. One
 //! file per group of paths; [`router::Router`] collects them.
 
+mod absent;
 mod access;
 mod agent;
 mod bulk;

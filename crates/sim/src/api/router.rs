@@ -12,6 +12,7 @@ pub(crate) struct Router {
 
 /// The tables of all groups.
 pub(crate) const TABLES: &[&[Endpoint]] = &[
+    super::absent::ENDPOINTS,
     super::access::ENDPOINTS,
     super::access::acl::ENDPOINTS,
     super::access::domains::ENDPOINTS,
