@@ -15,7 +15,7 @@ CONFIG = os.path.join(CACHE, "pvecontrol.yaml")
 
 
 def guests():
-    """Two that run on pve1, one that is stopped, and a template elsewhere."""
+    """Two that run on pve1, one of them with HA, one that is stopped, and a template elsewhere."""
     pve = ProxmoxAPI(HOST, port=PORT, user="root@pam", token_name="lab", token_value=SECRET, verify_ssl=False)
     wait = lambda upid: Tasks.blocking_status(pve, upid, polling_interval=0.05)  # noqa: E731
     for vmid, node in ((4940, "pve1"), (4941, "pve1"), (4942, "pve1"), (4943, "pve2")):
@@ -23,6 +23,8 @@ def guests():
     for vmid in (4940, 4941):
         wait(pve.nodes("pve1").qemu(vmid).status.start.post())
     wait(pve.nodes("pve2").qemu(4943).template.post())
+    pve.cluster.ha.resources.post(sid="vm:4940")
+    pve.cluster.ha.rules.post(rule="pair", type="node-affinity", resources="vm:4940", nodes="pve1,pve2")
     seen = []
     while len(seen) != 2:
         seen = [g for g in pve.cluster.resources.get(type="vm") if g["status"] == "running" and g.get("name")]
@@ -66,7 +68,7 @@ def main():
     for line in (
         "Node 'pve1' isn't in mem overcommit",
         "HA Group checked",
-        "HA VMS checked",
+        "Node 'pve1' has VM 'pc-4940' with cpu type Default",
         "VM '4940/pc-4940' has the good 'startonboot' option",
         "VM '4942/pc-4942' is stopped but 'startonboot' is set to true",
         "SUMMARY",
