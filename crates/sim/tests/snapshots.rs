@@ -553,7 +553,7 @@ async fn suspended_to_disk_and_back() {
         ("POST status/suspend todisk=1", "500 VM 200 not running"),
         ("POST status/suspend statestorage=vmdata", "400 Parameter verification failed."),
         ("POST status/start", "OK"),
-        ("PUT config cores=3", "done"),
+        ("PUT config cores=2", "done"),
         ("POST status/suspend todisk=1 statestorage=vmdata", "OK"),
         ("POST status/shutdown", "OK"),
         ("PUT config name=x", "500 VM is locked (suspended)"),

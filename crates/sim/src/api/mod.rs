@@ -32,6 +32,7 @@ mod pools;
 mod qemu_clone;
 mod qemu_cloudinit;
 mod qemu_config;
+mod qemu_console;
 pub(crate) mod qemu_disk;
 mod qemu_list;
 mod qemu_migrate;

@@ -6,6 +6,7 @@ use super::permission::Permission;
 use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind};
+use crate::guest::patterns;
 use crate::work::Work;
 use crate::work::ha::{Request, Wish};
 use crate::work::power::{Action, Power};
@@ -23,9 +24,9 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             optional("migratedfrom", Kind::Format(Format::Node)),
             optional("migration_network", Kind::TEXT),
             optional("migration_type", Kind::Enum(&["secure", "insecure"])),
-            optional("nets-host-mtu", Kind::TEXT),
+            optional("nets-host-mtu", Kind::pattern(patterns::host_mtus)),
             optional("skiplock", Kind::Bool),
-            optional("stateuri", Kind::TEXT),
+            optional("stateuri", Kind::Text { max: 128 }),
             optional("targetstorage", Kind::Format(Format::StorageMap)),
             optional("timeout", Kind::NATURAL),
             optional("with-conntrack-state", Kind::Bool),
@@ -91,11 +92,45 @@ fn ha_wish(call: &Call<'_>, action: Action) -> Option<(&'static str, Wish)> {
     }
 }
 
+/// Parameters that Proxmox VE passes to itself.
+fn only_root(call: &Call<'_>, names: &[&str]) -> Result<(), Refusal> {
+    let given =
+        |name: &&&str| call.params.get(name).is_some_and(|value| !matches!(value, "" | "0"));
+    match names.iter().find(given) {
+        Some(name) if !call.caller.is_root() => {
+            Err(Refusal::param(name, "Only root may use this option."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn paused(call: &Call<'_>) -> bool {
+    let running = call.guest().ok().and_then(|guest| guest.running.as_ref());
+    running.is_some_and(|running| running.paused)
+}
+
 fn start(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let internal = [
+        "stateuri",
+        "skiplock",
+        "migratedfrom",
+        "migration_type",
+        "migration_network",
+        "targetstorage",
+        "force-cpu",
+        "with-conntrack-state",
+        "nets-host-mtu",
+    ];
+    only_root(call, &internal)?;
+    if call.params.get("targetstorage").is_some() && call.params.get("migratedfrom").is_none() {
+        let text = "targetstorage can only by used with migratedfrom.";
+        return Err(Refusal::param("targetstorage", text));
+    }
     power(call, Action::Start, "qmstart")
 }
 
 fn stop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    only_root(call, &["skiplock", "keepActive", "migratedfrom"])?;
     let overrule = call.params.flag("overrule-shutdown").unwrap_or(false);
     if overrule && ha_wish(call, Action::Stop).is_some() {
         return Err(Refusal::param("overrule-shutdown", "Not applicable for HA resources."));
@@ -104,10 +139,21 @@ fn stop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 fn shutdown(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    only_root(call, &["skiplock", "keepActive"])?;
+    if paused(call) {
+        // A paused system would obey when it runs again, whoever wants that then.
+        if call.params.flag("forceStop") == Some(true) {
+            return power(call, Action::Stop, "qmshutdown");
+        }
+        return Err(Refusal::die("VM is paused - cannot shutdown"));
+    }
     power(call, Action::Shutdown, "qmshutdown")
 }
 
 fn reboot(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    if paused(call) {
+        return Err(Refusal::die("VM is paused - cannot shutdown"));
+    }
     require_running(call)?;
     power(call, Action::Reboot, "qmreboot")
 }
@@ -155,6 +201,7 @@ fn suspend_to_disk(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 fn resume(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    only_root(call, &["skiplock", "nocheck"])?;
     if call.guest().is_ok_and(|guest| guest.get("lock") == Some("suspended")) {
         let skiplock = call.params.flag("skiplock").unwrap_or(false);
         if skiplock && !call.caller.is_root() {

@@ -43,6 +43,7 @@ pub(crate) const TABLES: &[&[Endpoint]] = &[
     super::qemu_clone::ENDPOINTS,
     super::qemu_cloudinit::ENDPOINTS,
     super::qemu_config::ENDPOINTS,
+    super::qemu_console::ENDPOINTS,
     super::qemu_disk::ENDPOINTS,
     super::qemu_list::ENDPOINTS,
     super::qemu_migrate::ENDPOINTS,

@@ -17,6 +17,7 @@ pub(crate) mod patterns;
 pub(crate) mod pending;
 pub(crate) mod property;
 pub(crate) mod size;
+pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod vmstate;
 pub(crate) mod volids;

@@ -20,8 +20,8 @@ pub(super) const BOOT_MS: i64 = 1500;
 pub(super) const STOP_MS: i64 = 1200;
 /// Milliseconds that a booted system takes to power off.
 const POWEROFF_MS: i64 = 600;
-/// Seconds that a shutdown waits when nothing else is said.
-const SHUTDOWN_TIMEOUT: i64 = 180;
+/// Seconds that a shutdown waits when neither the request nor `startup` says (`_do_vm_stop`).
+const SHUTDOWN_TIMEOUT: i64 = 60;
 
 /// What is done to the power of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,16 @@ impl Power {
         }
         if stage.number == 1 {
             let cloudinit = prepare_start(stage, guest)?;
+            let mut log = Vec::new();
+            // What waits is in effect from this start on.
+            let mut fresh = guest.clone();
+            if !suspended {
+                fresh.config.retain(|key, _| !guest.pending_delete.contains_key(key));
+                fresh.config.extend(guest.pending.clone());
+            }
+            let refused = crate::guest::start::check(stage.world, &fresh, &mut log);
+            stage.log.append(&mut log);
+            refused?;
             super::suspend::announce(stage, guest);
             return Ok(Next::After(START_MS + if cloudinit { CLOUDINIT_MS } else { 0 }));
         }
@@ -129,7 +139,8 @@ impl Power {
     fn shutting_down(&mut self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
         let Some(running) = &guest.running else { return Ok(Next::Done) };
         self.lock(guest)?;
-        let limit = self.timeout.unwrap_or(SHUTDOWN_TIMEOUT).max(0).saturating_mul(1000);
+        let limit = self.timeout.or_else(|| startup_down(guest)).unwrap_or(SHUTDOWN_TIMEOUT);
+        let limit = limit.max(0).saturating_mul(1000);
         if stage.number == 1 {
             // A system that still boots obeys once it is up.
             let waits = running.booted_ms.map(|at| (at - stage.moment.now).max(0));
@@ -177,6 +188,13 @@ impl Power {
         }
         Ok(Next::Done)
     }
+}
+
+/// Seconds that `startup` gives a shutdown.
+fn startup_down(guest: &Guest) -> Option<i64> {
+    let parts = guest.get("startup")?.split(',');
+    let down = parts.filter_map(|part| part.strip_prefix("down=")?.parse().ok()).next_back();
+    down.filter(|seconds| *seconds > 0)
 }
 
 /// QEMU ended: the clean-up makes pending changes real.

@@ -1,0 +1,108 @@
+//! What keeps QEMU from starting a guest whose configuration is well formed
+//! (`config_to_command`, and the network script).
+
+use super::format::list;
+use super::property::parse;
+use super::status::memory_mib;
+use super::{formats, keys, machine};
+use crate::world::World;
+use crate::world::guest::Guest;
+
+/// Refuses a guest that cannot run on its node. The lines are what the task says before its error.
+pub(crate) fn check(world: &World, guest: &Guest, log: &mut Vec<String>) -> Result<(), String> {
+    processors(world, guest, log)?;
+    memory(guest)?;
+    if let Some(value) = guest.get("machine") {
+        machine::check(value)?;
+    }
+    cards(world, guest, log)
+}
+
+fn number(guest: &Guest, key: &str, default: u64) -> u64 {
+    guest.get(key).and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn processors(world: &World, guest: &Guest, log: &mut Vec<String>) -> Result<(), String> {
+    let most = number(guest, "sockets", 1).saturating_mul(number(guest, "cores", 1));
+    let allowed = world.nodes.get(&guest.node).map_or(u64::MAX, |node| u64::from(node.cpus));
+    if allowed < most {
+        return Err(format!("MAX {allowed} vcpus allowed per VM on this node"));
+    }
+    if number(guest, "vcpus", most) > most {
+        log.push(
+            "kvm: Invalid CPU topology: maxcpus must be equal to or greater than smp".to_owned(),
+        );
+        return Err("start failed: QEMU exited with code 1".to_owned());
+    }
+    Ok(())
+}
+
+/// Memory that can grow needs NUMA and a gigabyte to start from.
+fn memory(guest: &Guest) -> Result<(), String> {
+    let plugs = guest.get("hotplug").is_some_and(|value| list(value).any(|word| word == "memory"));
+    let size = memory_mib(guest.get("memory"));
+    if plugs {
+        if !guest.flag("numa") {
+            return Err("NUMA needs to be enabled for memory hotplug".to_owned());
+        }
+        if guest.config.keys().any(|key| key != "numa" && keys::is_numbered(key, "numa")) {
+            return Err("cannot enable memory hotplugging with custom NUMA topology".to_owned());
+        }
+        if size < 1024 {
+            return Err("minimum memory must be 1024MB".to_owned());
+        }
+    }
+    if guest.get("hugepages").is_some() && !guest.flag("numa") {
+        return Err("numa needs to be enabled to use hugepages at /usr/share/perl5/PVE/QemuServer/Memory.pm line 388.".to_owned());
+    }
+    Ok(())
+}
+
+/// A card's bridge has to be on the node.
+fn cards(world: &World, guest: &Guest, log: &mut Vec<String>) -> Result<(), String> {
+    let Some(node) = world.nodes.get(&guest.node) else { return Ok(()) };
+    for (key, value) in guest.config.iter().filter(|(key, _)| keys::is_numbered(key, "net")) {
+        let card = parse(formats::NET, value).unwrap_or_default();
+        let Some(bridge) = card.get("bridge") else { continue };
+        if node.bridges.iter().any(|found| found == bridge) {
+            continue;
+        }
+        let number = key.trim_start_matches("net");
+        let scripts = "script=/usr/libexec/qemu-server/pve-bridge,downscript=/usr/libexec/qemu-server/pve-bridgedown";
+        log.push(format!("bridge '{bridge}' does not exist"));
+        log.push(format!(
+            "kvm: -netdev type=tap,id={key},ifname=tap{}i{number},{scripts},vhost=on: network script /usr/libexec/qemu-server/pve-bridge failed with status 512",
+            guest.vmid
+        ));
+        return Err("start failed: QEMU exited with code 1".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_that_cannot_run() {
+        let world = World::truth();
+        for (config, error) in [
+            (&[("cores", "2")][..], None),
+            (&[("cores", "3")], Some("MAX 2 vcpus allowed per VM on this node")),
+            (
+                &[("hotplug", "memory"), ("memory", "2048")],
+                Some("NUMA needs to be enabled for memory hotplug"),
+            ),
+            (&[("hotplug", "disk,memory"), ("numa", "1")], Some("minimum memory must be 1024MB")),
+            (&[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0")], None),
+            (
+                &[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr9")],
+                Some("start failed: QEMU exited with code 1"),
+            ),
+        ] {
+            let mut log = Vec::new();
+            let found = check(&world, &Guest::new(100, "pve1", config), &mut log).err();
+            assert_eq!(found.as_deref(), error, "{config:?}");
+        }
+    }
+}
