@@ -546,6 +546,47 @@ async fn local_snapshots_move_with_the_guest_or_hold_it() {
 }
 
 #[tokio::test]
+async fn file_systems_are_frozen_or_the_log_says_why_not() {
+    let lab = Lab::start().await;
+    lab.play(&[
+        ("POST /nodes/pve1/qemu vmid=200 memory=256 agent=1 scsi0=shared:0,import-from=local:import/truth-guest.qcow2", "OK"),
+        ("POST status/start", "OK"),
+    ])
+    .await;
+    let skipped = |why: &str| Some(format!("skipping guest filesystem freeze - {why}"));
+    for (prepare, name, expected) in [
+        ("POST agent/ping", "b1", None),
+        ("POST agent/fsfreeze-freeze", "b2", skipped("already frozen")),
+        ("POST agent/fsfreeze-thaw", "b3", None),
+        ("POST status/suspend", "b4", skipped("agent configured but not running?")),
+        ("POST status/resume", "b5", None),
+    ] {
+        lab.outcome(prepare).await;
+        let (exit, log) = lab.outcome(&format!("POST snapshot snapname={name}")).await;
+        let found = log.into_iter().find(|line| line.contains("freeze"));
+        assert_eq!((exit.as_str(), found), ("OK", expected), "{prepare}");
+    }
+}
+
+#[tokio::test]
+async fn the_manager_starts_what_it_looks_after() {
+    let lab = Lab::start().await;
+    lab.play(&[
+        CREATE,
+        ("POST snapshot snapname=a1", "OK"),
+        ("POST status/start", "OK"),
+        ("POST /cluster/ha/resources sid=vm:200 state=started", "done"),
+        ("POST status/suspend todisk=1", "500 Cannot suspend HA managed VM to disk"),
+        ("POST snapshot/a1/rollback start=1", "OK"),
+    ])
+    .await;
+    let tasks = lab.data("GET /nodes/pve1/tasks?vmid=200").await;
+    let kinds: Vec<&str> =
+        tasks.as_array().unwrap().iter().filter_map(|task| task["type"].as_str()).collect();
+    assert!(kinds.contains(&"hastart"), "{kinds:?}");
+}
+
+#[tokio::test]
 async fn suspended_to_disk_and_back() {
     let lab = Lab::start().await;
     lab.play(&[

@@ -284,6 +284,7 @@ impl Change<'_> {
                 crate::guest::vmstate::KEYS.contains(&key) || (suspended && key == "lock")
             };
             guest.config.retain(|key, _| !goes(key));
+            guest.inside = crate::guest::inside::Inside::default();
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::snapshot::{VOLUMES_MS, activate_storages, copy_section};
 use super::{Next, Stage, config_lock};
 use crate::api::call::{check_lock, load_config};
 use crate::guest::drive::{Drive, boots, drives};
+use crate::guest::inside::Inside;
 use crate::guest::{keys, vmstate};
 use crate::world::World;
 use crate::world::guest::{Guest, Running, Section};
@@ -39,6 +40,7 @@ impl Rollback {
                 if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
                     // What waits for a cold boot is lost: the configuration is replaced.
                     guest.running = None;
+                    guest.inside = Inside::default();
                     guest.config.insert("lock".to_owned(), "rollback".to_owned());
                 }
                 stage.world.locks.give(&LockName::Config(self.vmid), stage.holder);

@@ -308,6 +308,10 @@ fn freeze(guest: &Guest, now: i64) -> Option<String> {
     if !agent::configured(guest) || !wanted {
         return Some("skipping guest filesystem freeze - disabled in VM options".to_owned());
     }
-    let text = "skipping guest filesystem freeze - agent configured but not running?";
-    (!agent::booted(guest, now)).then(|| text.to_owned())
+    if !agent::answers(guest, now) {
+        let text = "skipping guest filesystem freeze - agent configured but not running?";
+        return Some(text.to_owned());
+    }
+    let frozen = "skipping guest filesystem freeze - already frozen";
+    guest.inside.frozen.then(|| frozen.to_owned())
 }
