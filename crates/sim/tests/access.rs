@@ -621,6 +621,16 @@ async fn pools() {
     assert_eq!(ids(&cluster.data(&see, "GET /pools/a").await), ["qemu/100"]);
     let listed = cluster.data(&see, "GET /cluster/resources?type=vm").await;
     assert_eq!(listed[0]["pool"], "a");
+    let all = cluster.data(&see, "GET /cluster/resources").await;
+    let pools: Vec<&Value> =
+        all.as_array().unwrap().iter().filter(|item| item["type"] == "pool").collect();
+    assert_eq!(
+        pools,
+        [
+            &json!({ "id": "/pool/a", "pool": "a", "type": "pool" }),
+            &json!({ "id": "/pool/a/b", "pool": "a/b", "type": "pool" })
+        ]
+    );
     // Rights on a pool are rights on what is in it; those on a pool hold for the pools below.
     cluster
         .play(&[
@@ -628,7 +638,20 @@ async fn pools() {
             (&powerless(), "GET /nodes/pve1/qemu/100/config", "", "200"),
             (&powerless(), "GET /nodes/pve2/qemu/101/config", "", "200"),
             (&admin, "PUT /access/acl", "path=/pool/a/b&roles=NoAccess&users=nobody@pve", "200"),
-            (&powerless(), "GET /nodes/pve2/qemu/101/config", "", "403 Permission check failed (/vms/101, VM.Audit)"),
+            (
+                &powerless(),
+                "GET /nodes/pve2/qemu/101/config",
+                "",
+                "403 Permission check failed (/vms/101, VM.Audit)",
+            ),
+        ])
+        .await;
+    let seen = cluster.data(&powerless(), "GET /cluster/resources?type=vm").await;
+    let seen: Vec<(&Value, &Value)> =
+        seen.as_array().unwrap().iter().map(|guest| (&guest["vmid"], &guest["pool"])).collect();
+    assert_eq!(seen, [(&json!(100), &Value::Null)]);
+    cluster
+        .play(&[
             (&powerless(), "PUT /pools/a", "vms=101", "403 Permission check failed (/pool/a, Pool.Allocate)"),
             (&admin, "PUT /access/acl", "path=/pool/a&roles=PVEPoolAdmin&users=nobody@pve", "200"),
             (&powerless(), "PUT /pools/a", "vms=102", "500 update pools failed: 403 Permission check failed (/vms/102, Permissions.Modify|VM.Allocate)"),

@@ -1,5 +1,7 @@
 //! What a handler works with.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::params::Params;
@@ -117,14 +119,24 @@ impl Call<'_> {
         self.world.may_any(&self.caller, path, wanted)
     }
 
-    /// Which guests the caller may see. Entries for single guests are rare; without any, one check
-    /// stands for all.
+    /// Which guests the caller may see. What holds for a guest depends on its pool, unless an
+    /// entry of the ACL names the guest: one check a pool stands for all of its guests.
     pub(crate) fn visible_guests(&self) -> impl Fn(u32) -> bool + '_ {
-        let acl = &self.world.access.acl;
-        let single =
-            !self.world.pools.is_empty() || acl.iter().any(|entry| entry.path.starts_with("/vms/"));
-        let all = !single && self.may("/vms/0", &["VM.Audit"]);
-        move |vmid| all || (single && self.may(&format!("/vms/{vmid}"), &["VM.Audit"]))
+        let (world, who) = (&*self.world, self.caller.authid.as_str());
+        let root = self.caller.is_root();
+        let sees = |pools: &[&str]| root || world.access.holds(who, "/vms/0", pools, "VM.Audit");
+        let alone = sees(&[]);
+        let mut pooled = BTreeMap::new();
+        for (name, pool) in world.pools.iter().filter(|(_, pool)| !pool.guests.is_empty()) {
+            let seen = sees(&[name]);
+            pooled.extend(pool.guests.iter().map(|vmid| (*vmid, seen)));
+        }
+        let named = world.access.acl.iter().filter_map(|entry| {
+            let vmid = entry.path.strip_prefix("/vms/")?.parse::<u32>().ok()?;
+            Some((vmid, self.may(&entry.path, &["VM.Audit"])))
+        });
+        pooled.extend(named);
+        move |vmid| pooled.get(&vmid).copied().unwrap_or(alone)
     }
 
     /// `check_lock`: refuses while the property `lock` is set.

@@ -192,9 +192,10 @@ fn pools<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
 fn guests<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
     let sees = call.visible_guests();
-    let pools: std::collections::BTreeMap<u32, &str> = world
-        .pools
-        .iter()
+    // Who may not look at a pool does not learn what is in it.
+    let visible = world.pools.iter();
+    let visible = visible.filter(|(name, _)| call.may(&format!("/pool/{name}"), &["Pool.Audit"]));
+    let pools: std::collections::BTreeMap<u32, &str> = visible
         .flat_map(|(name, pool)| pool.guests.iter().map(move |vmid| (*vmid, name.as_str())))
         .collect();
     for guest in world.guests.values() {
