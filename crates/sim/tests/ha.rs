@@ -321,3 +321,215 @@ async fn the_manager_starts_stops_and_moves_what_it_manages() {
     assert_eq!(it.good("GET", RESOURCES, &[]).await, serde_json::json!([]));
     it.sim.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_lost_node_is_fenced_and_its_guests_recovered() {
+    let it = Cluster::with_guests(3, TimeScale::times(400.0)).await;
+    // 102 lives on pve3; 105 there too, with a disk that is nowhere else.
+    it.sim.edit(|world| add_guest(world, 105, "pve3", "vmdata"));
+    for sid in ["vm:102", "vm:105"] {
+        it.good("POST", RESOURCES, &[("sid", sid)]).await;
+    }
+    it.until("started", |world| running(world, 102) && running(world, 105)).await;
+    let began = it.sim.world().tasks().map(|task| task.start_ms).max().unwrap();
+    it.sim.edit(|world| world.set_node_online("pve3", false));
+    it.until("recovered", |world| running(world, 102)).await;
+    let world = it.sim.world();
+    assert_ne!(world.guest(102).unwrap().node, "pve3");
+    let started = world.tasks().filter(|task| task.id == "102").map(|task| task.start_ms).max();
+    let took = (started.unwrap() - began) / 1000;
+    assert!((110..260).contains(&took), "{took} s");
+    // The other one cannot start anywhere: tried here and there, then given up.
+    let mut state = String::new();
+    for _ in 0..1000 {
+        state = it.state(105).await;
+        if state == "error" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(state, "error");
+    let failed = it.sim.world().tasks().rfind(|task| task.id == "105").unwrap().clone();
+    assert!(failed.exit().is_some_and(|exit| exit != "OK"), "{failed:?}");
+    assert_eq!(
+        it.refused("PUT", &format!("{RESOURCES}/vm:105"), &[("state", "started")]).await,
+        "service 'vm:105' in error state, must be disabled and fixed first"
+    );
+    it.sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn rules_say_where_guests_run() {
+    let it = Cluster::with_guests(2, TimeScale::INSTANT).await;
+    for sid in ["vm:100", "vm:101"] {
+        it.good("POST", RESOURCES, &[("sid", sid)]).await;
+    }
+    let near = [
+        ("type", "node-affinity"),
+        ("rule", "near"),
+        ("resources", "vm:100"),
+        ("nodes", "pve3:2,pve2:1"),
+        ("strict", "1"),
+    ];
+    it.good("POST", RULES, &near).await;
+    let place = |world: &World, vmid| world.guest(vmid).unwrap().node.clone();
+    it.until("on pve3", |world| place(world, 100) == "pve3" && running(world, 100)).await;
+    // A node that is not allowed sends it back.
+    it.task("POST", "/nodes/pve3/qemu/100/migrate", &[("target", "pve1"), ("online", "1")]).await;
+    it.until("back on pve3", |world| place(world, 100) == "pve3" && running(world, 100)).await;
+    it.good("DELETE", &format!("{RULES}/near"), &[]).await;
+    let pair = [
+        ("type", "resource-affinity"),
+        ("rule", "pair"),
+        ("resources", "vm:100,vm:101"),
+        ("affinity", "positive"),
+    ];
+    it.good("POST", RULES, &pair).await;
+    it.until("together", |world| place(world, 100) == place(world, 101)).await;
+    let here = place(&it.sim.world(), 100);
+    let there = if here == "pve1" { "pve2" } else { "pve1" };
+    let path = format!("{RESOURCES}/vm:100/migrate");
+    let answer = it.good("POST", &path, &[("node", there)]).await;
+    assert_eq!(answer["comigrated-resources"], serde_json::json!(["vm:101"]));
+    it.until("moved", |world| place(world, 100) == there && place(world, 101) == there).await;
+    let apart = [("type", "resource-affinity"), ("affinity", "negative")];
+    it.good("PUT", &format!("{RULES}/pair"), &apart).await;
+    it.until("apart", |world| place(world, 100) != place(world, 101)).await;
+    let other = place(&it.sim.world(), 101);
+    let answer = it.good("POST", &path, &[("node", &other)]).await;
+    assert_eq!(answer["blocking-resources"][0]["sid"], "vm:101");
+    it.sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn bulk_actions_start_a_task_per_guest() {
+    let it = Cluster::with_guests(4, TimeScale::times(50.0)).await;
+    let bulk = "/cluster/bulk-action/guest";
+    assert_eq!(
+        it.refused("POST", &format!("{bulk}/start"), &[("vms", "100,x"), ("max-workers", "99")])
+            .await,
+        "max-workers: value must have a maximum value of 64"
+    );
+    let viewer = Who::token("viewer@pve!ro", "11111111-2222-4333-8444-000000000004");
+    let answer = it.client.call(&viewer, "POST", &format!("{bulk}/start"), &[]).await;
+    assert_eq!(
+        (answer.status, answer.reason.as_str()),
+        (403, "Permission check failed (/, VM.PowerMgmt)")
+    );
+    let (exit, log) = it.task("POST", &format!("{bulk}/start"), &[]).await;
+    assert_eq!(exit, "OK");
+    assert_eq!((log[0].as_str(), log[1].as_str()), ("Starting all guests", "Starting VM 100"));
+    let (exit, log) =
+        it.task("POST", &format!("{bulk}/start"), &[("vms", "100"), ("vms", "103")]).await;
+    assert_eq!(exit, "WARNINGS: 2");
+    assert_eq!(log[1], "WARN: Skipping VM 100, already running.");
+    // Nothing inside hears the power button.
+    let (exit, log) = it
+        .task(
+            "POST",
+            &format!("{bulk}/shutdown"),
+            &[("vms", "100"), ("force-stop", "0"), ("timeout", "1")],
+        )
+        .await;
+    assert_eq!(exit, "Some guests failed to shutdown 100");
+    assert_eq!(log[1], "Shutting down VM 100 (Timeout = 1 seconds)");
+    assert_eq!(log[2], "WARN: Stopping VM 100 failed: VM quit/powerdown failed - got timeout");
+    let (exit, log) = it
+        .task(
+            "POST",
+            &format!("{bulk}/migrate"),
+            &[("target", "pve2"), ("online", "1"), ("vms", "100"), ("vms", "101")],
+        )
+        .await;
+    assert_eq!(
+        (exit.as_str(), log[0].as_str()),
+        ("WARNINGS: 1", "Migrating guests to pve2: 100, 101")
+    );
+    assert_eq!(it.sim.world().guest(100).unwrap().node, "pve2");
+    let (exit, log) = it.task("POST", "/nodes/pve2/stopall", &[("timeout", "1")]).await;
+    assert_eq!(exit, "OK");
+    assert_eq!(log[0], "Stopping VM 101 (timeout = 1 seconds)");
+    let (exit, log) =
+        it.task("POST", "/nodes/pve2/startall", &[("force", "1"), ("vms", "101")]).await;
+    assert_eq!((exit.as_str(), log[0].as_str()), ("OK", "Starting VM 101"));
+    assert_eq!(
+        it.refused("POST", "/nodes/pve2/migrateall", &[("target", "pve1")]).await,
+        "either 'max-workers' parameter or max_workers in datacenter.cfg must be set!"
+    );
+    it.good("PUT", "/cluster/options", &[("max_workers", "2")]).await;
+    let (exit, log) = it.task("POST", "/nodes/pve2/migrateall", &[("target", "pve1")]).await;
+    assert_eq!(exit, "OK");
+    assert_eq!(log.iter().filter(|line| line.starts_with("Migrating VM")).count(), 2);
+    assert_eq!(log[log.len() - 2], "All jobs finished, used 2 workers in total.");
+    it.sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn options_of_the_datacenter() {
+    let it = Cluster::with_guests(1, TimeScale::REAL).await;
+    let path = "/cluster/options";
+    for (key, value, text) in [
+        (
+            "mac_prefix",
+            "01:00",
+            "mac_prefix: invalid format - value is not a valid unicast MAC address prefix",
+        ),
+        ("next-id", "lower=500,upper=200", "lower (500) <= upper (200) boundary rule broken"),
+        ("max_workers", "0", "max_workers: value must have a minimum value of 1"),
+        (
+            "nonsense",
+            "1",
+            "nonsense: property is not defined in schema and the schema does not allow additional properties",
+        ),
+    ] {
+        assert_eq!(it.refused("PUT", path, &[(key, value)]).await, text);
+    }
+    let set = [
+        ("next-id", "lower=100,upper=102"),
+        ("mac_prefix", "aa:bb:c"),
+        ("registered-tags", "prod;dev"),
+        ("migration", "insecure"),
+        ("description", "notes"),
+    ];
+    it.good("PUT", path, &set).await;
+    let got = it.good("GET", path, &[]).await;
+    assert_eq!(got["next-id"], serde_json::json!({ "lower": "100", "upper": "102" }));
+    assert_eq!(got["migration"], serde_json::json!({ "type": "insecure" }));
+    assert_eq!(got["registered-tags"], serde_json::json!(["dev", "prod"]));
+    assert_eq!(got["allowed-tags"], serde_json::json!(["dev", "prod"]));
+    assert_eq!(got["description"], "notes\n");
+    assert_eq!(it.good("GET", "/cluster/nextid", &[]).await, "101");
+    it.sim.edit(|world| add_guest(world, 101, "pve1", "shared"));
+    assert_eq!(
+        it.refused("GET", "/cluster/nextid", &[]).await,
+        "unable to get any free VMID in range [100, 102]"
+    );
+    it.good("PUT", "/nodes/pve1/qemu/100/config", &[("net0", "virtio,bridge=vmbr0")]).await;
+    let net = it.sim.world().guest(100).unwrap().get("net0").unwrap().to_owned();
+    assert!(net.starts_with("virtio=AA:BB:C"), "{net}");
+    it.good("PUT", path, &[("delete", "next-id,mac_prefix,migration")]).await;
+    assert_eq!(it.good("GET", path, &[]).await["mac_prefix"], "BC:24:11");
+    it.sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_node_that_comes_back_starts_its_guests() {
+    let mut world = World::truth();
+    add_guest(&mut world, 100, "pve2", "shared");
+    if let Some(guest) = world.guest_mut(100) {
+        guest.config.insert("onboot".into(), "1".into());
+    }
+    let it = Cluster::start(world, TimeScale::times(100.0)).await;
+    let upid = it.good("POST", "/nodes/pve2/qemu/100/status/start", &[]).await;
+    it.sim.edit(|world| world.set_node_online("pve2", false));
+    it.until("the task is gone", |world| world.tasks().all(|task| !task.running())).await;
+    let world = it.sim.world();
+    let lost = world.tasks().find(|task| upid == task.upid.as_str()).unwrap();
+    assert_eq!(lost.exit(), Some("unexpected status"));
+    it.sim.edit(|world| world.set_node_online("pve2", true));
+    it.until("it runs", |world| running(world, 100)).await;
+    let world = it.sim.world();
+    let task = world.tasks().find(|task| task.kind == "startall").unwrap();
+    assert_eq!((task.user.as_str(), task.node.as_str()), ("root@pam", "pve2"));
+    it.sim.shutdown().await;
+}

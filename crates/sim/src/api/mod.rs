@@ -11,6 +11,7 @@ pub(crate) mod call;
 mod capabilities;
 mod cluster;
 mod cluster_info;
+mod cluster_options;
 mod console;
 mod create;
 pub(crate) mod dispatch;

@@ -31,6 +31,7 @@ pub(crate) const TABLES: &[&[Endpoint]] = &[
     super::cluster::ENDPOINTS,
     super::cluster_info::ENDPOINTS,
     super::console::ENDPOINTS,
+    super::cluster_options::ENDPOINTS,
     super::create::ENDPOINTS,
     super::empty::ENDPOINTS,
     super::indexes::ENDPOINTS,

@@ -5,11 +5,18 @@ use super::property::{parse, split};
 /// A random address below a prefix such as `BC:24:11`.
 pub(crate) fn random_mac(prefix: &str) -> String {
     let bytes = uuid::Uuid::new_v4().into_bytes();
-    let have = prefix.split(':').filter(|part| !part.is_empty()).count();
-    let rest = bytes.iter().take(6usize.saturating_sub(have)).map(|byte| format!("{byte:02X}"));
-    let parts: Vec<String> =
-        prefix.split(':').map(str::to_owned).filter(|part| !part.is_empty()).chain(rest).collect();
-    parts.join(":")
+    // A prefix may end in the middle of a byte.
+    let random = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let random = random.filter_map(|digit| char::from_digit(u32::from(digit), 16));
+    let digits = prefix.chars().filter(|letter| *letter != ':').chain(random).take(12);
+    let mut out = String::new();
+    for (index, digit) in digits.enumerate() {
+        if index > 0 && index % 2 == 0 {
+            out.push(':');
+        }
+        out.push(digit.to_ascii_uppercase());
+    }
+    out
 }
 
 /// `virtio,bridge=vmbr0` as it is stored (`parse_net` and `print_net`): model and address first,

@@ -8,6 +8,9 @@ use crate::guest::keys;
 use crate::world::World;
 use crate::world::volumes::split_volid;
 
+/// Milliseconds for which a cluster-wide lock is tried.
+const LOCK_MS: i64 = 10_000;
+
 /// A guest to remove.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Destroy {
@@ -24,16 +27,44 @@ impl Destroy {
             1 => {
                 let node = stage.node.clone();
                 check(stage.world, &node, self.vmid)?;
+                if !stage.world.quorate() {
+                    return Ok(Next::After(self.without_quorum(stage)));
+                }
                 Ok(Next::After(200))
             }
             _ => {
                 let node = stage.node.clone();
+                if !stage.world.quorate() {
+                    return Err(super::not_writable(&node, self.vmid));
+                }
                 // What was checked before the wait may have changed.
                 check(stage.world, &node, self.vmid)?;
                 self.remove(stage);
                 Ok(Next::Done)
             }
         }
+    }
+
+    /// Without quorum volumes on node-local storage go, and each on shared storage is tried for
+    /// 10 s. Milliseconds that this takes.
+    fn without_quorum(&self, stage: &mut Stage<'_>) -> i64 {
+        let node = stage.node.clone();
+        let mut took = 0;
+        for volid in volumes(stage.world, self.vmid) {
+            let storage = split_volid(&volid).map_or("", |(storage, _)| storage).to_owned();
+            if !stage.world.storages.get(&storage).is_some_and(|found| found.shared) {
+                stage.world.remove_volume(&node, &volid);
+                continue;
+            }
+            took += LOCK_MS;
+            for _ in 0..9 {
+                stage.say(format!("trying to acquire cfs lock 'storage-{storage}' ..."));
+            }
+            stage.say(format!(
+                "WARN: Could not remove disk '{volid}', check manually: cfs-lock 'storage-{storage}' error: no quorum!"
+            ));
+        }
+        took
     }
 
     fn remove(&self, stage: &mut Stage<'_>) {

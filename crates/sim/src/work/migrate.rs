@@ -18,6 +18,9 @@ const BASE_MS: i64 = 1050;
 /// Milliseconds to start the other side of an online migration.
 const ONLINE_MS: i64 = 3000;
 
+/// Milliseconds after which a connection to a node that is off fails.
+const NO_ROUTE_MS: i64 = 3_000;
+
 /// A guest to move.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Migrate {
@@ -50,6 +53,13 @@ impl Migrate {
             }
             1 => Ok(config_lock(self.vmid, 10_000)),
             2 => self.begin(stage),
+            _ if !reachable(stage.world, &self.target) => {
+                let text = match self.locked {
+                    true => "command '/usr/bin/ssh' failed: exit code 255",
+                    false => "Can't connect to destination address using public key",
+                };
+                Err(text.to_owned())
+            }
             _ => self.finish(stage),
         }
     }
@@ -64,10 +74,15 @@ impl Migrate {
             return Err("can't migrate running VM without --online".to_owned());
         }
         let memory = measure(guest).memory;
-        let ip = match stage.world.nodes.get(&self.target) {
-            Some(target) if target.online => target.ip.clone(),
-            _ => return Err("Can't connect to destination address using public key".to_owned()),
-        };
+        let target = &self.target;
+        let ip = stage.world.nodes.get(target).map_or_else(String::new, |node| node.ip.clone());
+        if !reachable(stage.world, target) {
+            stage.say(format!(
+                "# /usr/bin/ssh -e none -o 'BatchMode=yes' -o 'HostKeyAlias={target}' -o 'UserKnownHostsFile=/etc/pve/nodes/{target}/ssh_known_hosts' -o 'GlobalKnownHostsFile=none' root@{ip} /bin/true"
+            ));
+            stage.say(format!("ssh: connect to host {ip} port 22: No route to host"));
+            return Ok(Next::After(NO_ROUTE_MS));
+        }
         stage.say(format!(
             "starting migration of VM {} to node '{}' ({ip})",
             self.vmid, self.target
@@ -209,6 +224,10 @@ impl Migrate {
             unlock(world, self.vmid);
         }
     }
+}
+
+fn reachable(world: &World, node: &str) -> bool {
+    world.nodes.get(node).is_some_and(|node| node.online)
 }
 
 fn unlock(world: &mut World, vmid: u32) {

@@ -57,6 +57,11 @@ impl Power {
         Self::new(vmid, Action::Start)
     }
 
+    /// Whether it writes the guest's configuration: what only ends a process does not.
+    pub(crate) fn writes(&self) -> bool {
+        self.action == Action::Start
+    }
+
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         if stage.number == 0 {
             // A shutdown waits for the guest without holding the lock against readers; the lock

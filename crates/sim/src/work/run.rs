@@ -1,5 +1,6 @@
 //! Starting, advancing and ending tasks.
 
+use super::node_bulk::{Action, NodeBulk};
 use super::{Next, Stage, Work};
 use crate::clock::Moment;
 use crate::fault::{TaskEffect, TaskFacts};
@@ -49,6 +50,7 @@ pub(crate) fn fork(
 pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     world.report(moment.now);
     let mut changed = world.run_faults(moment.now);
+    changed |= start_nodes(world, moment);
     let quiet = world.tasks.quiet(moment.now) && crate::ha::quiet(world, moment);
     if !changed && !world.locks.freed && quiet {
         return false;
@@ -73,6 +75,25 @@ pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     changed
 }
 
+/// A node that was switched on starts the guests that start with it.
+fn start_nodes(world: &mut World, moment: Moment) -> bool {
+    let booting: Vec<String> = world
+        .nodes
+        .values()
+        .filter(|node| node.boots && node.online)
+        .map(|node| node.name.clone())
+        .collect();
+    for name in &booting {
+        if let Some(node) = world.nodes.get_mut(name) {
+            node.boots = false;
+            node.booted_ms = moment.now;
+        }
+        let work = NodeBulk::new(Action::Start { force: false }, None, 1);
+        fork(world, moment, name, "startall", "", "root@pam", Work::NodeBulk(work));
+    }
+    !booting.is_empty()
+}
+
 /// The next point in sim time at which a stage is due or a wait ends.
 pub(crate) fn next_due(world: &World) -> Option<i64> {
     tasks_due(world).into_iter().chain(world.faults.next_due()).min()
@@ -87,6 +108,10 @@ fn tasks_due(world: &World) -> Option<i64> {
 /// One stage of a task, if it is due. True when the task moved.
 fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
     let Some(task) = world.tasks.get(key) else { return false };
+    if world.nodes.get(&task.node).is_some_and(|node| !node.online) {
+        vanish(world, moment, key);
+        return true;
+    }
     if let Some(wait) = task.waits.clone() {
         if !world.locks.take(&wait.lock, wait.exclusive, key) {
             if wait.deadline_ms <= moment.now {
@@ -108,6 +133,15 @@ fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
     }
     step(world, moment, key);
     true
+}
+
+/// The node of a task went off: its worker is gone, and with it everything but what it had
+/// written.
+fn vanish(world: &mut World, moment: Moment, key: u64) {
+    world.locks.give_all(key);
+    world.faults.ended(key);
+    world.tasks.end(key, moment.now, "unexpected status".to_owned());
+    world.revision += 1;
 }
 
 fn step(world: &mut World, moment: Moment, key: u64) {
@@ -139,7 +173,7 @@ fn step(world: &mut World, moment: Moment, key: u64) {
     }
     let mut stage = Stage { world, moment, number, node, user, log: Vec::new(), holder: key };
     let result = match id.parse() {
-        Ok(vmid) if number > 0 && !stage.world.quorate() => {
+        Ok(vmid) if number > 0 && work.writes() && !stage.world.quorate() => {
             Err(super::not_writable(&stage.node, vmid))
         }
         _ => work.advance(&mut stage),
@@ -246,6 +280,16 @@ impl Work {
             Self::Ha(work) => work.advance(stage),
             Self::Bulk(work) => work.advance(stage),
             Self::NodeBulk(work) => work.advance(stage),
+        }
+    }
+
+    /// Whether it writes the configuration of a guest, in stages after the first, and does not look
+    /// after the quorum by itself.
+    fn writes(&self) -> bool {
+        match self {
+            Self::Power(work) => work.writes(),
+            Self::Ha(_) | Self::Bulk(_) | Self::NodeBulk(_) | Self::Destroy(_) => false,
+            _ => true,
         }
     }
 

@@ -162,8 +162,15 @@ impl World {
 
     /// Switches a node on or off; guests of a node that goes off stop. False when there is none.
     pub fn set_node_online(&mut self, name: &str, online: bool) -> bool {
+        if online {
+            self.drop_report(name);
+        } else if self.nodes.contains_key(name) {
+            self.keep_report(name);
+        }
         let Some(node) = self.nodes.get_mut(name) else { return false };
+        node.boots = online && (node.boots || !node.online);
         node.online = online;
+        self.tasks.quiet_until = None;
         if !online {
             for guest in self.guests.values_mut().filter(|guest| guest.node == name) {
                 guest.running = None;

@@ -24,6 +24,9 @@ pub struct Node {
     /// Sim time of boot, milliseconds since the epoch; 0 means an hour before anyone looks.
     #[serde(default)]
     pub booted_ms: i64,
+    /// It was switched on and has yet to start what starts with it.
+    #[serde(default)]
+    pub(crate) boots: bool,
 }
 
 impl Node {
@@ -40,6 +43,7 @@ impl Node {
             rootfs: 100 << 30,
             bridges: vec!["vmbr0".to_owned()],
             booted_ms: 0,
+            boots: false,
         }
     }
 

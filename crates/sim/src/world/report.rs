@@ -13,6 +13,8 @@ const EVERY_MS: i64 = 10_000;
 pub(crate) struct Report {
     tick: Option<i64>,
     guests: BTreeMap<u32, Reported>,
+    /// What nodes that are off said last, by node.
+    last: BTreeMap<String, BTreeMap<u32, Reported>>,
 }
 
 /// A guest as it was reported.
@@ -47,11 +49,29 @@ impl World {
             return;
         }
         let guests = self.guests.values().map(|guest| (guest.vmid, Reported::of(guest)));
-        self.report = Report { tick: Some(tick), guests: guests.collect() };
+        self.report.guests = guests.collect();
+        self.report.tick = Some(tick);
+    }
+
+    /// A node goes off: what it said last stays, and of guests that come to it later nothing is
+    /// known.
+    pub(crate) fn keep_report(&mut self, node: &str) {
+        let own = self.guests.values().filter(|guest| guest.node == node);
+        let own = own.filter_map(|guest| Some((guest.vmid, self.reported(guest)?)));
+        let own = own.collect();
+        self.report.last.entry(node.to_owned()).or_insert(own);
+    }
+
+    /// A node came back and reports again.
+    pub(crate) fn drop_report(&mut self, node: &str) {
+        self.report.last.remove(node);
     }
 
     /// A guest as the lists show it: of the last report when they lag. None when it is newer.
     pub(crate) fn reported(&self, guest: &super::guest::Guest) -> Option<Reported> {
+        if let Some(last) = self.report.last.get(&guest.node) {
+            return last.get(&guest.vmid).cloned();
+        }
         if self.lag {
             self.report.guests.get(&guest.vmid).cloned()
         } else {
@@ -64,6 +84,23 @@ impl World {
 mod tests {
     use super::super::guest::Guest;
     use super::*;
+
+    #[test]
+    fn guests_of_a_lost_node_stay_as_they_were_last_seen() {
+        let mut world = World::lab();
+        world.add_guest(Guest::new(300, "pve2", &[("name", "old")]));
+        world.guest_mut(300).unwrap().running =
+            Some(crate::Running { since_ms: 1, booted_ms: None, pid: 1, paused: false });
+        world.set_node_online("pve2", false);
+        world.add_guest(Guest::new(301, "pve2", &[("name", "new")]));
+        let seen = |world: &World, vmid| {
+            let guest = world.guest(vmid).unwrap();
+            world.reported(guest).map(|reported| reported.running)
+        };
+        assert_eq!((seen(&world, 300), seen(&world, 301)), (Some(true), None));
+        world.set_node_online("pve2", true);
+        assert_eq!((seen(&world, 300), seen(&world, 301)), (Some(false), Some(false)));
+    }
 
     #[test]
     fn a_new_guest_is_unknown_until_the_next_tick() {
