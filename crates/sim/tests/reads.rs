@@ -94,6 +94,8 @@ async fn shapes() {
         ("/cluster/backup-info/not-backed-up", "", json!([])),
         ("/cluster/config/nodes", "/0/quorum_votes", json!("1")),
         ("/cluster/config/qdevice", "", json!({})),
+        ("/cluster/config/join?node=pve2", "/preferred_node", json!("pve2")),
+        ("/cluster/sdn/ipams/pve/status", "", json!([])),
         ("/cluster/firewall/options", "/digest", json!("da39a3ee5e6b4b0d3255bfef95601890afd80709")),
         ("/cluster/notifications/targets", "/0/name", json!("mail-to-root")),
         ("/cluster/sdn/ipams", "/0/ipam", json!("pve")),

@@ -2,12 +2,14 @@
 //! guests without a backup job.
 
 use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
 
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, optional};
 use super::permission::Permission;
 use super::refusal::Refusal;
-use crate::guest::format::Kind;
+use crate::guest::format::{Format, Kind};
+use crate::world::guest::hex;
 
 const AUDIT: Permission = Permission::All("/", &["Sys.Audit"]);
 const IPAMS: &[&str] = &["netbox", "phpipam", "pve"];
@@ -21,6 +23,9 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/ceph/status", no_ceph).may(CEPH),
     // `JOIN_API_VERSION` of PVE::Cluster::Setup.
     Endpoint::get("/cluster/config/apiversion", |_| Ok(json!(1).into())).may(AUDIT),
+    Endpoint::get("/cluster/config/join", join)
+        .with(&[optional("node", Kind::Format(Format::Node))])
+        .may(AUDIT),
     Endpoint::get("/cluster/config/nodes", corosync_nodes).may(AUDIT),
     Endpoint::get("/cluster/config/totem", totem).may(AUDIT),
     Endpoint::get("/cluster/log", log).with(&[optional("max", Kind::POSITIVE)]),
@@ -46,6 +51,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/notifications/targets", |call| {
         notifications(call, USES, json!([target()]))
     }),
+    Endpoint::get("/cluster/sdn/ipams/{ipam}/status", ipam_status),
     Endpoint::get("/cluster/sdn/ipams", ipams).with(&[optional("type", Kind::Enum(IPAMS))]),
 ];
 
@@ -78,23 +84,57 @@ fn ceph_metadata(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 /// The node list of corosync.conf; values are text there.
-fn corosync_nodes(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+fn nodelist(call: &Call<'_>) -> Vec<Value> {
     let nodes = call.world.nodes.values().map(|node| {
         json!({
-            "node": node.name, "name": node.name, "nodeid": node.id.to_string(),
-            "quorum_votes": "1", "ring0_addr": node.ip,
+            "name": node.name, "nodeid": node.id.to_string(), "quorum_votes": "1",
+            "ring0_addr": node.ip,
         })
     });
-    Ok(nodes.collect::<Value>().into())
+    nodes.collect()
+}
+
+fn corosync_nodes(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let mut nodes = nodelist(call);
+    for members in nodes.iter_mut().filter_map(Value::as_object_mut) {
+        let name = members.get("name").cloned().unwrap_or_default();
+        members.insert("node".to_owned(), name);
+    }
+    Ok(Value::Array(nodes).into())
+}
+
+/// What a node that wants to join has to know.
+fn join(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let local = call.world.nodes.values().find(|node| node.online);
+    let local = local.map(|node| node.name.clone()).unwrap_or_default();
+    let wanted = call.params.get("node").map_or(local, str::to_owned);
+    if !call.world.nodes.contains_key(&wanted) {
+        return Err(Refusal::die(format!("unknown node '{wanted}'")));
+    }
+    let mut nodes = nodelist(call);
+    for members in nodes.iter_mut().filter_map(Value::as_object_mut) {
+        let address = members.get("ring0_addr").cloned().unwrap_or_default();
+        members.insert("pve_addr".to_owned(), address);
+        members.insert("pve_fp".to_owned(), json!(call.fingerprint));
+    }
+    let totem = totem_section(call);
+    let digest = hex(&Sha1::digest(totem.to_string().as_bytes()));
+    Ok(json!({
+        "config_digest": digest, "nodelist": nodes, "preferred_node": wanted, "totem": totem,
+    })
+    .into())
 }
 
 fn totem(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    Ok(json!({
+    Ok(totem_section(call).into())
+}
+
+fn totem_section(call: &Call<'_>) -> Value {
+    json!({
         "cluster_name": call.world.cluster, "config_version": call.world.nodes.len().to_string(),
         "interface": { "0": { "linknumber": "0" } }, "ip_version": "ipv4-6", "link_mode": "passive",
         "secauth": "on", "version": "2",
     })
-    .into())
 }
 
 /// The cluster's log says when tasks begin and end; the newest first.
@@ -157,4 +197,13 @@ fn ipams(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         return Ok(json!([]).into());
     }
     Ok(json!([pve_ipam()]).into())
+}
+
+/// Only the built-in one tells what it gave out, and nothing asked it for an address.
+fn ipam_status(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    if call.params.get("ipam") == Some("pve") {
+        return Ok(json!([]).into());
+    }
+    let place = "at /usr/share/perl5/PVE/API2/Network/SDN/Ipams.pm line";
+    Err(Refusal::die(format!("Currently only PVE IPAM is supported! {place} 319.")))
 }
