@@ -230,6 +230,9 @@ pub(crate) struct ServeOptions {
     /// Address and port; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8006", value_name = "ADDR:PORT")]
     pub(crate) listen: SocketAddr,
+    /// Where the first node listens for SSH; the other nodes follow on the next ports
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) ssh_listen: Option<SocketAddr>,
     /// A built-in world, or a world file
     #[arg(long, default_value = "lab", value_name = "NAME|FILE")]
     pub(crate) world: String,

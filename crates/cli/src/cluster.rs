@@ -172,6 +172,7 @@ async fn simulate(
     let options = Options {
         time_scale: time_scale(global.sim_speed),
         state_file: Some(file.clone()),
+        ssh_listen: None,
         ..Options::default()
     };
     let sim = Sim::start(world(config), options).await.map_err(|error| {

@@ -13,6 +13,8 @@
 //! | `guest` | what a guest's configuration means: keys, property strings, drives, pending |
 //! | [`mod@fault`] | faults on demand |
 //! | `ha` | high availability: the manager and its agents |
+//! | `ssh` | the SSH server of each node: logins, channels, scp and sftp |
+//! | `shell` | scripts, files and commands of a node |
 //! | `work` | the effects of tasks, one file per kind |
 //!
 //! The crate shares no code with the provider: a shared mistake would cancel itself out in every
@@ -25,6 +27,8 @@ pub mod fault;
 mod guest;
 mod ha;
 mod server;
+mod shell;
+mod ssh;
 mod work;
 pub mod world;
 
@@ -33,6 +37,7 @@ pub use error::SimError;
 pub use fault::{Fault, FaultState, When};
 pub use server::log::{RequestRecord, RequestTotals};
 pub use server::{Options, Sim};
+pub use ssh::SshAddr;
 pub use world::access::{Access, AclEntry, AclKind, Token, User};
 pub use world::guest::{Guest, GuestStatus, Running};
 pub use world::lab::LabOptions;

@@ -27,6 +27,7 @@ async fn serve(global: &Global, serve: &ServeOptions) -> Result<Code, CliError> 
         listen: serve.listen,
         time_scale: cluster::time_scale(serve.time_scale),
         state_file: serve.state_file.clone(),
+        ssh_listen: serve.ssh_listen,
     };
     let sim = Sim::start(load_world(&serve.world)?, options)
         .await
@@ -44,12 +45,32 @@ fn announce(global: &Global, sim: &Sim) {
     match global.format {
         Format::Json => output::json(&json!({
             "url": url, "fingerprint": fingerprint, "token_id": id, "token_secret": secret,
+            "ssh": sim.ssh_addrs().iter().map(|ssh| json!({
+                "node": ssh.node, "address": ssh.address.to_string(),
+                "fingerprint": ssh.fingerprint, "host_key": ssh.host_key,
+            })).collect::<Vec<_>>(),
         })),
         Format::Human => output::text(&format!(
-            "serving {url}\n\n  export PVX_ENDPOINT={}\n  export PVX_FINGERPRINT={fingerprint}\n  export PVX_TOKEN='{id}={secret}'\n\nCtrl-C ends it\n",
-            sim.addr()
+            "serving {url}\n\n  export PVX_ENDPOINT={}\n  export PVX_FINGERPRINT={fingerprint}\n  export PVX_TOKEN='{id}={secret}'\n\n{}Ctrl-C ends it\n",
+            sim.addr(),
+            ssh_lines(sim)
         )),
     }
+}
+
+/// How to reach each node by SSH.
+fn ssh_lines(sim: &Sim) -> String {
+    let line = |ssh: &pvx_sim::SshAddr| {
+        let (node, address) = (&ssh.node, ssh.address);
+        format!(
+            "  ssh -p {} root@{}  # {node}, {}\n",
+            address.port(),
+            address.ip(),
+            ssh.fingerprint
+        )
+    };
+    let lines: String = sim.ssh_addrs().iter().map(line).collect();
+    if lines.is_empty() { lines } else { lines + "\n" }
 }
 
 fn load_world(name: &str) -> Result<World, CliError> {

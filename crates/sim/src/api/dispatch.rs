@@ -29,6 +29,7 @@ pub(crate) fn dispatch(
     fingerprint: &str,
 ) -> Result<Reply, Refusal> {
     world.report(moment.now);
+    world.printed.clear();
     let endpoint = request.endpoint;
     let caller = match (&request.caller, endpoint.permission) {
         (Ok(caller), _) => caller.clone(),

@@ -227,7 +227,10 @@ fn put(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (update, node) = (update(call)?, call.node());
     config::check(call.world, &node, &update)?;
     call.config_lock(update.vmid)?;
-    config::apply(call.world, &node, &update, call.moment.now, &mut Vec::new())?;
+    let mut log = Vec::new();
+    let result = config::apply(call.world, &node, &update, call.moment.now, &mut log);
+    call.world.printed = log;
+    result?;
     Ok(Value::Null.into())
 }
 

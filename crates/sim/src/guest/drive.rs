@@ -209,7 +209,8 @@ pub(crate) fn allocate(
             drive.set("media", "cdrom");
             drive.values.0.remove("format");
             let value = drive.print();
-            let log = vec![format!("{key}: successfully created disk '{value}'")];
+            let mut log: Vec<String> = formatting(world, node, &volid).into_iter().collect();
+            log.push(format!("{key}: successfully created disk '{value}'"));
             Ok(Allocated { value, volid: Some(volid), log, copied: 0 })
         }
         Wish::New { storage, gib } => {
@@ -229,7 +230,15 @@ pub(crate) fn allocate(
             }
             let volume = image(vmid, &format, size, now, false);
             let volid = place_image(world, node, &storage, vmid, volume)?;
-            Ok(finish(drive, key, volid, size, 0))
+            let mut made = finish(drive, key, volid, size, 0);
+            let mut before: Vec<String> =
+                made.volid.iter().filter_map(|volid| formatting(world, node, volid)).collect();
+            if key == "efidisk0" {
+                // The variables are copied in.
+                before.extend(transferred(size));
+            }
+            made.log.splice(0..0, before);
+            Ok(made)
         }
         Wish::Import { storage, source, .. } => {
             let (storage, source) = (storage.to_owned(), source.to_owned());
@@ -259,26 +268,53 @@ fn import(
     source: &str,
     now: i64,
 ) -> Result<Allocated, String> {
-    let found = import_source(world, node, source)?;
+    let by_path = source.starts_with('/');
+    let found = if by_path {
+        file_to_import(world, node, source, now)?
+    } else {
+        import_source(world, node, source)?
+    };
     let target = storage_of(world, storage)?;
-    let format = wanted_format(target, drive.values.get("format"), &found.format);
+    // A file is imported in the storage's own format, a volume in the one it has.
+    let known = if by_path { target.default_format() } else { &found.format };
+    let format = wanted_format(target, drive.values.get("format"), known);
     let copy = Volume { used: found.used, ..image(vmid, &format, found.size, now, found.bootable) };
     let volid = place_image(world, node, storage, vmid, copy)?;
+    let mut before: Vec<String> = formatting(world, node, &volid).into_iter().collect();
+    if !by_path {
+        before.insert(0, format!("create full clone of drive ({source})"));
+        before.push(format!("allocated target volume '{volid}'"));
+    }
+    before.extend(transferred(found.size));
     let mut made = finish(drive, key, volid, found.size, found.used);
-    made.log.insert(0, format!("create full clone of drive ({source})"));
+    made.log.splice(0..0, before);
     Ok(made)
 }
 
-/// What is imported: a file of an import folder, an image (of another guest), a path.
+/// The lines that a copy prints, without those between.
+pub(crate) fn transferred(bytes: u64) -> [String; 2] {
+    let whole = human(bytes);
+    [
+        format!("transferred 0.0 B of {whole} (0.00%)"),
+        format!("transferred {whole} of {whole} (100.00%)"),
+    ]
+}
+
+/// A file of the node that is imported by its path.
+fn file_to_import(world: &mut World, node: &str, source: &str, now: i64) -> Result<Volume, String> {
+    let fs = crate::shell::fs::Fs { world, node, now: now / 1000 };
+    let image = fs.image(source).map_err(|_| format!("failed to stat '{source}'"))?;
+    Ok(Volume {
+        format: image.format,
+        size: image.size,
+        used: image.used,
+        bootable: image.bootable,
+        ..Volume::default()
+    })
+}
+
+/// What is imported: a file of an import folder, an image (of another guest).
 fn import_source(world: &World, node: &str, source: &str) -> Result<Volume, String> {
-    if source.starts_with('/') {
-        let of_path = world.storages.values().find_map(|storage| {
-            let rest = source.strip_prefix(storage.path.as_deref()?)?.strip_prefix('/')?;
-            let name = rest.strip_prefix("images/").unwrap_or(rest);
-            world.volume(node, &format!("{}:{name}", storage.id)).cloned()
-        });
-        return of_path.ok_or_else(|| format!("failed to stat '{source}'"));
-    }
     let failed = |text: String| format!("cannot import from '{source}' - {text}");
     let Some(found) = world.volume(node, source).cloned() else {
         let import = split_volid(source).is_some_and(|(_, name)| name.starts_with("import/"));
@@ -395,6 +431,44 @@ pub(crate) fn place_named(
     let volid = format!("{storage}:{name}");
     world.add_volume(node, &volid, volume);
     Ok(volid)
+}
+
+/// What making a volume prints: the line of `qemu-img create`, or of `lvcreate`.
+pub(crate) fn formatting(world: &World, node: &str, volid: &str) -> Option<String> {
+    let volume = world.volume(node, volid)?;
+    let (storage, name) = split_volid(volid)?;
+    let kind = world.storages.get(storage)?.kind;
+    if !kind.has_files() {
+        let lvm = kind == crate::world::storage::StorageKind::LvmThin;
+        return lvm.then(|| format!("  Logical volume \"{name}\" created."));
+    }
+    let (path, format, size) = (path_of(world, volid), volume.format.as_str(), volume.size);
+    if let (Some(parent), "qcow2") = (&volume.parent, format) {
+        let base = parent.rsplit('.').next().unwrap_or("raw");
+        return Some(format!(
+            "Formatting '{path}', fmt=qcow2 cluster_size=131072 extended_l2=on preallocation=off compression_type=zlib size={size} backing_file=../{parent} backing_fmt={base} lazy_refcounts=off refcount_bits=16"
+        ));
+    }
+    Some(match format {
+        "qcow2" => format!(
+            "Formatting '{path}', fmt=qcow2 cluster_size=65536 extended_l2=off preallocation=metadata compression_type=zlib size={size} lazy_refcounts=off refcount_bits=16"
+        ),
+        "raw" => format!("Formatting '{path}', fmt=raw size={size} preallocation=off"),
+        other => format!("Formatting '{path}', fmt={other} size={size}"),
+    })
+}
+
+/// Bytes as `PVE::Format::render_bytes` shows them.
+fn human(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut units = ["B", "KiB", "MiB", "GiB", "TiB"].iter().peekable();
+    while let Some(unit) = units.next() {
+        if value < 1024.0 || units.peek().is_none() {
+            return format!("{value:.1} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{bytes} B")
 }
 
 /// A cloud-init drive on a storage.

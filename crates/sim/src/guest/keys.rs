@@ -210,6 +210,14 @@ pub(crate) fn settable(name: &str) -> Option<Key> {
     if INTERNAL.contains(&name) { None } else { find(name) }
 }
 
+/// The names of all keys, numbered ones written out.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    let numbered = NUMBERED
+        .iter()
+        .flat_map(|(stem, count, ..)| (0..*count).map(move |n| format!("{stem}{n}")));
+    FIXED.iter().map(|(name, ..)| (*name).to_owned()).chain(numbered)
+}
+
 /// `scsi12` is `scsi` and 12; leading zeros are refused.
 pub(crate) fn split_number(name: &str) -> Option<(&str, u32)> {
     let stem = name.trim_end_matches(|character: char| character.is_ascii_digit());

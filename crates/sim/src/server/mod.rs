@@ -35,12 +35,15 @@ pub struct Options {
     /// task changed it: before the answer while the world is small, a little later when writing
     /// it takes long. What is in the file was the whole world at one moment.
     pub state_file: Option<PathBuf>,
+    /// Where the first node's SSH server listens; the other nodes follow on the next ports. Port 0
+    /// takes free ones. None: no SSH.
+    pub ssh_listen: Option<SocketAddr>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { listen, time_scale: TimeScale::REAL, state_file: None }
+        Self { listen, time_scale: TimeScale::REAL, state_file: None, ssh_listen: None }
     }
 }
 
@@ -143,6 +146,7 @@ pub struct Sim {
     shared: Arc<Shared>,
     address: SocketAddr,
     certificate: String,
+    ssh: Vec<crate::ssh::SshAddr>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -180,15 +184,28 @@ impl Sim {
         let (stop, stopped) = watch::channel(false);
         let accept =
             http::accept(Arc::clone(&shared), listener, identity.acceptor, stopped.clone());
-        let scheduler = schedule(Arc::clone(&shared), stopped);
-        let tasks = vec![tokio::spawn(accept), tokio::spawn(scheduler)];
-        Ok(Self { shared, address, certificate: identity.certificate, stop, tasks })
+        let scheduler = schedule(Arc::clone(&shared), stopped.clone());
+        let mut tasks = vec![tokio::spawn(accept), tokio::spawn(scheduler)];
+        let mut ssh = Vec::new();
+        if let Some(first) = options.ssh_listen {
+            let (addresses, servers) = crate::ssh::start(&shared, first, &stopped).await?;
+            ssh = addresses;
+            tasks.extend(servers);
+        }
+        Ok(Self { shared, address, certificate: identity.certificate, ssh, stop, tasks })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the nodes' SSH servers listen, by name of the node; empty without
+    /// [`Options::ssh_listen`].
+    #[must_use]
+    pub fn ssh_addrs(&self) -> &[crate::ssh::SshAddr] {
+        &self.ssh
     }
 
     /// The certificate's SHA-256, `AB:CD:…`, as Proxmox VE prints it.

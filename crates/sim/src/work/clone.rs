@@ -217,11 +217,21 @@ impl CloneGuest {
             let snapshot = self.snapname.is_some();
             (link_volume(stage.world, &node, self.vmid, &file, &volume, snapshot, now)?, 0)
         };
+        let own = crate::world::volumes::own_name(volid.split_once(':').map_or("", |(_, n)| n));
+        let own = own.rsplit('/').next().unwrap_or(own).to_owned();
+        let has_files = stage.world.storages.get(&storage).is_some_and(|s| s.kind.has_files());
+        if !whole && has_files {
+            let base = file.split_once(':').map_or(file.as_str(), |(_, name)| name);
+            let vmid = self.vmid;
+            stage.say(format!("clone {base}: images, {own}, {vmid} to {own} (base=../{base})"));
+        }
+        let printed = drive::formatting(stage.world, &node, &volid);
+        stage.log.extend(printed);
         if whole {
             stage.say(format!("allocated target volume '{volid}'"));
         }
         if copied > 0 {
-            stage.say("transferred 100%".to_owned());
+            stage.log.extend(drive::transferred(volume.size));
         }
         self.made.push(volid.clone());
         drive.set("file", volid);

@@ -139,6 +139,13 @@ pub(crate) fn apply(
     pending::cleanup(guest);
     if guest.running.is_none() {
         let errors = pending::apply(world, update.vmid);
+        let is_cloudinit = |key: &&String| {
+            let value = world.guest(update.vmid).and_then(|guest| guest.get(key));
+            keys::is_drive(key) && value.is_some_and(|value| Drive::parse(value).is_cloudinit())
+        };
+        if update.set.keys().any(|key| is_cloudinit(&key)) {
+            log.push("generating cloud-init ISO".to_owned());
+        }
         return if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) };
     }
     let errors = hotplug::apply(world, update.vmid, &change.modified, now);

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 mod file;
 pub(crate) use file::write as write_file;
+pub(crate) mod files;
 pub(crate) mod guest;
 pub(crate) mod lab;
 pub(crate) mod lock;
@@ -80,6 +81,18 @@ pub struct World {
     /// Faults on demand.
     #[serde(default)]
     pub(crate) faults: crate::fault::Faults,
+    /// Files of the nodes that are no volumes.
+    #[serde(default)]
+    pub(crate) files: files::Files,
+    /// Who may log in by SSH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ssh: Option<files::SshAccess>,
+    /// The SSH host keys are made of it; empty until the first start.
+    #[serde(default)]
+    pub(crate) ssh_seed: String,
+    /// What the last handler would print on a terminal, for the commands of a node.
+    #[serde(skip)]
+    pub(crate) printed: Vec<String>,
     #[serde(skip)]
     pub(crate) report: report::Report,
     /// Locks are held by running tasks alone and taken again when a saved world goes on.
@@ -125,6 +138,10 @@ impl World {
             identity: None,
             ticket_key: String::new(),
             faults: crate::fault::Faults::default(),
+            files: files::Files::new(),
+            ssh: None,
+            ssh_seed: String::new(),
+            printed: Vec::new(),
             report: report::Report::default(),
             locks: Locks::default(),
             revision: 0,

@@ -1,0 +1,217 @@
+//! Calling handlers and following tasks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::super::Shell;
+use super::super::io::Io;
+use super::options::{FORMAT, Known};
+use super::{Action, After, Command};
+use crate::api::call::{Data, Reply};
+use crate::api::dispatch::{Request, dispatch};
+use crate::api::endpoint::{Endpoint, Method};
+use crate::api::params::Params;
+use crate::api::refusal::Refusal;
+use crate::api::router::TABLES;
+use crate::guest::format::Kind;
+use crate::guest::keys;
+use crate::world::access::Caller;
+use crate::world::lock::LockName;
+
+/// The endpoint with a path template.
+pub(super) fn endpoint(method: Method, template: &str) -> Option<&'static Endpoint> {
+    let all = TABLES.iter().copied().flatten();
+    all.into_iter().find(|endpoint| endpoint.method == method && endpoint.path == template)
+}
+
+/// The options that an endpoint's parameters make; those in `fixed` are none.
+pub(super) fn known(endpoint: &Endpoint, fixed: &[&str]) -> Vec<Known> {
+    let in_path = endpoint.path.split('/').filter_map(|part| {
+        let name = part.strip_prefix('{')?.strip_suffix('}')?;
+        Some(Known::new(name.trim_start_matches('*'), Kind::TEXT, true))
+    });
+    let own =
+        endpoint.params.iter().map(|param| Known::new(param.name, param.kind, param.required));
+    let mut all: Vec<Known> = in_path.chain(own).collect();
+    if endpoint.config_keys {
+        all.extend(
+            keys::names()
+                .filter_map(|name| keys::find(&name).map(|key| Known::new(&name, key.kind, false))),
+        );
+        all.push(Known::new("cdrom", Kind::TEXT, false));
+    }
+    all.retain(|known| !fixed.contains(&known.name.as_str()));
+    let mut seen = std::collections::BTreeSet::new();
+    all.retain(|known| seen.insert(known.name.clone()));
+    all
+}
+
+impl Shell {
+    /// The options of a command.
+    pub(super) fn options_of(&self, command: &Command) -> Vec<Known> {
+        match command.action {
+            Action::Api(method, template, after) => {
+                let mut all = match endpoint(method, template) {
+                    Some(endpoint) => known(endpoint, &["node"]),
+                    None => Vec::new(),
+                };
+                if matches!(after, After::Format | After::Permissions) {
+                    all.extend(FORMAT.iter().map(|(name, flag)| {
+                        Known::new(name, if *flag { Kind::Bool } else { Kind::TEXT }, false)
+                    }));
+                }
+                all
+            }
+            Action::Own(_, options) => options
+                .iter()
+                .map(|name| match name.strip_prefix('!') {
+                    Some(name) => Known::new(name, Kind::Bool, false),
+                    None => Known::new(name, Kind::TEXT, false),
+                })
+                .collect(),
+            Action::Alias(_) | Action::Refused => Vec::new(),
+        }
+    }
+
+    /// Calls the endpoint of a template as root@pam on this node, and prints what its handler
+    /// would print on a terminal.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        template: &str,
+        mut values: BTreeMap<String, String>,
+        io: &Io,
+    ) -> Result<Value, Refusal> {
+        let Some(endpoint) = endpoint(method, template) else {
+            return Err(Refusal::die(format!("'{template}' is not simulated")));
+        };
+        if endpoint.in_path("node") {
+            values.entry("node".to_owned()).or_insert_with(|| self.node.clone());
+        }
+        self.call_endpoint(endpoint, values, io).await
+    }
+
+    /// Calls what a path leads to.
+    pub(super) async fn call_path(
+        &self,
+        method: Method,
+        path: &str,
+        values: BTreeMap<String, String>,
+        io: &Io,
+    ) -> Option<Result<Value, Refusal>> {
+        let (endpoint, params) = self.find_path(method, path)?;
+        let mut all = params.0;
+        all.extend(values);
+        Some(self.call_endpoint(endpoint, all, io).await)
+    }
+
+    /// The endpoint that a path leads to, with the parameters in it.
+    pub(super) fn find_path(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Option<(&'static Endpoint, Params)> {
+        let path = format!("/{}", path.trim_matches('/'));
+        let (endpoint, mut params) = self.shared.router.find(method, &path)?;
+        if params.get("node") == Some("localhost") {
+            params.0.insert("node".to_owned(), self.node.clone());
+        }
+        Some((endpoint, params))
+    }
+
+    async fn call_endpoint(
+        &self,
+        endpoint: &'static Endpoint,
+        values: BTreeMap<String, String>,
+        io: &Io,
+    ) -> Result<Value, Refusal> {
+        let caller = Ok(Caller { authid: "root@pam".to_owned() });
+        let request = Request { endpoint, params: Params(values), caller };
+        let reply = self.attempt(&request, io).await?;
+        if endpoint.method != Method::Get {
+            self.shared.run_tasks();
+            self.shared.persist();
+            self.shared.changed.notify_waiters();
+        }
+        Ok(match reply.data {
+            Data::Value(value) => value,
+            Data::Text(text) => serde_json::from_slice(&text).unwrap_or(Value::Null),
+        })
+    }
+
+    /// Dispatches, again and again while a lock is held, until its wait is over.
+    async fn attempt(&self, request: &Request, io: &Io) -> Result<Reply, Refusal> {
+        let shared = &self.shared;
+        let mut deadline: Option<(LockName, i64)> = None;
+        loop {
+            let changed = shared.changed.notified();
+            shared.run_tasks();
+            let moment = shared.clock.moment();
+            let (result, printed) = {
+                let mut world = shared.world();
+                let result = dispatch(&mut world, request, moment, &shared.fingerprint);
+                world.revision += u64::from(request.endpoint.method != Method::Get);
+                (result, std::mem::take(&mut world.printed))
+            };
+            let Err(Refusal::Blocked { lock, wait_ms }) = &result else {
+                for line in printed {
+                    io.out.line(&line);
+                }
+                return result;
+            };
+            let until = match &deadline {
+                Some((waiting, until)) if waiting == lock => *until,
+                _ => moment.now.saturating_add(*wait_ms),
+            };
+            if until <= moment.now {
+                return result;
+            }
+            deadline = Some((lock.clone(), until));
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(shared.clock.real_until(until)) => {}
+            }
+        }
+    }
+
+    /// Waits for a task and prints its log as it grows: to the terminal, its error on the other
+    /// stream. Whether it ended well.
+    pub(super) async fn follow(&self, upid: &str, io: &Io) -> bool {
+        let mut told = 0;
+        loop {
+            let changed = self.shared.changed.notified();
+            self.shared.run_tasks();
+            let (lines, exit) = {
+                let world = self.shared.world();
+                let Some((_, task)) = world.tasks.find(upid) else { return false };
+                let lines = task.log.get(told..).unwrap_or_default().to_vec();
+                (lines, task.exit().map(str::to_owned))
+            };
+            told += lines.len();
+            for line in &lines {
+                if let Some(error) = line.strip_prefix("TASK ERROR: ") {
+                    io.err.line(&error.trim_end().replace('\n', " "));
+                } else if let Some(count) = line.strip_prefix("TASK WARNINGS: ") {
+                    io.err.line(&format!("Task finished with {count} warning(s)!"));
+                } else if line != "TASK OK" {
+                    io.out.line(line);
+                }
+            }
+            if let Some(exit) = exit {
+                return exit == "OK" || exit.starts_with("WARNINGS");
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            }
+        }
+    }
+}
+
+/// A path parameter as it stands in an URL.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}

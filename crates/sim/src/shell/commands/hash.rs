@@ -1,0 +1,58 @@
+//! Checksums.
+
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
+
+use super::super::Shell;
+use super::super::io::Io;
+use super::{Flags, text};
+use crate::world::guest::hex;
+
+fn digest(name: &str, bytes: &[u8]) -> String {
+    match name {
+        "md5sum" => format!("{:x}", md5::compute(bytes)),
+        "sha1sum" => hex(&Sha1::digest(bytes)),
+        "sha512sum" => hex(&Sha512::digest(bytes)),
+        _ => hex(&Sha256::digest(bytes)),
+    }
+}
+
+impl Shell {
+    pub(super) async fn hash_command(&mut self, name: &str, words: &[String], io: &Io) -> i32 {
+        let flags = Flags::of(words, "");
+        let (files, mut status) = self.inputs(name, &flags.words, io).await;
+        if !flags.has('c') && !flags.long("check") {
+            for (file, bytes) in files {
+                io.out.line(&format!("{}  {file}", digest(name, &bytes.0)));
+            }
+            return status;
+        }
+        let quiet = flags.long("quiet") || flags.long("status");
+        let mut wrong = 0;
+        for line in files
+            .iter()
+            .flat_map(|(_, bytes)| text(bytes).lines().map(str::to_owned).collect::<Vec<_>>())
+        {
+            let Some((wanted, file)) = line.split_once(char::is_whitespace) else { continue };
+            let file = file.trim_start().trim_start_matches('*');
+            let path = self.path(file);
+            let found = self.fs(|fs| fs.read(&path)).map(|bytes| digest(name, &bytes.0));
+            let good = found.as_ref().is_ok_and(|found| *found == wanted.to_lowercase());
+            match found {
+                Ok(_) if good && !quiet => io.out.line(&format!("{file}: OK")),
+                Ok(_) if good => {}
+                Ok(_) => io.out.line(&format!("{file}: FAILED")),
+                Err(errno) => {
+                    io.err.line(&format!("{name}: {file}: {}", errno.text()));
+                    io.out.line(&format!("{file}: FAILED open or read"));
+                }
+            }
+            wrong += i32::from(!good);
+        }
+        if wrong > 0 {
+            io.err.line(&format!("{name}: WARNING: {wrong} computed checksum did NOT match"));
+            status = 1;
+        }
+        status
+    }
+}

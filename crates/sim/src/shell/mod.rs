@@ -1,0 +1,145 @@
+//! The shell of a node: it parses scripts as bash does and runs commands that act on the world.
+//! No program of the machine that serves is ever run.
+
+mod arithmetic;
+mod cli;
+mod commands;
+mod exec;
+mod expand;
+pub(crate) mod fs;
+pub(crate) mod io;
+mod parse;
+mod pattern;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod word;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::server::Shared;
+use fs::Fs;
+use io::Io;
+use syntax::Node;
+
+/// Why a script does not go on with the next command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Exit,
+    Return,
+    Break(u32),
+    Continue(u32),
+}
+
+/// `set -e` and its like.
+#[derive(Clone, Copy, Debug, Default)]
+struct Options {
+    errexit: bool,
+    nounset: bool,
+    pipefail: bool,
+    xtrace: bool,
+}
+
+/// A running shell.
+#[derive(Clone)]
+pub(crate) struct Shell {
+    pub(crate) shared: Arc<Shared>,
+    /// The node that it runs on.
+    pub(crate) node: String,
+    pub(crate) folder: String,
+    variables: BTreeMap<String, String>,
+    /// `$1` and on.
+    arguments: Vec<String>,
+    functions: BTreeMap<String, Node>,
+    options: Options,
+    /// `$?`.
+    status: i32,
+    stop: Option<Stop>,
+    /// How many conditions are around: there `set -e` does nothing.
+    guarded: u32,
+    /// Functions and nested shells.
+    depth: u32,
+    /// The number of the line that error messages name.
+    name: &'static str,
+}
+
+impl Shell {
+    /// A login as root.
+    pub(crate) fn new(shared: Arc<Shared>, node: &str) -> Self {
+        let variables = [
+            ("HOME", "/root"),
+            ("USER", "root"),
+            ("LOGNAME", "root"),
+            ("SHELL", "/bin/bash"),
+            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("PWD", "/root"),
+            ("LANG", "en_US.UTF-8"),
+            ("HOSTNAME", node),
+        ];
+        let variables =
+            variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self {
+            shared,
+            node: node.to_owned(),
+            folder: "/root".to_owned(),
+            variables,
+            arguments: Vec::new(),
+            functions: BTreeMap::new(),
+            options: Options::default(),
+            status: 0,
+            stop: None,
+            guarded: 0,
+            depth: 0,
+            name: "bash",
+        }
+    }
+
+    /// Runs a script; the answer is its exit status.
+    pub(crate) async fn run(&mut self, script: &str, io: &Io) -> i32 {
+        match parse::parse(script) {
+            Ok(node) => self.exec(&node, io.clone()).await,
+            Err(error) => {
+                io.err.line(&format!("{}: -c: line 1: {error}", self.name));
+                self.status = 2;
+                2
+            }
+        }
+    }
+
+    /// Whether `exit` was met.
+    pub(crate) fn ended(&self) -> bool {
+        self.stop == Some(Stop::Exit)
+    }
+
+    /// Works on the node's files.
+    pub(crate) fn fs<R>(&self, work: impl FnOnce(&mut Fs<'_>) -> R) -> R {
+        let now = self.shared.clock.moment().seconds();
+        let mut world = self.shared.world();
+        work(&mut Fs { world: &mut world, node: &self.node, now })
+    }
+
+    /// A path as the shell's folder sees it.
+    pub(crate) fn path(&self, path: &str) -> String {
+        fs::normal(&self.folder, path)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let number = |value: usize| Some(value.to_string());
+        match name {
+            "?" => Some(self.status.to_string()),
+            "#" => number(self.arguments.len()),
+            "$" => Some("1".to_owned()),
+            "-" => Some("hBc".to_owned()),
+            "0" => Some(self.name.to_owned()),
+            "*" | "@" => Some(self.arguments.join(" ")),
+            "RANDOM" => number(self.shared.clock.moment().now.unsigned_abs() as usize % 32_768),
+            "SECONDS" => Some("0".to_owned()),
+            "UID" | "EUID" => Some("0".to_owned()),
+            _ => match name.parse::<usize>() {
+                Ok(at) => self.arguments.get(at.checked_sub(1)?).cloned(),
+                Err(_) => self.variables.get(name).cloned(),
+            },
+        }
+    }
+}
