@@ -421,6 +421,8 @@ async fn a_full_storage_takes_no_ram_and_nothing_stays() {
     assert_eq!(lab.tree().await, "-<current");
     assert!(lab.volumes("small").is_empty());
     lab.play(&[("POST snapshot snapname=a1 vmstate=1", "OK")]).await;
+    let section = lab.data("GET snapshot/a1/config").await;
+    assert_eq!(section["running-nets-host-mtu"], " ", "without a card of the model virtio");
     let (_, log) = lab.outcome("POST snapshot snapname=a2").await;
     assert_eq!(log[0], "skipping guest filesystem freeze - disabled in VM options");
 }

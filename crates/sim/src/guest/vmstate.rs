@@ -80,10 +80,12 @@ pub(crate) fn allocate(
         ("runningmachine".to_owned(), running_machine(guest).to_owned()),
         ("runningcpu".to_owned(), running_cpu(guest)),
     ]);
-    let mtu = host_mtu(guest);
-    if !mtu.is_empty() {
-        keys.insert("running-nets-host-mtu".to_owned(), mtu);
+    let mut mtu = host_mtu(guest);
+    if mtu.is_empty() {
+        // Written as nothing, the line is read back as the space that follows its colon.
+        mtu.push(' ');
     }
+    keys.insert("running-nets-host-mtu".to_owned(), mtu);
     Ok((keys, log))
 }
 
