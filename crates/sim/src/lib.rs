@@ -10,6 +10,7 @@
 //! | [`mod@world`] | the state: nodes, storages, volumes, guests, users, tasks; files of it |
 //! | `server` | sockets, TLS, authentication, the request log, the scheduler of tasks |
 //! | `api` | the table of endpoints: path, parameters, permission, handler |
+//! | [`mod@direct`] | the same without sockets, for tests |
 //! | `guest` | what a guest's configuration means: keys, property strings, drives, pending |
 //! | [`mod@fault`] | faults on demand |
 //! | `ha` | high availability: the manager and its agents |
@@ -22,6 +23,7 @@
 
 mod api;
 mod clock;
+pub mod direct;
 mod error;
 pub mod fault;
 mod guest;

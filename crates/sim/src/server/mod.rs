@@ -1,12 +1,12 @@
 //! The server: sockets, TLS, and the loop that lets tasks take effect.
 
 mod admin;
-mod answer;
+pub(crate) mod answer;
 pub(crate) mod auth;
 mod compress;
 mod http;
 pub(crate) mod log;
-mod request;
+pub(crate) mod request;
 mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -81,6 +81,11 @@ impl Locks {
         !(exclusive && self.shared.get(name).is_some_and(|found| found.iter().any(other)))
     }
 
+    /// Everybody who holds something.
+    pub(crate) fn holders(&self) -> BTreeSet<u64> {
+        self.exclusive.values().chain(self.shared.values().flatten()).copied().collect()
+    }
+
     /// Gives back one lock.
     pub(crate) fn give(&mut self, name: &LockName, holder: u64) {
         self.freed = true;
