@@ -6,7 +6,7 @@ mod support;
 
 use pvx_sim::{Options, Sim, TimeScale, World};
 use serde_json::{Value, json};
-use support::{Answer, Client, Who, encode, wait_task};
+use support::{Answer, Client, Who, wait_task};
 
 /// The guest that most scripts are about.
 const GUEST: &str = "/nodes/pve1/qemu/200";
@@ -319,25 +319,23 @@ async fn the_agent_answers_when_it_can() {
     assert_eq!(lab.data("GET status/current").await["status"], "stopped");
 }
 
-/// Copies hold the lock of the new guest for a second at most before another gives up, and a
-/// source that runs is cloned by one at a time.
 #[tokio::test]
-async fn a_running_source_is_cloned_once_at_a_time() {
-    // Ten seconds of the simulator are some milliseconds.
-    let lab = Lab::start(TimeScale::times(200.0)).await;
-    lab.play(&[CREATE, ("PUT resize disk=scsi0 size=8G", "OK"), ("POST status/start", "OK")]).await;
-    let mut upids = Vec::new();
-    for newid in 300..312 {
-        let answer = lab.call(&format!("POST clone newid={newid} full=1")).await;
-        upids.push(answer.body["data"].as_str().unwrap_or_default().to_owned());
-    }
-    let mut ends = Vec::new();
-    for upid in upids.iter().filter(|upid| !upid.is_empty()) {
-        let node = upid.split(':').nth(1).unwrap();
-        assert_eq!(node, "pve1", "{}", encode(upid));
-        ends.push(wait_task(&lab.client, &lab.who, upid).await["exitstatus"].clone());
-    }
-    let text = "can't lock file '/var/lock/qemu-server/lock-200.conf' - got timeout";
-    assert!(ends.iter().any(|end| end == "OK"), "{ends:?}");
-    assert!(ends.iter().all(|end| end == "OK" || end == text), "{ends:?}");
+async fn migration_looks_before_it_starts() {
+    let lab = Lab::start(TimeScale::INSTANT).await;
+    lab.play(&[
+        CREATE,
+        ("POST migrate target=pve1", "target: target is local node."),
+        ("POST migrate target=pve9", "no such cluster node 'pve9'"),
+        ("POST migrate target=pve2 force=1", "force: Only root may use this option."),
+        ("POST migrate target=pve2 targetstorage=nosuch", "storage 'nosuch' does not exist"),
+        (
+            "POST migrate target=pve2 targetstorage=1,shared",
+            "targetstorage: invalid format - identity mapping cannot be combined with other mappings\n\n",
+        ),
+        ("PUT config scsi1=vmdata:1", "done"),
+        ("POST migrate target=pve2 targetstorage=vmdata:local online=1", "OK"),
+    ])
+    .await;
+    let config = lab.data("GET /nodes/pve2/qemu/200/config").await;
+    assert_eq!(config["scsi1"], "local:200/vm-200-disk-0.raw,size=1G");
 }

@@ -1,16 +1,21 @@
 //! Migration and its preconditions.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, Reply, check_lock, check_node};
 use super::endpoint::{Endpoint, optional, required};
+use super::guest_checks::volume_type;
 use super::ha_resources::{blocking, motion_info};
 use super::permission::Permission;
 use super::quorum::Writes;
 use super::refusal::Refusal;
-use crate::guest::format::{Format, Kind};
+use crate::guest::drive::drives;
+use crate::guest::format::{Format, Kind, list};
 use crate::ha::sid_of;
 use crate::work::Work;
+use crate::work::disk::enabled;
 use crate::work::ha::{Request, Wish};
 use crate::work::migrate::{Migrate, local_volumes};
 use crate::world::guest::Guest;
@@ -94,6 +99,23 @@ fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(out.into())
 }
 
+/// `check_storage_availability`: each storage of the guest is on both nodes.
+fn available(call: &Call<'_>, guest: &Guest, target: &str) -> Result<(), Refusal> {
+    for (_, drive) in drives(guest) {
+        let volid = drive.file();
+        let Some((storage, _)) = split_volid(volid) else { continue };
+        let found = enabled(call.world, storage, &guest.node)?;
+        enabled(call.world, storage, target)?;
+        let kind = volume_type(call.world, volid)?;
+        if !found.holds(kind) {
+            let text =
+                format!("{volid}: content type '{kind}' is not available on storage '{storage}'");
+            return Err(Refusal::die(text));
+        }
+    }
+    Ok(())
+}
+
 fn migrate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (node, vmid) = (call.node(), call.vmid());
     let target = call.params.get("target").unwrap_or_default().to_owned();
@@ -101,23 +123,46 @@ fn migrate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         return Err(Refusal::param("target", "target is local node."));
     }
     check_node(call.world, &target)?;
+    for name in ["force", "migration_type", "migration_network"] {
+        let given = call.params.get(name).is_some_and(|value| !matches!(value, "" | "0"));
+        if given && !call.caller.is_root() {
+            return Err(Refusal::param(name, "Only root may use this option."));
+        }
+    }
     let guest = call.guest()?;
     check_lock(guest).map_err(Refusal::die)?;
-    let online = call.params.flag("online").unwrap_or(false);
     let with_local_disks = call.params.flag("with-local-disks").unwrap_or(false);
-    if guest.running.is_some() && !online {
+    let running = guest.running.is_some();
+    let online = running && call.params.flag("online").unwrap_or(false);
+    if running && !online {
         return Err(Refusal::die("can't migrate running VM without --online"));
     }
-    let storage =
-        call.params.get("targetstorage").filter(|storage| *storage != "1").map(str::to_owned);
-    if let Some(storage) = &storage {
-        call.require(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
-        crate::guest::drive::storage_of(call.world, storage).map_err(Refusal::die)?;
+    let (mut storage, mut storages, mut same) = (None, BTreeMap::new(), false);
+    for entry in list(call.params.get("targetstorage").unwrap_or_default()) {
+        match entry.split_once(':') {
+            Some((from, to)) => drop(storages.insert(from.to_owned(), to.to_owned())),
+            None if entry == "1" => same = true,
+            None => storage = Some(entry.to_owned()),
+        }
+    }
+    let mapped = storage.is_some() || !storages.is_empty();
+    if mapped {
+        call.require(&format!("/vms/{vmid}"), &["VM.Config.Disk"])?;
+    }
+    for id in storages.values().chain(&storage) {
+        let found = enabled(call.world, id, &target)?;
+        call.require(&format!("/storage/{id}"), &["Datastore.AllocateSpace"])?;
+        if !found.holds("images") {
+            return Err(Refusal::die(format!("storage '{id}' does not support vm images")));
+        }
+    }
+    if same || !mapped {
+        available(call, guest, &target)?;
     }
     if call.world.ha_managed(vmid) {
         let wish = Wish::Migrate(target);
         return call.fork_guest("hamigrate", Work::Ha(Request { vmid, wish }));
     }
-    let work = Migrate { vmid, target, online, with_local_disks, storage, locked: false };
+    let work = Migrate { vmid, target, online, with_local_disks, storage, storages, locked: false };
     call.fork_guest("qmigrate", Work::Migrate(work))
 }

@@ -115,6 +115,7 @@ fn motion(service: &Service, vmid: u32, here: bool, running: bool) -> Act {
         online: running,
         with_local_disks: true,
         storage: None,
+        storages: std::collections::BTreeMap::new(),
         locked: false,
     };
     Act::Run("qmigrate", Box::new(Work::Migrate(work)), false)

@@ -30,10 +30,19 @@ pub(crate) struct Migrate {
     pub(crate) with_local_disks: bool,
     /// `targetstorage`, when all local volumes go to one storage.
     pub(crate) storage: Option<String>,
+    /// Source to target storage, before [`Migrate::storage`].
+    #[serde(default)]
+    pub(crate) storages: std::collections::BTreeMap<String, String>,
     pub(crate) locked: bool,
 }
 
 impl Migrate {
+    /// Where the volumes of a storage go.
+    fn target_storage<'a>(&'a self, storage: &'a str) -> &'a str {
+        let mapped = self.storages.get(storage).or(self.storage.as_ref());
+        mapped.map_or(storage, String::as_str)
+    }
+
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         let result = self.step(stage);
         if result.is_err() && self.locked {
@@ -145,7 +154,7 @@ impl Migrate {
         let Some((storage, _)) = split_volid(volid) else {
             return Err("local file/device".to_owned());
         };
-        let target = self.storage.as_deref().unwrap_or(storage);
+        let target = self.target_storage(storage);
         let Some(found) = world.storages.get(target) else {
             return Err(format!("storage '{target}' does not exist"));
         };
@@ -191,7 +200,7 @@ impl Migrate {
             return Err(format!("volume '{volid}' does not exist"));
         };
         let (storage, name) = split_volid(volid).unwrap_or_default();
-        let to = self.storage.as_deref().unwrap_or(storage);
+        let to = self.target_storage(storage);
         let found = crate::guest::drive::storage_of(world, to)?;
         if world.used(to, &self.target).saturating_add(volume.used) > found.capacity {
             return Err(format!(
