@@ -68,6 +68,11 @@ const SCHEMAS: &[(Method, &str, Schema)] = &[
             "uptime#",
         ]),
     ),
+    (
+        Method::Get,
+        "/nodes/{node}/tasks",
+        Schema(&["upid", "type", "id", "user", "starttime#", "endtime#", "status"]),
+    ),
     (Method::Get, "/version", Schema(&["release", "repoid", "version", "console"])),
 ];
 
