@@ -13,6 +13,8 @@ mod cluster;
 mod cluster_info;
 mod cluster_options;
 mod console;
+#[cfg(test)]
+mod coverage;
 mod create;
 pub(crate) mod dispatch;
 mod empty;
