@@ -16,8 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let world = World::builtin(&name).ok_or("no such world")?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let sim = Sim::start(world, Options { listen, time_scale, state_file: None, ssh_listen: None })
-        .await?;
+    let sim = Sim::start(world, Options { listen, time_scale, ..Options::default() }).await?;
     use std::io::Write as _;
     writeln!(std::io::stdout(), "https://{} {}", sim.addr(), sim.fingerprint())?;
     tokio::signal::ctrl_c().await?;

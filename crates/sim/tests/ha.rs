@@ -533,3 +533,33 @@ async fn a_node_that_comes_back_starts_its_guests() {
     assert_eq!((task.user.as_str(), task.node.as_str()), ("root@pam", "pve2"));
     it.sim.shutdown().await;
 }
+
+#[tokio::test]
+async fn three_workers_take_what_writes() {
+    let it = Cluster::with_guests(4, TimeScale::times(10.0)).await;
+    // A shutdown that nobody hears holds the lock of its guest: three changes wait for it, 10 s.
+    it.good("POST", "/nodes/pve1/qemu/100/status/start", &[]).await;
+    it.until("it runs", |world| running(world, 100)).await;
+    it.good("POST", "/nodes/pve1/qemu/100/status/shutdown", &[("timeout", "60")]).await;
+    let path = "/nodes/pve1/qemu/100/config";
+    let blocked = || it.call("PUT", path, &[("cores", "2")]);
+    let began = std::time::Instant::now();
+    let other = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        it.good("PUT", "/nodes/pve1/qemu/103/config", &[("cores", "2")]).await;
+        began.elapsed()
+    };
+    let free = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        it.good("PUT", "/nodes/pve2/qemu/101/config", &[("cores", "2")]).await;
+        it.good("GET", path, &[]).await;
+        began.elapsed()
+    };
+    let (a, b, c, queued, free) = tokio::join!(blocked(), blocked(), blocked(), other, free);
+    for answer in [a, b, c] {
+        assert!(answer.reason.ends_with("got timeout"), "{answer:?}");
+    }
+    assert!(queued.as_millis() >= 900, "{queued:?}");
+    assert!(free < queued, "{free:?} {queued:?}");
+    it.sim.shutdown().await;
+}

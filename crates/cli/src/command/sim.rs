@@ -28,6 +28,7 @@ async fn serve(global: &Global, serve: &ServeOptions) -> Result<Code, CliError> 
         time_scale: cluster::time_scale(serve.time_scale),
         state_file: serve.state_file.clone(),
         ssh_listen: serve.ssh_listen,
+        ..Options::default()
     };
     let sim = Sim::start(load_world(&serve.world)?, options)
         .await

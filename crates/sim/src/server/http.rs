@@ -260,6 +260,14 @@ fn credentials(headers: &HeaderMap) -> Credentials {
 /// Steps until there is a result; none when the connection is to be dropped.
 async fn carry_out(shared: &Shared, pending: &mut Pending) -> Option<Result<Reply, Refusal>> {
     let writes = pending.writes();
+    let mut worker = None;
+    if writes {
+        let node = pending.node(&shared.world());
+        match shared.workers.take(&node, &shared.clock).await {
+            Ok(taken) => worker = taken,
+            Err(refusal) => return Some(Err(refusal)),
+        }
+    }
     let result = loop {
         let changed = shared.changed.notified();
         let moment = shared.clock.moment();
@@ -276,6 +284,7 @@ async fn carry_out(shared: &Shared, pending: &mut Pending) -> Option<Result<Repl
             }
         }
     };
+    drop(worker);
     if writes {
         shared.persist();
         shared.changed.notify_waiters();

@@ -8,6 +8,7 @@ mod http;
 pub(crate) mod log;
 pub(crate) mod request;
 mod tls;
+mod workers;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -38,12 +39,15 @@ pub struct Options {
     /// Where the first node's SSH server listens; the other nodes follow on the next ports. Port 0
     /// takes free ones. None: no SSH.
     pub ssh_listen: Option<SocketAddr>,
+    /// Workers of each node's daemon: so many requests that write are in hand at once, and more
+    /// queue (3 on a real node). 0 for no limit. Requests that wait for nothing do not notice.
+    pub workers: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { listen, time_scale: TimeScale::REAL, state_file: None, ssh_listen: None }
+        Self { listen, time_scale: TimeScale::REAL, state_file: None, ssh_listen: None, workers: 3 }
     }
 }
 
@@ -56,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) requests: RequestLog,
     /// Something changed: tasks to run, locks that are free.
     pub(crate) changed: Notify,
+    pub(crate) workers: workers::Workers,
     state_file: Option<PathBuf>,
     /// What is in the state file. Held while writing, so that files are never out of order.
     written: Mutex<Written>,
@@ -177,6 +182,7 @@ impl Sim {
             fingerprint: identity.fingerprint,
             requests: RequestLog::default(),
             changed: Notify::new(),
+            workers: workers::Workers::new(options.workers),
             state_file: options.state_file,
             written: Mutex::default(),
         });

@@ -126,6 +126,14 @@ impl Pending {
             && self.endpoint.is_none_or(|endpoint| endpoint.path != "/access/ticket")
     }
 
+    /// The node whose daemon does it: that of the path, or the one that was asked.
+    pub(crate) fn node(&self, world: &World) -> String {
+        let named = self.params.get("node").filter(|node| *node != "localhost");
+        let below = self.endpoint.is_some_and(|found| found.path.starts_with("/nodes/{node}"));
+        let named = named.filter(|_| below);
+        named.or_else(|| world.answering()).unwrap_or_default().to_owned()
+    }
+
     /// The line of the log; what the answer was like is not known yet.
     pub(crate) fn entry(&self, bytes_in: u64) -> Entry {
         let params = self.request.as_ref().map_or(&self.params, |request| &request.params);
