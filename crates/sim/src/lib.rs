@@ -10,6 +10,7 @@
 //! | [`mod@world`] | the state: nodes, storages, volumes, guests, users, tasks; files of it |
 //! | `server` | sockets, TLS, authentication, the request log, the scheduler of tasks |
 //! | `api` | the table of endpoints: path, parameters, permission, handler |
+//! | `storage` | what storage types allow, and how they name and refuse |
 //! | [`mod@direct`] | the same without sockets, for tests |
 //! | `guest` | what a guest's configuration means: keys, property strings, drives, pending |
 //! | [`mod@fault`] | faults on demand |
@@ -26,11 +27,13 @@ mod clock;
 pub mod direct;
 mod error;
 pub mod fault;
+mod fetch;
 mod guest;
 mod ha;
 mod server;
 mod shell;
 mod ssh;
+mod storage;
 mod work;
 pub mod world;
 
@@ -46,4 +49,5 @@ pub use world::lab::LabOptions;
 pub use world::node::Node;
 pub use world::storage::{Storage, StorageKind, Volume, VolumeSnapshot};
 pub use world::task::{Task, TaskState};
+pub use world::urls::UrlAnswer;
 pub use world::{WORLD_VERSION, World};

@@ -12,6 +12,7 @@ use crate::guest::format::{Format, Kind};
 use crate::guest::keys;
 use crate::work::Work;
 use crate::work::create::Create;
+use crate::work::restore::Restore;
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::Guest;
@@ -68,7 +69,9 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     check_allocate(call.world, &call.caller, vmid, pool.as_deref())?;
     if let Some(archive) = call.params.get("archive") {
-        return Err(restore(call, vmid, archive, &set));
+        let archive = archive.to_owned();
+        let work = Restore { vmid, archive, start, pool, set, ..Restore::default() };
+        return restore(call, work);
     }
     alias_cdrom(&mut set);
     check_settings(call, vmid, pool.as_deref(), &mut set)?;
@@ -100,18 +103,49 @@ fn check_settings(
     check_drives(world, set)
 }
 
-/// Backups are not simulated: what is checked is checked, then it is said.
-fn restore(call: &Call<'_>, vmid: u32, archive: &str, set: &Settings) -> Refusal {
-    if let Some(key) = set.keys().find(|key| keys::is_drive(key)) {
-        return Refusal::param(key, "option conflicts with option 'archive'");
+/// A guest out of a backup.
+fn restore(call: &mut Call<'_>, mut work: Restore) -> Result<Reply, Refusal> {
+    let (node, vmid, archive) = (call.node(), work.vmid, work.archive.clone());
+    if let Some(key) = work.set.keys().find(|key| keys::is_drive(key)) {
+        return Err(Refusal::param(key, "option conflicts with option 'archive'"));
     }
     if archive == "-" {
-        return Refusal::die("pipe requires cli environment");
+        return Err(Refusal::die("pipe requires cli environment"));
     }
-    match check_volume(call.world, &call.caller, Some(vmid), archive, Some("backup")) {
-        Err(refusal) => refusal,
-        Ok(()) => Refusal::message(501, "restoring a backup is not simulated"),
+    check_volume(call.world, &call.caller, Some(vmid), &archive, Some("backup"))?;
+    let storage = archive.split(':').next().unwrap_or_default();
+    crate::storage::activate::active(call.world, storage, &node)?;
+    if call.world.volume(&node, &archive).is_none() {
+        return Err(Refusal::die(format!("volume '{archive}' does not exist")));
     }
+    let mut set = std::mem::take(&mut work.set);
+    check_settings(call, vmid, work.pool.as_deref(), &mut set)?;
+    work.set = set;
+    work.storage = call.params.get("storage").map(str::to_owned);
+    work.unique = call.params.flag("unique").unwrap_or(false);
+    let emsg = format!("unable to restore VM {vmid} -");
+    let force = call.params.flag("force").unwrap_or(false);
+    match call.world.guests.get_mut(&vmid) {
+        None => call.world.add_guest(Guest::new(vmid, &node, &[("lock", "create")])),
+        Some(found) if !force || found.node != node => {
+            let error = format!("{emsg} VM {vmid} already exists on node '{}'", found.node);
+            return Err(Refusal::die(error));
+        }
+        Some(found) => {
+            if found.get("lock").is_some() {
+                let lock = found.get("lock").unwrap_or_default();
+                return Err(Refusal::die(format!("{emsg} VM is locked ({lock})")));
+            }
+            if found.flag("protection") {
+                return Err(Refusal::die(format!("{emsg} - protection mode enabled")));
+            }
+            if found.running.is_some() {
+                return Err(Refusal::die(format!("{emsg} vm is running")));
+            }
+            found.config.insert("lock".to_owned(), "create".to_owned());
+        }
+    }
+    Ok(call.fork(&node, "qmrestore", &vmid.to_string(), Work::Restore(Box::new(work))))
 }
 
 /// `clamp_cpu_shares`, for control groups of version 2.

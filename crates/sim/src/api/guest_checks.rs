@@ -10,8 +10,7 @@ use crate::guest::property::parse;
 use crate::guest::{format, formats};
 use crate::world::World;
 use crate::world::access::Caller;
-use crate::world::storage::StorageKind;
-use crate::world::volumes::{own_name, split_volid};
+use crate::world::volumes::split_volid;
 
 /// Keys and values of a request.
 pub(crate) type Settings = BTreeMap<String, String>;
@@ -46,39 +45,7 @@ pub(crate) fn volume_type(world: &World, volid: &str) -> Result<&'static str, St
         return Err(format!("unable to parse volume ID '{volid}'"));
     };
     let found = storage_of(world, storage)?;
-    let own = own_name(name);
-    let last = own.rsplit('/').next().unwrap_or(own);
-    let image = ["vm-", "base-", "subvol-", "basevol-"]
-        .iter()
-        .find_map(|prefix| last.strip_prefix(prefix))
-        .and_then(|rest| rest.split_once('-'))
-        .is_some_and(|(id, rest)| id.parse::<u32>().is_ok() && !rest.is_empty());
-    let what = match found.kind {
-        StorageKind::Dir | StorageKind::Nfs => "directory",
-        StorageKind::LvmThin => "lvm",
-        StorageKind::ZfsPool => "zfs",
-        StorageKind::Rbd => "rbd",
-    };
-    let unknown = || format!("unable to parse {what} volume name '{name}'");
-    if !found.kind.has_files() {
-        return if image && !own.contains('/') { Ok("images") } else { Err(unknown()) };
-    }
-    let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| last.ends_with(suffix));
-    match own.split_once('/') {
-        Some((folder, file)) if folder.parse::<u32>().is_ok() => {
-            if ends(&[".raw", ".qcow2", ".vmdk", ".subvol"]) {
-                Ok("images")
-            } else {
-                Err(format!("unable to parse volume filename '{file}'"))
-            }
-        }
-        Some(("iso", _)) if ends(&[".iso", ".img", ".ISO", ".IMG"]) => Ok("iso"),
-        Some(("vztmpl", _)) if last.contains(".tar.") => Ok("vztmpl"),
-        Some(("backup", _)) if !last.is_empty() => Ok("backup"),
-        Some(("snippets", file)) if !file.contains('/') => Ok("snippets"),
-        Some(("import", _)) if ends(&[".ova", ".ovf", ".qcow2", ".raw", ".vmdk"]) => Ok("import"),
-        _ => Err(unknown()),
-    }
+    crate::storage::volname::parse(found.kind, name).map(|parsed| parsed.content)
 }
 
 /// `$check_drive_param`: options that exclude each other, imports, media. Values are printed anew.
@@ -255,8 +222,9 @@ pub(crate) fn check_volume(
         let text = "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.";
         return Err(Refusal::die(text));
     }
-    let (storage, _) = split_volid(volid).unwrap_or_default();
-    let kind = volume_type(world, volid).map_err(Refusal::die)?;
+    let (storage, name) = split_volid(volid).unwrap_or_default();
+    let parsed = crate::storage::volname::parse(storage_of(world, storage)?.kind, name)?;
+    let kind = parsed.content;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != kind) {
         let text = format!("unable to use volume {volid} - content type needs to be '{wanted}'");
         return Err(Refusal::die(text));
@@ -265,12 +233,15 @@ pub(crate) fn check_volume(
     if world.may_any(caller, &path, &["Datastore.Allocate"]) {
         return Ok(());
     }
-    let owner = owner(volid);
-    match (kind, owner) {
+    match (kind, parsed.vmid) {
         ("iso" | "vztmpl" | "import", _) => {
             world.require_any(caller, &path, &["Datastore.AllocateSpace", "Datastore.Audit"])
         }
         (_, Some(owner)) if Some(owner) == vmid => Ok(()),
+        ("backup", Some(owner)) => {
+            world.require(caller, &path, &["Datastore.AllocateSpace"])?;
+            world.require(caller, &format!("/vms/{owner}"), &["VM.Backup"])
+        }
         ("images", Some(owner)) => {
             world.require(caller, &path, &["Datastore.Audit"])?;
             world.require(caller, &format!("/vms/{owner}"), &["VM.Config.Disk"])

@@ -50,11 +50,17 @@ mod services;
 #[cfg(test)]
 mod snapshot_tests;
 mod storage;
+mod storage_content;
+pub(crate) mod storage_files;
+pub(crate) mod storage_prune;
+mod storage_scan;
+mod storage_status;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod user_config;
 mod user_permission;
+mod vzdump;
 
 pub(crate) use ha_resources::motion_info;
 pub(crate) use inside::Inside;

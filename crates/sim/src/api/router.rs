@@ -54,7 +54,13 @@ pub(crate) const TABLES: &[&[Endpoint]] = &[
     super::rrd::ENDPOINTS,
     super::services::ENDPOINTS,
     super::storage::ENDPOINTS,
+    super::storage_content::ENDPOINTS,
+    super::storage_files::ENDPOINTS,
+    super::storage_prune::ENDPOINTS,
+    super::storage_scan::ENDPOINTS,
+    super::storage_status::ENDPOINTS,
     super::tasks::ENDPOINTS,
+    super::vzdump::ENDPOINTS,
 ];
 
 impl Router {

@@ -124,7 +124,8 @@ fn perform(
 ) {
     let all: Vec<_> = TABLES.iter().copied().flatten().collect();
     let endpoint = all[pick % all.len()];
-    if endpoint.path.ends_with("{*volume}") && endpoint.method == Method::Delete {
+    let frees = ["/storage/{storage}", "/nodes/{node}/storage/{storage}/content/{*volume}"];
+    if frees.contains(&endpoint.path) && endpoint.method == Method::Delete {
         // As the real server, it frees what a guest still names.
         return;
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::guest::keys;
 use crate::guest::property::{self, Values};
 use crate::guest::size;
+use crate::storage::alloc::{NewImage, alloc};
 use crate::world::World;
 use crate::world::guest::Guest;
 use crate::world::storage::{Storage, Volume};
@@ -403,8 +404,7 @@ pub(crate) fn place_image(
     vmid: u32,
     volume: Volume,
 ) -> Result<String, String> {
-    let name = world.free_disk_name(storage, node, vmid);
-    place_named(world, node, storage, vmid, &name, volume)
+    place_named(world, node, storage, vmid, None, volume)
 }
 
 /// Puts an image on a storage under a name.
@@ -413,23 +413,28 @@ pub(crate) fn place_named(
     node: &str,
     storage: &str,
     vmid: u32,
-    name: &str,
+    name: Option<&str>,
     volume: Volume,
 ) -> Result<String, String> {
-    let found = storage_of(world, storage)?;
-    if !found.on_node(node) {
-        return Err(format!("storage '{storage}' is not available on node '{node}'"));
-    }
+    let found = crate::storage::activate::enabled(world, storage, node)?;
     if !found.holds("images") {
         return Err(format!("storage '{storage}' does not support content-type 'images'"));
     }
-    let name = World::image_name(found, vmid, name, &volume.format);
-    let capacity = found.capacity;
-    if world.used(storage, node).saturating_add(volume.used) > capacity {
-        return Err(format!("unable to create image '{storage}:{name}': No space left on device"));
+    let format = Some(volume.format.as_str());
+    let size = volume.size;
+    let new = NewImage { vmid, format, name, size, ctime: volume.ctime };
+    let volid = alloc(world, node, storage, &new)?;
+    let thick = world.storages.get(storage).is_some_and(Storage::is_thick);
+    if let Some(placed) = world.volume_mut(node, &volid) {
+        // A linked clone takes nothing yet; a copy brings what it copied, beyond a fresh image.
+        placed.used = match (thick, volume.parent.is_some()) {
+            (true, true) => 0,
+            (true, false) => placed.used,
+            (false, _) => volume.used.max(placed.used),
+        };
+        placed.bootable = volume.bootable;
+        placed.parent = volume.parent;
     }
-    let volid = format!("{storage}:{name}");
-    world.add_volume(node, &volid, volume);
     Ok(volid)
 }
 
@@ -481,26 +486,17 @@ pub(crate) fn cloudinit_volume(
     now: i64,
 ) -> Result<String, String> {
     let found = storage_of(world, storage)?;
-    let format = if found.kind.has_files() { format.unwrap_or("qcow2") } else { "raw" };
+    let files = found.kind.has_files();
+    let format = if files { format.unwrap_or("qcow2") } else { "raw" };
+    let suffix = if files { format!(".{format}") } else { String::new() };
     let volume = image(vmid, format, CLOUDINIT_SIZE, now, false);
-    place_named(world, node, storage, vmid, &format!("vm-{vmid}-cloudinit"), volume)
+    let name = format!("vm-{vmid}-cloudinit{suffix}");
+    place_named(world, node, storage, vmid, Some(&name), volume)
 }
 
 /// The path of a volume on a node, for messages.
 pub(crate) fn path_of(world: &World, volid: &str) -> String {
-    let Some((storage, name)) = split_volid(volid) else { return volid.to_owned() };
-    let base = world.storages.get(storage).and_then(|storage| storage.path.clone());
-    let base = base.unwrap_or_else(|| format!("/dev/{storage}"));
-    let own = own_name(name);
-    match own.split_once('/') {
-        Some(("iso", file)) => format!("{base}/template/iso/{file}"),
-        Some(("vztmpl", file)) => format!("{base}/template/cache/{file}"),
-        Some(("import" | "snippets", _)) => format!("{base}/{own}"),
-        _ if world.storages.get(storage).is_some_and(|storage| storage.kind.has_files()) => {
-            format!("{base}/images/{own}")
-        }
-        _ => format!("{base}/{own}"),
-    }
+    world.path_of(volid).unwrap_or_else(|_| volid.to_owned())
 }
 
 /// The order in which Proxmox walks drives (`valid_drive_names`).

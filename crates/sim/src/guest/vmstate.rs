@@ -58,8 +58,9 @@ pub(crate) fn allocate(
     let found = storage_of(world, storage)?;
     let (files, thin) = (found.kind.has_files(), found.kind == StorageKind::LvmThin);
     let size = (memory_mib(guest.get("memory")) * 2 + 500) << 20;
-    let name = format!("vm-{vmid}-state-{name}");
-    let stored = World::image_name(found, vmid, &name, "raw");
+    let suffix = if files { ".raw" } else { "" };
+    let name = format!("vm-{vmid}-state-{name}{suffix}");
+    let stored = if files { format!("{vmid}/{name}") } else { name.clone() };
     let volid = format!("{storage}:{stored}");
     if world.volume(&node, &volid).is_some() {
         return Err(format!("disk image '{}' already exists", path_of(world, &volid)));
@@ -67,7 +68,7 @@ pub(crate) fn allocate(
     // What was up when it was saved is up when it is loaded.
     let booted = agent::booted(guest, now);
     let volume = image(vmid, "raw", size, now, booted);
-    let volid = place_named(world, &node, storage, vmid, &name, volume)?;
+    let volid = place_named(world, &node, storage, vmid, Some(&name), volume)?;
     let mut log = Vec::new();
     if files {
         let path = path_of(world, &volid);

@@ -22,7 +22,9 @@ use super::Shared;
 use super::admin;
 use super::answer::{Answer, Shape, accepted};
 use super::auth::Credentials;
+use super::fetch;
 use super::request::{Pending, Step, media_type};
+use super::upload;
 use crate::api::call::Reply;
 use crate::api::endpoint::Method;
 use crate::api::refusal::Refusal;
@@ -195,7 +197,7 @@ fn format_and_path(below: &str) -> Option<(&str, &str)> {
 /// Who calls, what is asked, what comes of it (none when the connection is to be dropped), and the
 /// bytes of the body.
 async fn handle(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     pending: &mut Pending,
     head: &Parts,
     format: &str,
@@ -205,6 +207,9 @@ async fn handle(
         pending.log_in(&shared.world(), &credentials(&head.headers), shared.clock.moment());
     if let Err(refusal) = logged_in {
         return (Some(Err(refusal)), 0);
+    }
+    if pending.is_upload() {
+        return upload(shared, pending, head, body).await;
     }
     let body = match read_body(pending.method(), &head.headers, body).await {
         Ok(body) => body,
@@ -220,6 +225,48 @@ async fn handle(
         return (Some(Err(refusal)), bytes_in);
     }
     (carry_out(shared, pending).await, bytes_in)
+}
+
+/// An upload: who may is asked before the body is read, which is looked at as it comes.
+async fn upload(
+    shared: &Arc<Shared>,
+    pending: &mut Pending,
+    head: &Parts,
+    body: Incoming,
+) -> (Option<Result<Reply, Refusal>>, u64) {
+    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let query = head.uri.query();
+    let refused = pending.may_upload(&shared.world());
+    if let Err(refusal) = refused {
+        tokio::time::sleep(shared.clock.real(UNAUTHORIZED_DELAY_MS)).await;
+        return (Some(Err(refusal)), 0);
+    }
+    let length: u64 =
+        text(header::CONTENT_LENGTH).and_then(|value| value.parse().ok()).unwrap_or(0);
+    if length == 0 {
+        return match pending.read(query, "", b"") {
+            Ok(()) => (carry_out(shared, pending).await, 0),
+            Err(refusal) => (Some(Err(refusal)), 0),
+        };
+    }
+    // The real server dies in a place where nobody answers.
+    let kind = text(header::CONTENT_TYPE).unwrap_or_default();
+    let Some(boundary) = upload::boundary(kind) else { return (None, 0) };
+    let read = match upload::read(body, boundary).await {
+        Ok(read) => read,
+        Err(refusal) => return (Some(Err(refusal)), 0),
+    };
+    let bytes_in = read.bytes;
+    let number = uuid::Uuid::new_v4().simple().to_string();
+    let temporary = format!("/var/tmp/pveupload-{number}");
+    let given = read.params;
+    shared.world().uploads.insert(temporary.clone(), read.file);
+    let result = match pending.take_upload(query, given, &temporary) {
+        Ok(()) => carry_out(shared, pending).await,
+        Err(refusal) => Some(Err(refusal)),
+    };
+    shared.world().uploads.remove(&temporary);
+    (result, bytes_in)
 }
 
 /// The body, when its length, its type and the method allow one.
@@ -258,7 +305,7 @@ fn credentials(headers: &HeaderMap) -> Credentials {
 }
 
 /// Steps until there is a result; none when the connection is to be dropped.
-async fn carry_out(shared: &Shared, pending: &mut Pending) -> Option<Result<Reply, Refusal>> {
+async fn carry_out(shared: &Arc<Shared>, pending: &mut Pending) -> Option<Result<Reply, Refusal>> {
     let writes = pending.writes();
     let mut worker = None;
     if writes {
@@ -277,6 +324,7 @@ async fn carry_out(shared: &Shared, pending: &mut Pending) -> Option<Result<Repl
             Step::Drop => break None,
             Step::Delay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Step::Blocked(until) => {
+                fetch::start(shared);
                 tokio::select! {
                     () = changed => {}
                     () = tokio::time::sleep(shared.clock.real_until(until)) => {}

@@ -2,12 +2,15 @@
 
 mod admin;
 pub(crate) mod answer;
+mod anycert;
 pub(crate) mod auth;
 mod compress;
+pub(crate) mod fetch;
 mod http;
 pub(crate) mod log;
 pub(crate) mod request;
 mod tls;
+mod upload;
 mod workers;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -317,6 +320,7 @@ async fn schedule(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
         if shared.run_tasks() {
             shared.changed.notify_waiters();
         }
+        fetch::start(&shared);
         let write = shared.persist().unwrap_or(IDLE);
         let due = crate::work::next_due(&shared.world());
         let pause = due.map_or(IDLE, |due| shared.clock.real_until(due)).min(write);

@@ -10,6 +10,7 @@ use crate::api::params::Params;
 use crate::api::permission::Permission;
 use crate::api::refusal::Refusal;
 use crate::api::router::Router;
+use crate::api::storage_files::UPLOAD;
 use crate::clock::Moment;
 use crate::fault::{Facts, RequestEffects, When};
 use crate::world::World;
@@ -70,7 +71,8 @@ impl Pending {
         credentials: &Credentials,
         moment: Moment,
     ) -> Result<(), Refusal> {
-        let writes = self.method != Method::Get;
+        // A form in a page cannot send the token against forgery: uploads do without.
+        let writes = self.method != Method::Get && !self.is_upload();
         self.by_token = matches!(credentials.given(), Given::Token(_));
         self.caller = auth::authenticate(world, credentials, writes, moment.seconds());
         let open = self.endpoint.is_some_and(|found| found.permission == Permission::World);
@@ -109,6 +111,39 @@ impl Pending {
             return Err(Refusal::permission(&text));
         }
         Ok(())
+    }
+
+    /// Whether it is the path that takes multipart forms.
+    pub(crate) fn is_upload(&self) -> bool {
+        self.endpoint.is_some_and(|found| found.path == UPLOAD)
+    }
+
+    /// Who may upload is asked with the login: a refusal has no body.
+    pub(crate) fn may_upload(&self, world: &World) -> Result<(), Refusal> {
+        let (Some(endpoint), Ok(caller)) = (self.endpoint, &self.caller) else { return Ok(()) };
+        endpoint.permission.check(world, caller, &self.params).map_err(|refusal| match refusal {
+            Refusal::Message { status, .. } => Refusal::Bare { status, reason: refusal.reason() },
+            other => other,
+        })
+    }
+
+    /// Takes over the fields of an upload and the place of its file.
+    pub(crate) fn take_upload(
+        &mut self,
+        query: Option<&str>,
+        fields: Params,
+        temporary: &str,
+    ) -> Result<(), Refusal> {
+        let mut given = Params::default();
+        given.add_form(query.unwrap_or_default());
+        if given.get("tmpfilename").is_some() {
+            let text = "'tmpfilename' query parameter is not allowed for file uploads\n";
+            return Err(Refusal::text_only(500, text));
+        }
+        given.0.extend(fields.0);
+        given.take("_dc");
+        given.0.insert("tmpfilename".to_owned(), temporary.to_owned());
+        self.params.join(given)
     }
 
     pub(crate) fn method(&self) -> Method {

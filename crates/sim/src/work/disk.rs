@@ -419,13 +419,8 @@ impl Free {
             0 => Ok(stage.storage_lock(&storage)),
             _ => {
                 let node = stage.node.clone();
-                if !stage.world.clones_of(&node, &self.volid).is_empty() {
-                    return Err(format!(
-                        "base volume '{}' is still in use by linked cloned",
-                        self.volid
-                    ));
-                }
-                stage.world.remove_volume(&node, &self.volid);
+                let warnings = crate::storage::free::free(stage.world, &node, &self.volid)?;
+                stage.log.extend(warnings);
                 stage.say(format!("Removed volume '{}'", self.volid));
                 Ok(Next::Done)
             }

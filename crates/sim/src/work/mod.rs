@@ -3,17 +3,22 @@
 //! A work advances in stages. Each stage changes the world and says what comes [`Next`]: wait for
 //! a time, wait for a lock, or the end. The scheduler calls [`run_due`].
 
+pub(crate) mod backup;
 pub(crate) mod bulk;
 pub(crate) mod clone;
 pub(crate) mod config;
 pub(crate) mod console;
+pub(crate) mod copy_volume;
 pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
+pub(crate) mod download;
 pub(crate) mod ha;
 pub(crate) mod migrate;
 pub(crate) mod node_bulk;
 pub(crate) mod power;
+pub(crate) mod prune;
+pub(crate) mod restore;
 pub(crate) mod rollback;
 mod run;
 pub(crate) mod snapshot;
@@ -24,6 +29,7 @@ pub(crate) mod suspend;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
+pub(crate) mod upload;
 
 pub(crate) use run::{fork, next_due, run_due, stop};
 
@@ -46,6 +52,12 @@ pub(crate) enum Work {
     Move(disk::Move),
     Reassign(disk::Reassign),
     FreeVolume(disk::Free),
+    CopyVolume(copy_volume::CopyVolume),
+    Prune(prune::Prune),
+    Backup(Box<backup::Backup>),
+    Restore(Box<restore::Restore>),
+    Upload(Box<upload::Upload>),
+    Download(Box<download::Download>),
     Migrate(migrate::Migrate),
     Power(power::Power),
     Snapshot(snapshot::Snapshot),
@@ -64,6 +76,8 @@ pub(crate) enum Next {
     After(i64),
     /// The next stage, once the lock is there; the task fails after `wait_ms`.
     Lock { lock: LockName, exclusive: bool, wait_ms: i64 },
+    /// The next stage, once a loopback URL answered.
+    Fetch { url: String, verify: bool, algorithm: Option<String> },
     /// The next stage, once one of these tasks ended, or after so many milliseconds.
     Tasks { upids: Vec<String>, poll_ms: i64 },
     /// The task ends well.
@@ -88,6 +102,11 @@ pub(crate) struct Stage<'a> {
 impl Stage<'_> {
     pub(crate) fn say(&mut self, line: impl Into<String>) {
         self.log.push(line.into());
+    }
+
+    /// The task's UPID.
+    pub(crate) fn upid(&self) -> String {
+        self.world.tasks.get(self.holder).map(|task| task.upid.clone()).unwrap_or_default()
     }
 
     /// The lock that allocation on a storage takes, with its wait of 10 s.

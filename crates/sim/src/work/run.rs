@@ -4,6 +4,7 @@ use super::node_bulk::{Action, NodeBulk};
 use super::{Next, Stage, Work};
 use crate::clock::Moment;
 use crate::fault::{TaskEffect, TaskFacts};
+use crate::server::fetch::{Asker, Fetch};
 use crate::world::World;
 use crate::world::task::{Task, TaskState, Wait};
 
@@ -101,8 +102,8 @@ pub(crate) fn next_due(world: &World) -> Option<i64> {
 
 fn tasks_due(world: &World) -> Option<i64> {
     let tasks = world.tasks.active().into_iter().filter_map(|key| world.tasks.get(key));
-    let tasks = tasks.map(|task| task.waits.as_ref().map_or(task.due_ms, |wait| wait.deadline_ms));
-    tasks.chain(crate::ha::next_due(world)).min()
+    let due = tasks.map(|task| task.waits.as_ref().map_or(task.due_ms, |wait| wait.deadline_ms));
+    due.filter(|due| *due < i64::MAX).chain(crate::ha::next_due(world)).min()
 }
 
 /// One stage of a task, if it is due. True when the task moved.
@@ -204,6 +205,14 @@ fn step(world: &mut World, moment: Moment, key: u64) {
                 task.waits = Some(Wait { lock, exclusive, deadline_ms });
             }
         }
+        Ok(Next::Fetch { url, verify, algorithm }) => {
+            // The answer makes it due.
+            if let Some(task) = world.tasks.get_mut(key) {
+                task.due_ms = i64::MAX;
+            }
+            let asker = Asker::Task(key);
+            world.fetches.push(Fetch { url, verify, algorithm, asker });
+        }
         Ok(Next::Done) => end(world, moment, key, Ok(())),
         Err(error) => end(world, moment, key, Err(error)),
     }
@@ -271,6 +280,12 @@ impl Work {
             Self::Move(work) => work.advance(stage),
             Self::Reassign(work) => work.advance(stage),
             Self::FreeVolume(work) => work.advance(stage),
+            Self::CopyVolume(work) => work.advance(stage),
+            Self::Prune(work) => work.advance(stage),
+            Self::Backup(work) => work.advance(stage),
+            Self::Restore(work) => work.advance(stage),
+            Self::Upload(work) => work.advance(stage),
+            Self::Download(work) => work.advance(stage),
             Self::Migrate(work) => work.advance(stage),
             Self::Power(work) => work.advance(stage),
             Self::Snapshot(work) => work.advance(stage),
@@ -313,6 +328,8 @@ impl Work {
             Self::Create(work) => work.abandon(world),
             Self::Clone(work) => work.abandon(world),
             Self::Migrate(work) => work.abandon(world),
+            Self::Backup(work) => work.abandon(world),
+            Self::Restore(work) => work.abandon(world),
             Self::Snapshot(work) => work.abandon(world),
             Self::Move(work) => work.abandon(world),
             _ => {}

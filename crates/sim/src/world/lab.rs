@@ -104,6 +104,7 @@ impl World {
             world.add_node(node);
         }
         world.lab_storages();
+        world.usual_urls();
         for id in &options.storages {
             if !world.storages.contains_key(id) {
                 let content =

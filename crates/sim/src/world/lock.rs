@@ -18,6 +18,8 @@ pub(crate) enum LockName {
     /// A lock of the cluster while there is no quorum, by its name and what wants it: not to be
     /// had.
     NoQuorum { file: String, what: String },
+    /// No lock: the answer of a URL.
+    Url(String),
     /// The flock that migration, replication, rollback and removal of snapshots share
     /// (`PVE::GuestHelpers::guest_migration_lock`).
     Migration(u32),
@@ -35,6 +37,7 @@ impl LockName {
                     "can't lock file '/var/lock/pve-manager/pve-storage-{storage}' - got timeout"
                 )
             }
+            Self::Url(_) => "invalid server response: '500 read timeout'".to_owned(),
             Self::Migration(vmid) => {
                 format!("can't lock file '/var/lock/pve-manager/pve-migrate-{vmid}' - got timeout")
             }

@@ -14,6 +14,7 @@ pub(crate) mod snapshot;
 pub(crate) mod storage;
 pub(crate) mod task;
 mod truth;
+pub(crate) mod urls;
 pub(crate) mod volumes;
 
 use std::collections::BTreeMap;
@@ -68,6 +69,12 @@ pub struct World {
     pub(crate) domain: String,
     /// Id and secret of the token for pvx.
     pub(crate) operator: (String, String),
+    /// What URLs answer that a node is told to fetch, by URL.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) urls: BTreeMap<String, urls::UrlAnswer>,
+    /// Volume groups, pools and servers that no storage uses yet, with their size in bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) resources: BTreeMap<String, u64>,
     /// Last sim time seen, ms.
     #[serde(default)]
     pub(crate) clock_ms: i64,
@@ -81,6 +88,15 @@ pub struct World {
     /// Faults on demand.
     #[serde(default)]
     pub(crate) faults: crate::fault::Faults,
+    /// Uploaded files that no worker has taken over yet, by path.
+    #[serde(skip)]
+    pub(crate) uploads: BTreeMap<String, crate::storage::probe::File>,
+    /// Loopback URLs that are to be asked.
+    #[serde(skip)]
+    pub(crate) fetches: Vec<crate::server::fetch::Fetch>,
+    /// What they answered to requests for their head; none while they are asked.
+    #[serde(skip)]
+    pub(crate) heads: BTreeMap<String, Option<crate::fetch::Outcome>>,
     /// Files of the nodes that are no volumes.
     #[serde(default)]
     pub(crate) files: files::Files,
@@ -133,11 +149,16 @@ impl World {
             lag: false,
             domain: "lab.internal".to_owned(),
             operator: (String::new(), String::new()),
+            urls: BTreeMap::new(),
+            resources: BTreeMap::new(),
             clock_ms: 0,
             next_pid: 0,
             identity: None,
             ticket_key: String::new(),
             faults: crate::fault::Faults::default(),
+            uploads: BTreeMap::new(),
+            fetches: Vec::new(),
+            heads: BTreeMap::new(),
             files: files::Files::new(),
             ssh: None,
             ssh_seed: String::new(),

@@ -10,12 +10,30 @@ pub enum StorageKind {
     Dir,
     /// An NFS export; images are files.
     Nfs,
+    /// A CIFS share; images are files.
+    Cifs,
+    /// A directory on btrfs; images are raw files.
+    Btrfs,
+    /// An LVM volume group; images are logical volumes that take their whole size.
+    Lvm,
     /// An LVM thin pool; images are raw logical volumes.
     LvmThin,
     /// A ZFS pool; images are raw zvols.
     ZfsPool,
+    /// ZFS on another host, by iSCSI.
+    Zfs,
     /// A Ceph pool; images are raw RBD images.
     Rbd,
+    /// A Ceph file system; no images.
+    CephFs,
+    /// An iSCSI target.
+    Iscsi,
+    /// An iSCSI target, used by QEMU itself.
+    IscsiDirect,
+    /// A Proxmox Backup Server.
+    Pbs,
+    /// An ESXi host to import from.
+    Esxi,
 }
 
 impl StorageKind {
@@ -25,16 +43,26 @@ impl StorageKind {
         match self {
             Self::Dir => "dir",
             Self::Nfs => "nfs",
+            Self::Cifs => "cifs",
+            Self::Btrfs => "btrfs",
+            Self::Lvm => "lvm",
             Self::LvmThin => "lvmthin",
             Self::ZfsPool => "zfspool",
+            Self::Zfs => "zfs",
             Self::Rbd => "rbd",
+            Self::CephFs => "cephfs",
+            Self::Iscsi => "iscsi",
+            Self::IscsiDirect => "iscsidirect",
+            Self::Pbs => "pbs",
+            Self::Esxi => "esxi",
         }
     }
 
-    /// Whether images are files below `images/VMID`, with a suffix that tells the format.
+    /// Whether volumes are files below a path: images in `images/VMID`, with a suffix that tells
+    /// the format.
     #[must_use]
     pub fn has_files(self) -> bool {
-        matches!(self, Self::Dir | Self::Nfs)
+        matches!(self, Self::Dir | Self::Nfs | Self::Cifs | Self::Btrfs | Self::CephFs)
     }
 }
 
@@ -61,6 +89,12 @@ pub struct Storage {
     /// Further properties of `storage.cfg` (`vgname`, `thinpool`, `server`, `prune-backups`).
     #[serde(default)]
     pub options: std::collections::BTreeMap<String, String>,
+    /// Bytes taken by what is no volume of it (the system, on a root file system).
+    #[serde(default)]
+    pub reserved: u64,
+    /// The nodes from which it cannot be reached at the moment; `*` stands for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<String>,
 }
 
 impl Storage {
@@ -76,7 +110,15 @@ impl Storage {
             nodes: None,
             capacity,
             options: std::collections::BTreeMap::new(),
+            reserved: 0,
+            unreachable: Vec::new(),
         }
+    }
+
+    /// Whether it can be reached from `node` at the moment.
+    #[must_use]
+    pub fn reachable(&self, node: &str) -> bool {
+        !self.unreachable.iter().any(|name| name == node || name == "*")
     }
 
     /// Whether `node` has it.
@@ -94,7 +136,7 @@ impl Storage {
     /// The format of a new image when none is asked for.
     #[must_use]
     pub fn default_format(&self) -> &'static str {
-        "raw"
+        self.formats().1
     }
 }
 
@@ -103,7 +145,7 @@ impl Storage {
 pub struct Volume {
     /// `images`, `iso`, `import`, `snippets`, `vztmpl`, `backup`, `rootdir`.
     pub content: String,
-    /// `raw`, `qcow2`, `iso`, `snippet`.
+    /// `raw`, `qcow2`, `iso`, `snippet`, `vma.zst`.
     pub format: String,
     /// Virtual size in bytes; of a file that is no disk, its size.
     pub size: u64,
@@ -121,12 +163,24 @@ pub struct Volume {
     /// Something on it boots, obeys the power button and runs the guest agent.
     #[serde(default)]
     pub bootable: bool,
-    /// Text, for snippets.
+    /// Text, for snippets; of a backup, the guest's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Snapshots, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<VolumeSnapshot>,
+    /// Notes of a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// A backup that is neither removed nor pruned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
+    /// Checksums of a file's bytes, by algorithm, as far as known.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub checksums: std::collections::BTreeMap<String, String>,
+    /// The disks in a backup: drive and volume.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<(String, Volume)>,
 }
 
 /// What a volume was when a snapshot was taken of it.

@@ -108,6 +108,10 @@ pub(crate) struct Tasks {
 impl Tasks {
     pub(crate) fn reindex(&mut self) {
         self.index = self.all.iter().map(|(key, task)| (task.upid.clone(), *key)).collect();
+        // What waited for a URL asks again.
+        for task in self.all.values_mut().filter(|task| task.due_ms == i64::MAX) {
+            task.due_ms = 0;
+        }
     }
 
     pub(crate) fn push(&mut self, task: Task) -> u64 {

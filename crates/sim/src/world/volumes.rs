@@ -74,31 +74,14 @@ impl World {
         self.volumes.get_mut(&place)?.remove(own_name(volname))
     }
 
-    /// Bytes allocated on a storage as seen from `node`.
+    /// Bytes taken on a storage as seen from `node`, by volumes and by what is reserved.
     pub(crate) fn used(&self, storage: &str, node: &str) -> u64 {
-        let place = self.storages.get(storage).map(|storage| Self::place(storage, node));
+        let found = self.storages.get(storage);
+        let place = found.map(|storage| Self::place(storage, node));
         let foreign = place.map_or(0, |place| self.faults.ballast(&place));
+        let reserved = found.map_or(0, |storage| storage.reserved);
         let own = self.volumes_on(storage, node).map(|(_, volume)| volume.used);
-        own.fold(foreign, u64::saturating_add)
-    }
-
-    /// The lowest free `vm-VMID-disk-N` on a storage; the name without suffix.
-    pub(crate) fn free_disk_name(&self, storage: &str, node: &str, vmid: u32) -> String {
-        let taken: Vec<&str> = self.volumes_on(storage, node).map(|(name, _)| name).collect();
-        let is_taken = |number: u32| {
-            let tail = format!("-{vmid}-disk-{number}");
-            taken.iter().any(|name| {
-                let last = name.rsplit('/').next().unwrap_or(name);
-                last.split('.').next().unwrap_or(last).ends_with(&tail)
-            })
-        };
-        let number = (0..).find(|number| !is_taken(*number)).unwrap_or(0);
-        format!("vm-{vmid}-disk-{number}")
-    }
-
-    /// The volume name for an image: `100/vm-100-disk-0.raw` on file storages, else the bare name.
-    pub(crate) fn image_name(storage: &Storage, vmid: u32, name: &str, format: &str) -> String {
-        if storage.kind.has_files() { format!("{vmid}/{name}.{format}") } else { name.to_owned() }
+        own.fold(foreign.saturating_add(reserved), u64::saturating_add)
     }
 
     /// Volume names of the linked clones of a base.
@@ -125,16 +108,5 @@ mod tests {
         assert_eq!(own_name("base-1-disk-0/vm-2-disk-0"), "vm-2-disk-0");
         assert_eq!(own_name("iso/truth.iso"), "iso/truth.iso");
         assert_eq!(own_name("vm-2-disk-0"), "vm-2-disk-0");
-    }
-
-    #[test]
-    fn the_lowest_free_number_is_taken_per_storage() {
-        let mut world = World::lab();
-        let volume = Volume { content: "images".into(), vmid: Some(500), ..Volume::default() };
-        world.add_volume("pve1", "shared:500/vm-500-disk-0.raw", volume.clone());
-        world.add_volume("pve1", "shared:500/vm-500-disk-2.qcow2", volume);
-        assert_eq!(world.free_disk_name("shared", "pve1", 500), "vm-500-disk-1");
-        assert_eq!(world.free_disk_name("local-lvm", "pve1", 500), "vm-500-disk-0");
-        assert_eq!(world.free_disk_name("shared", "pve1", 50), "vm-50-disk-0");
     }
 }
