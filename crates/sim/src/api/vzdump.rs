@@ -106,17 +106,35 @@ fn check_template(text: &str) -> Result<(), Refusal> {
     if text.contains('\n') {
         return Err(wrong("contains a line feed\n".to_owned()));
     }
-    let known = ["{{cluster}}", "{{guestname}}", "{{node}}", "{{vmid}}"];
     let mut unknown = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find("{{") {
-        let tail = rest.get(start..).unwrap_or_default();
-        let Some(end) = tail.find("}}") else { break };
-        let name = tail.get(..end + 2).unwrap_or_default();
-        if !known.contains(&name) {
-            unknown.push(name.to_owned());
+    let mut at = 0;
+    while let Some(slash) = text.get(at..).and_then(|rest| rest.find('\\')).map(|found| at + found)
+    {
+        let Some(letter) = text.get(slash + 1..).and_then(|rest| rest.chars().next()) else {
+            break;
+        };
+        if !matches!(letter, 'n' | '\\') {
+            let place = text.get(..slash).map_or(slash, |before| before.chars().count());
+            unknown.push(format!("escape sequence '\\{letter}' at char {place}"));
         }
-        rest = tail.get(end + 2..).unwrap_or_default();
+        at = slash + 1 + letter.len_utf8();
+    }
+    let mut at = 0;
+    while let Some(open) = text.get(at..).and_then(|rest| rest.find("{{")).map(|found| at + found) {
+        let inner = text.get(open + 2..).unwrap_or_default();
+        let end = inner.find(|c: char| c.is_whitespace() || matches!(c, '{' | '}'));
+        let name = end.and_then(|end| inner.get(..end)).filter(|name| !name.is_empty());
+        match name.filter(|name| inner.get(name.len()..).is_some_and(|rest| rest.starts_with("}}")))
+        {
+            Some(name) => {
+                at = open + 4 + name.len();
+                if !matches!(name, "cluster" | "guestname" | "node" | "vmid") {
+                    // Perl counts from the end of the match.
+                    unknown.push(format!("variable '{name}' at char {}", at - name.len()));
+                }
+            }
+            None => at = open + 1,
+        }
     }
     if unknown.is_empty() {
         return Ok(());
@@ -124,29 +142,28 @@ fn check_template(text: &str) -> Result<(), Refusal> {
     Err(wrong(format!("found unknown: {}\n", unknown.join(", "))))
 }
 
-/// The guests to back up: those of this node, and those that are nowhere.
-fn guests(call: &Call<'_>, node: &str) -> Vec<u32> {
+/// The guests to back up, those of this node and those that are nowhere, and those of other nodes
+/// (`get_included_guests`).
+fn guests(call: &Call<'_>, node: &str, all: bool) -> (Vec<u32>, Vec<u32>) {
     let numbers = |name: &str| -> Vec<u32> {
         let text = call.params.get(name).unwrap_or_default();
         list(text).filter_map(|vmid| vmid.parse().ok()).collect()
     };
-    let wanted = match (call.params.get("pool"), call.params.get("vmid")) {
-        (Some(pool), _) => {
-            let pool = call.world.pools.get(pool);
-            pool.map(|pool| pool.guests.iter().copied().collect()).unwrap_or_default()
-        }
-        (None, Some(_)) => numbers("vmid"),
-        (None, None) => {
-            let excluded = numbers("exclude");
-            let all = call.world.guests.keys().copied();
-            all.filter(|vmid| !excluded.contains(vmid)).collect()
-        }
+    let mut wanted = if let Some(pool) = call.params.get("pool") {
+        let pool = call.world.pools.get(pool);
+        pool.map(|pool| pool.guests.iter().copied().collect()).unwrap_or_default()
+    } else if call.params.get("vmid").is_some() {
+        numbers("vmid")
+    } else if all {
+        let excluded = numbers("exclude");
+        call.world.guests.keys().copied().filter(|vmid| !excluded.contains(vmid)).collect()
+    } else {
+        Vec::new()
     };
+    wanted.sort_unstable();
+    wanted.dedup();
     let here = |vmid: &u32| call.world.guest(*vmid).is_none_or(|guest| guest.node == node);
-    let mut found: Vec<u32> = wanted.into_iter().filter(here).collect();
-    found.sort_unstable();
-    found.dedup();
-    found
+    wanted.into_iter().partition(here)
 }
 
 fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -158,10 +175,15 @@ fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let storage = call.params.get("storage").unwrap_or("local").to_owned();
     check_params(call, &storage)?;
     check_choice(call)?;
-    let vmids = guests(call, &node);
-    let all = call.params.flag("all").unwrap_or(false) || call.params.get("exclude").is_some();
+    let excludes = call.params.get("exclude").is_some() && call.params.get("pool").is_none();
+    let all = call.params.flag("all").unwrap_or(false) || excludes;
+    let (vmids, skipped) = guests(call, &node, all);
     if call.params.flag("stop").unwrap_or(false) {
         call.require(&format!("/nodes/{node}"), &["Sys.Modify"])?;
+        stop_running(call, &node);
+        if vmids.is_empty() {
+            return Ok(json!("OK").into());
+        }
     }
     if vmids.is_empty() && !all {
         return Ok(json!("OK").into());
@@ -178,6 +200,11 @@ fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         notes: text("notes-template"),
         protected: call.params.flag("protected").unwrap_or(false),
         all,
+        skipped,
+        lockwait: text("lockwait").and_then(|text| text.parse().ok()),
+        stopwait: text("stopwait").and_then(|text| text.parse().ok()),
+        ionice: text("ionice"),
+        bwlimit: text("bwlimit"),
         command: command_line(call),
         ..Backup::default()
     };
@@ -188,13 +215,27 @@ fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(call.fork(&node, "vzdump", &id, Work::Backup(Box::new(work))))
 }
 
+/// `stop_running_backups`.
+fn stop_running(call: &mut Call<'_>, node: &str) {
+    let running = |key: &u64| {
+        let task = call.world.tasks.get(*key);
+        task.is_some_and(|task| task.kind == "vzdump" && task.node == node)
+    };
+    let found: Vec<u64> = call.world.tasks.active().into_iter().filter(running).collect();
+    for key in found {
+        crate::work::stop(call.world, call.moment, key);
+    }
+}
+
 /// `vzdump 100 --storage local …`, as the log shows it.
 fn command_line(call: &Call<'_>) -> String {
     let mut line = "vzdump".to_owned();
     for vmid in list(call.params.get("vmid").unwrap_or_default()) {
         line.push_str(&format!(" {vmid}"));
     }
-    for (name, value) in call.params.0.iter().filter(|(name, _)| *name != "vmid") {
+    for (name, value) in call.params.0.iter().filter(|(name, value)| {
+        !matches!(name.as_ref(), "vmid" | "stdout" | "job-id") && !value.is_empty()
+    }) {
         let plain =
             value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./=,:@".contains(&byte));
         let value = if plain { value.clone() } else { format!("'{value}'") };

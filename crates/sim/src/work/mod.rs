@@ -4,6 +4,7 @@
 //! a time, wait for a lock, or the end. The scheduler calls [`run_due`].
 
 pub(crate) mod backup;
+mod backup_guest;
 pub(crate) mod bulk;
 pub(crate) mod clone;
 pub(crate) mod config;

@@ -142,16 +142,14 @@ impl Power {
     }
 
     fn shutting_down(&mut self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
-        let Some(running) = &guest.running else { return Ok(Next::Done) };
+        if guest.running.is_none() {
+            return Ok(Next::Done);
+        }
         self.lock(guest)?;
         let limit = self.timeout.or_else(|| startup_down(guest)).unwrap_or(SHUTDOWN_TIMEOUT);
         let limit = limit.max(0).saturating_mul(1000);
         if stage.number == 1 {
-            // A system that still boots obeys once it is up.
-            let waits = running.booted_ms.map(|at| (at - stage.moment.now).max(0));
-            let hears =
-                !running.paused && (guest.get("acpi") != Some("0") || agent::configured(guest));
-            let needs = waits.filter(|_| hears).map(|waits| waits + POWEROFF_MS);
+            let needs = poweroff_wait(guest, stage.moment.now);
             self.obeys = needs.is_some_and(|needs| needs <= limit || stage.moment.instant);
             return Ok(Next::After(needs.filter(|_| self.obeys).unwrap_or(limit)));
         }
@@ -193,6 +191,15 @@ impl Power {
         }
         Ok(Next::Done)
     }
+}
+
+/// Milliseconds after which a guest that is asked to power off has done so; none when it never does.
+pub(super) fn poweroff_wait(guest: &Guest, now: i64) -> Option<i64> {
+    let running = guest.running.as_ref()?;
+    // A system that still boots obeys once it is up.
+    let waits = running.booted_ms.map(|at| (at - now).max(0));
+    let hears = !running.paused && (guest.get("acpi") != Some("0") || agent::configured(guest));
+    waits.filter(|_| hears).map(|waits| waits + POWEROFF_MS)
 }
 
 /// Seconds that `startup` gives a shutdown.

@@ -261,10 +261,15 @@ fn end(world: &mut World, moment: Moment, key: u64, result: Result<(), String>) 
 
 /// Ends a running task as an interrupt does; what its work had begun is undone.
 pub(crate) fn stop(world: &mut World, moment: Moment, key: u64) {
+    let mut exit = "received interrupt";
     if let Some(work) = world.tasks.get_mut(key).and_then(|task| task.work.take()) {
+        if matches!(work, Work::Backup(_)) {
+            // `vzdump` has a handler of its own.
+            exit = "interrupted by signal";
+        }
         work.abandon(world);
     }
-    end(world, moment, key, Err("received interrupt".to_owned()));
+    end(world, moment, key, Err(exit.to_owned()));
 }
 
 impl Work {

@@ -23,47 +23,56 @@ impl Template {
             0 => Ok(config_lock(self.vmid, 10_000)),
             1 => Ok(Next::After(200)),
             _ => {
-                let node = stage.node.clone();
-                let guest = crate::api::call::load_config(stage.world, &node, self.vmid)
-                    .map_err(|e| e.exit())?;
-                crate::api::call::check_lock(guest)?;
-                if !guest.snapshots.is_empty() {
-                    return Err(HAS_SNAPSHOTS.to_owned());
-                }
-                for (key, drive) in drives(guest) {
-                    let wanted = self.disk.as_ref().is_none_or(|disk| *disk == key);
-                    if wanted && !drive.is_cdrom() {
-                        self.convert(stage.world, &node, &key, drive)?;
-                    }
-                }
-                if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
-                    guest.config.insert("template".to_owned(), "1".to_owned());
-                }
+                convert_disks(stage, self.vmid, self.disk.as_deref())?;
                 Ok(Next::Done)
             }
         }
     }
+}
 
-    fn convert(
-        &self,
-        world: &mut World,
-        node: &str,
-        key: &str,
-        mut drive: Drive,
-    ) -> Result<(), String> {
-        let old = drive.file().to_owned();
-        let Some(new) = base_name(&old, self.vmid) else { return Ok(()) };
-        let Some(mut volume) = world.remove_volume(node, &old) else {
-            return Err(format!("volume '{old}' does not exist"));
-        };
-        volume.parent = None;
-        world.add_volume(node, &new, volume);
-        drive.set("file", new);
-        if let Some(guest) = world.guests.get_mut(&self.vmid) {
-            guest.config.insert(key.to_owned(), drive.print());
-        }
-        Ok(())
+/// Makes a guest a template at once.
+pub(super) fn convert(stage: &mut Stage<'_>, vmid: u32) -> Result<(), String> {
+    convert_disks(stage, vmid, None)
+}
+
+fn convert_disks(stage: &mut Stage<'_>, vmid: u32, only: Option<&str>) -> Result<(), String> {
+    let node = stage.node.clone();
+    let guest = crate::api::call::load_config(stage.world, &node, vmid).map_err(|e| e.exit())?;
+    crate::api::call::check_lock(guest)?;
+    if !guest.snapshots.is_empty() {
+        return Err(HAS_SNAPSHOTS.to_owned());
     }
+    for (key, drive) in drives(guest) {
+        let wanted = only.is_none_or(|disk| *disk == key);
+        if wanted && !drive.is_cdrom() {
+            convert_disk(stage.world, &node, vmid, &key, drive)?;
+        }
+    }
+    if let Some(guest) = stage.world.guests.get_mut(&vmid) {
+        guest.config.insert("template".to_owned(), "1".to_owned());
+    }
+    Ok(())
+}
+
+fn convert_disk(
+    world: &mut World,
+    node: &str,
+    vmid: u32,
+    key: &str,
+    mut drive: Drive,
+) -> Result<(), String> {
+    let old = drive.file().to_owned();
+    let Some(new) = base_name(&old, vmid) else { return Ok(()) };
+    let Some(mut volume) = world.remove_volume(node, &old) else {
+        return Err(format!("volume '{old}' does not exist"));
+    };
+    volume.parent = None;
+    world.add_volume(node, &new, volume);
+    drive.set("file", new);
+    if let Some(guest) = world.guests.get_mut(&vmid) {
+        guest.config.insert(key.to_owned(), drive.print());
+    }
+    Ok(())
 }
 
 /// `vm-100-disk-0` becomes `base-100-disk-0`; none when it is a base already.

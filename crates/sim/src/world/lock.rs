@@ -23,6 +23,8 @@ pub(crate) enum LockName {
     /// The flock that migration, replication, rollback and removal of snapshots share
     /// (`PVE::GuestHelpers::guest_migration_lock`).
     Migration(u32),
+    /// The lock of a node's backup job: one at a time.
+    Vzdump(String),
 }
 
 impl LockName {
@@ -41,6 +43,7 @@ impl LockName {
             Self::Migration(vmid) => {
                 format!("can't lock file '/var/lock/pve-manager/pve-migrate-{vmid}' - got timeout")
             }
+            Self::Vzdump(_) => "can't acquire lock '/var/run/vzdump.lock' - got timeout".to_owned(),
             Self::SharedStorage(storage) => {
                 format!("cfs-lock 'storage-{storage}' error: got lock request timeout")
             }
