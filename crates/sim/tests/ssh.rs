@@ -8,135 +8,17 @@
     reason = "helpers of tests"
 )]
 
-use std::io::Write as _;
+#[path = "support/nodes.rs"]
+mod nodes;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
-use pvx_sim::{Options, Sim, TimeScale, World};
+use nodes::{Nodes, Said, play};
+use pvx_sim::{TimeScale, World};
 use regex::Regex;
 use serde_json::Value;
-
-/// A served world and how to reach its nodes.
-struct Nodes {
-    sim: Sim,
-    folder: tempfile::TempDir,
-}
-
-/// Whether the clients are there; without them nothing can be tested.
-fn has_clients() -> bool {
-    let found = ["ssh", "scp", "sftp"].iter().all(|name| {
-        let probe = Command::new(name).arg("-V").stdin(Stdio::null()).output();
-        probe.is_ok()
-    });
-    if !found {
-        eprintln!("skipped: OpenSSH's clients (ssh, scp, sftp) are not installed");
-    }
-    found
-}
-
-impl Nodes {
-    async fn start(world: World, time_scale: TimeScale) -> Option<Self> {
-        if !has_clients() {
-            return None;
-        }
-        let ssh_listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let options = Options { time_scale, ssh_listen, ..Options::default() };
-        let sim = Sim::start(world, options).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let lines = sim
-            .ssh_addrs()
-            .iter()
-            .map(|ssh| format!("[127.0.0.1]:{} {}\n", ssh.address.port(), ssh.host_key));
-        std::fs::write(folder.path().join("known_hosts"), lines.collect::<String>()).unwrap();
-        Some(Self { sim, folder })
-    }
-
-    async fn truth() -> Option<Self> {
-        Self::start(World::truth(), TimeScale::INSTANT).await
-    }
-
-    /// Options that keep the machine's own configuration out, and check the host key.
-    fn options(&self, node: &str, port: &str) -> Vec<String> {
-        let ssh = self.sim.ssh_addrs().iter().find(|ssh| ssh.node == node).unwrap();
-        let known = self.folder.path().join("known_hosts");
-        let mut options: Vec<String> = ["-F", "/dev/null", port].map(str::to_owned).into();
-        options.push(ssh.address.port().to_string());
-        for option in [
-            "BatchMode=yes".to_owned(),
-            "StrictHostKeyChecking=yes".to_owned(),
-            "IdentityFile=/dev/null".to_owned(),
-            "IdentitiesOnly=yes".to_owned(),
-            "LogLevel=ERROR".to_owned(),
-            format!("UserKnownHostsFile={}", known.display()),
-        ] {
-            options.extend(["-o".to_owned(), option]);
-        }
-        options
-    }
-
-    async fn client(&self, program: &str, arguments: Vec<String>, input: &[u8]) -> Output {
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let input = input.to_vec();
-        tokio::task::spawn_blocking(move || {
-            let mut child = command.spawn().unwrap();
-            let mut stdin = child.stdin.take().unwrap();
-            let writer = std::thread::spawn(move || {
-                let _ = stdin.write_all(&input);
-            });
-            let output = child.wait_with_output().unwrap();
-            writer.join().unwrap();
-            output
-        })
-        .await
-        .unwrap()
-    }
-
-    async fn on(&self, node: &str, command: &str, input: &str) -> Said {
-        let mut arguments = self.options(node, "-p");
-        arguments.extend(["root@127.0.0.1".to_owned(), command.to_owned()]);
-        Said::from(self.client("ssh", arguments, input.as_bytes()).await)
-    }
-
-    async fn run(&self, command: &str) -> Said {
-        self.on("pve1", command, "").await
-    }
-
-    async fn copy(&self, program: &str, flags: &[&str], from: &str, to: &str) -> Said {
-        let mut arguments = self.options("pve1", "-P");
-        arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
-        let place = |path: &str| match path.strip_prefix(':') {
-            Some(rest) => format!("root@127.0.0.1:{rest}"),
-            None => path.to_owned(),
-        };
-        arguments.extend([place(from), place(to)]);
-        Said::from(self.client(program, arguments, b"").await)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-}
-
-/// What a command answered.
-#[derive(Debug, PartialEq, Eq)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
-    }
-}
 
 /// A server on loopback that has `truth.img`.
 async fn serve_files() -> SocketAddr {
@@ -252,16 +134,6 @@ async fn the_recorded_commands_answer_as_on_the_real_cluster() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n\n"));
-}
-
-/// Command, exit status, standard output and standard error, one after the other.
-async fn play(nodes: &Nodes, steps: &[(&str, i32, &str, &str)]) {
-    for (command, code, out, err) in steps {
-        let said = nodes.run(command).await;
-        let text = |text: &str| text.to_owned();
-        let want = Said { code: *code, out: text(out), err: text(err) };
-        assert_eq!(said, want, "{command}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

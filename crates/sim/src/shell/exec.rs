@@ -2,7 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::fs::spool::Spool;
 use super::io::{Input, Io, Sink, taken};
 use super::syntax::{Node, Redirect, Target};
 use super::{Shell, Stop, pattern};
@@ -10,11 +12,16 @@ use crate::world::files::{Body, Bytes};
 
 type Running<'a> = Pin<Box<dyn Future<Output = i32> + Send + 'a>>;
 
+enum Writing {
+    /// What is added to the file that is there.
+    Append(Arc<Mutex<Vec<u8>>>),
+    New(Arc<Mutex<Spool>>),
+}
+
 /// Output that goes to a file when the command is done.
 struct ToFile {
     path: String,
-    append: bool,
-    buffer: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
+    kind: Writing,
 }
 
 impl Shell {
@@ -324,23 +331,30 @@ impl Shell {
             io.err.line(&format!("bash: line 1: {name}: {}", errno.text()));
             return Err(1);
         }
-        let (sink, buffer) = Sink::buffer();
-        files.push(ToFile { path, append, buffer });
-        Ok(sink)
+        if append {
+            let (sink, buffer) = Sink::buffer();
+            files.push(ToFile { path, kind: Writing::Append(buffer) });
+            return Ok(sink);
+        }
+        let spool = Arc::new(Mutex::new(Spool::default()));
+        files.push(ToFile { path, kind: Writing::New(Arc::clone(&spool)) });
+        Ok(Sink::File(spool))
     }
 
     /// Writes what went to files. The status of a failure.
     fn flush(&self, files: Vec<ToFile>, io: &Io) -> Option<i32> {
         let mut failed = None;
         for file in files {
-            let bytes = taken(&file.buffer);
-            let written = self.fs(|fs| {
-                let mut content = match file.append {
-                    true => fs.read(&file.path)?.0.to_vec(),
-                    false => Vec::new(),
-                };
-                content.extend(bytes);
-                fs.write(&file.path, Body::Bytes(Bytes::from(content)))
+            let written = self.fs(|fs| match &file.kind {
+                Writing::Append(buffer) => {
+                    let mut content = fs.read(&file.path)?.0.to_vec();
+                    content.extend(taken(buffer));
+                    fs.write(&file.path, Body::Bytes(Bytes::from(content)))
+                }
+                Writing::New(spool) => {
+                    let mut spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
+                    fs.write(&file.path, std::mem::take(&mut *spool).finish())
+                }
             });
             if let Err(errno) = written {
                 io.err.line(&format!("bash: line 1: {}: {}", file.path, errno.text()));

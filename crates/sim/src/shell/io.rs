@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::fs::spool::Spool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// A piece of output on its way to the client: on which stream, and what.
@@ -16,6 +17,8 @@ pub(crate) struct Chunk {
 pub(crate) enum Sink {
     Client(UnboundedSender<Chunk>, bool),
     Buffer(Arc<Mutex<Vec<u8>>>),
+    /// A file that is written anew.
+    File(Arc<Mutex<Spool>>),
     Nowhere,
 }
 
@@ -32,6 +35,9 @@ impl Sink {
             }
             Self::Buffer(buffer) => {
                 buffer.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            }
+            Self::File(spool) => {
+                spool.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
             }
             Self::Nowhere => {}
         }
@@ -102,6 +108,15 @@ impl Input {
                 return (!rest.is_empty()).then_some(rest);
             }
         }
+    }
+
+    /// Some bytes, not more than so many; none at the end of input.
+    pub(crate) async fn some(&mut self, most: usize) -> Vec<u8> {
+        if self.kept.is_empty() && !self.more().await {
+            return Vec::new();
+        }
+        let rest = self.kept.split_off(most.min(self.kept.len()));
+        std::mem::replace(&mut self.kept, rest)
     }
 
     /// So many bytes, fewer at the end of input.

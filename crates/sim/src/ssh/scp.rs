@@ -1,9 +1,9 @@
 //! The scp protocol of old: `scp -t` takes files, `scp -f` gives them.
 
 use crate::shell::Shell;
+use crate::shell::fs::spool::Spool;
 use crate::shell::fs::{Errno, split};
 use crate::shell::io::Io;
-use crate::world::files::{Body, Bytes, FILE_LIMIT};
 
 /// `scp -t PATH` or `scp -f PATH…` as the client asks for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ async fn take(shell: &Shell, request: &Request, io: &Io) -> i32 {
         };
         match (kind, name) {
             ("C", Some(name)) if is_name(name) => {
-                let size = size.and_then(|size| size.parse().ok()).unwrap_or(0usize);
+                let size = size.and_then(|size| size.parse().ok()).unwrap_or(0u64);
                 let target = shell.path(&target(name));
                 status |= receive(shell, &target, size, mode, io).await;
             }
@@ -172,18 +172,22 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains('/') && name != "." && name != ".."
 }
 
-async fn receive(shell: &Shell, path: &str, size: usize, mode: u32, io: &Io) -> i32 {
-    if size > FILE_LIMIT {
-        complain(io, path, Errno::TooLarge);
-        return 1;
-    }
+async fn receive(shell: &Shell, path: &str, size: u64, mode: u32, io: &Io) -> i32 {
     io.out.write(&[0]);
-    let bytes = io.stdin.lock().await.exactly(size).await;
-    if bytes.len() < size || !acknowledged(io).await {
+    let mut spool = Spool::default();
+    while spool.len() < size {
+        let left = usize::try_from(size - spool.len()).unwrap_or(usize::MAX);
+        let piece = io.stdin.lock().await.some(left).await;
+        if piece.is_empty() {
+            return 1;
+        }
+        spool.push(&piece);
+    }
+    if !acknowledged(io).await {
         return 1;
     }
     let written = shell.fs(|fs| {
-        fs.write(path, Body::Bytes(Bytes::from(bytes)))?;
+        fs.write(path, spool.finish())?;
         fs.set_mode(path, mode)
     });
     shell.shared.persist();

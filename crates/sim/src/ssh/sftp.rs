@@ -6,9 +6,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::sftp_packet::{Reader, Writer, failure, long_name, status};
 use crate::shell::Shell;
+use crate::shell::fs::spool::Spool;
 use crate::shell::fs::{Errno, normal, split};
 use crate::shell::io::{Chunk, Stdin};
-use crate::world::files::{Body, Bytes, FILE_LIMIT};
+use crate::world::files::Bytes;
 
 const OK: u32 = 0;
 const EOF: u32 = 1;
@@ -23,7 +24,7 @@ enum Handle {
     /// Written as a whole when it is closed.
     Write {
         path: String,
-        bytes: Vec<u8>,
+        spool: Spool,
         mode: Option<u32>,
     },
     Folder {
@@ -158,16 +159,16 @@ impl Session<'_> {
             Err(errno) => Err(errno),
         });
         Some(match bytes {
-            Ok(bytes) => self.handle(id, Handle::Write { path, bytes, mode }),
+            Ok(bytes) => self.handle(id, Handle::Write { path, spool: Spool::from(bytes), mode }),
             Err(errno) => failure(id, errno),
         })
     }
 
     fn close(&mut self, id: u32, handle: &str) -> Vec<u8> {
         match self.handles.remove(handle) {
-            Some(Handle::Write { path, bytes, mode }) => {
+            Some(Handle::Write { path, spool, mode }) => {
                 let done = self.shell.fs(|fs| {
-                    fs.write(&path, Body::Bytes(Bytes::from(bytes)))?;
+                    fs.write(&path, spool.finish())?;
                     mode.map_or(Ok(()), |mode| fs.set_mode(&path, mode))
                 });
                 self.shell.shared.persist();
@@ -194,19 +195,12 @@ impl Session<'_> {
 
     fn write(&mut self, id: u32, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
         let handle = reader.text()?;
-        let at = usize::try_from(reader.long()?).ok()?;
+        let at = reader.long()?;
         let data = reader.data()?;
-        let Some(Handle::Write { bytes, .. }) = self.handles.get_mut(&handle) else {
+        let Some(Handle::Write { spool, .. }) = self.handles.get_mut(&handle) else {
             return Some(status(id, 4, "Failure"));
         };
-        let end = at.saturating_add(data.len());
-        if end > FILE_LIMIT {
-            return Some(failure(id, Errno::TooLarge));
-        }
-        if bytes.len() < end {
-            bytes.resize(end, 0);
-        }
-        bytes.get_mut(at..end)?.copy_from_slice(data);
+        spool.write_at(at, data);
         Some(status(id, OK, "Success"))
     }
 
@@ -219,13 +213,12 @@ impl Session<'_> {
 
     fn stat_handle(&self, id: u32, handle: &str) -> Vec<u8> {
         let size = match self.handles.get(handle) {
-            Some(Handle::Read(bytes)) => bytes.0.len(),
-            Some(Handle::Write { bytes, .. }) => bytes.len(),
+            Some(Handle::Read(bytes)) => bytes.0.len() as u64,
+            Some(Handle::Write { spool, .. }) => spool.len(),
             Some(Handle::Folder { path, .. }) => return self.stat(id, path),
             None => return status(id, 4, "Failure"),
         };
-        let meta =
-            crate::shell::fs::Meta { folder: false, size: size as u64, mode: 0o644, mtime: 0 };
+        let meta = crate::shell::fs::Meta { folder: false, size, mode: 0o644, mtime: 0 };
         Writer::reply(105, id).attributes(&meta).done()
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The most bytes of one file that are kept.
+/// The most bytes of one file that are held in memory; of larger ones only the outside is known.
 pub(crate) const FILE_LIMIT: usize = 64 << 20;
+/// The most bytes of one file that are part of a world's file.
+pub(crate) const TEXT_LIMIT: usize = 1 << 20;
 
 /// Files by place (a node's name, `STORAGE` or `STORAGE@NODE`, or `/etc/pve`), then by path.
 pub(crate) type Files = BTreeMap<String, BTreeMap<String, File>>;
@@ -45,7 +47,7 @@ pub(crate) enum Body {
 }
 
 /// The outside of a disk image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Image {
     /// `raw`, `qcow2`, `vmdk`.
     pub(crate) format: String,
@@ -54,6 +56,30 @@ pub(crate) struct Image {
     /// Size of the file, bytes.
     pub(crate) used: u64,
     pub(crate) bootable: bool,
+    /// Of the whole file, where it was seen.
+    #[serde(default, skip_serializing_if = "Sums::is_empty")]
+    pub(crate) sums: Sums,
+    /// The file had a content, which is not part of the world's file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) lost: bool,
+    /// The content, for as long as the process lives.
+    #[serde(skip)]
+    pub(crate) content: Option<Bytes>,
+}
+
+/// Checksums in hexadecimal; empty where unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sums {
+    pub(crate) md5: String,
+    pub(crate) sha1: String,
+    pub(crate) sha256: String,
+    pub(crate) sha512: String,
+}
+
+impl Sums {
+    fn is_empty(&self) -> bool {
+        self.sha256.is_empty()
+    }
 }
 
 /// Bytes that are cheap to copy; Base64 in a world file.

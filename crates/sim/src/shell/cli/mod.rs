@@ -132,7 +132,7 @@ impl Shell {
             "pveversion" => node::version(words, io),
             "vzdump" => self.vzdump(words, io).await,
             "pct" => node::containers(words, io),
-            "pvestatd" | "pveproxy" | "pvedaemon" | "systemctl" | "service" | "journalctl" => {
+            "pvestatd" | "pveproxy" | "pvedaemon" | "service" => {
                 io.err.line(&format!("{name}: the simulator has no services"));
                 1
             }

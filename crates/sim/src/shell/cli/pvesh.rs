@@ -7,6 +7,7 @@ use super::super::io::Io;
 use super::options::{FORMAT, Known, parse};
 use super::{invoke, print, schema, table};
 use crate::api::endpoint::{Endpoint, Method};
+use crate::api::router::TABLES;
 use crate::guest::format::Kind;
 
 const USAGE: &str = "USAGE: pvesh <COMMAND> [ARGS] [OPTIONS]\n\n       pvesh create <api_path> [OPTIONS] [FORMAT_OPTIONS]\n       pvesh delete <api_path> [OPTIONS] [FORMAT_OPTIONS]\n       pvesh get <api_path> [OPTIONS] [FORMAT_OPTIONS]\n       pvesh ls <api_path> [OPTIONS] [FORMAT_OPTIONS]\n       pvesh set <api_path> [OPTIONS] [FORMAT_OPTIONS]\n       pvesh usage <api_path> [OPTIONS]\n\n       pvesh help [<extra-args>] [OPTIONS]\n";
@@ -62,8 +63,8 @@ impl Shell {
             return 0;
         }
         let rest = words.get(1..).unwrap_or_default();
-        let path = rest.iter().find(|word| word.starts_with('/')).or_else(|| rest.first());
-        let Some(path) = path.cloned() else {
+        // The path is the first word after the command, whatever it is (`extract_path_info`).
+        let Some(path) = rest.first().cloned() else {
             io.err.text(&format!(
                 "400 not enough arguments\n{} [OPTIONS] [FORMAT_OPTIONS]\n",
                 usage(command, "<api_path>", None)
@@ -177,8 +178,12 @@ impl Shell {
                 let can = |method, letter| {
                     if self.find_path(method, &child).is_some() { letter } else { '-' }
                 };
+                let inner = self.find_path(Method::Get, &child).is_some_and(|(found, _)| {
+                    let below = format!("{}/", found.path);
+                    TABLES.iter().copied().flatten().any(|known| known.path.starts_with(&below))
+                });
                 let capabilities: String = [
-                    'D',
+                    if inner { 'D' } else { '-' },
                     can(Method::Get, 'r'),
                     can(Method::Put, 'w'),
                     can(Method::Post, 'c'),

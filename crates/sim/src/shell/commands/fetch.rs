@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes as Body;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::super::Shell;
 use super::super::io::Io;
 use super::Flags;
-use crate::world::files::{Bytes, FILE_LIMIT};
+use crate::shell::fs::spool::Spool;
 
 /// Why nothing came.
 enum Failed {
@@ -25,7 +25,7 @@ struct Answer {
     status: u16,
     head: String,
     location: Option<String>,
-    body: Vec<u8>,
+    body: Spool,
 }
 
 /// Host, port and path of an URL.
@@ -90,7 +90,13 @@ async fn once(url: &str, query: &Query<'_>) -> Result<Answer, Failed> {
     let request = request.body(body).map_err(|_| Failed::Scheme)?;
     let answer = sender.send_request(request).await.map_err(|_| Failed::Connect)?;
     let (head, body) = answer.into_parts();
-    let body = Limited::new(body, FILE_LIMIT).collect().await.map_err(|_| Failed::Connect)?;
+    let mut body = body;
+    let mut spool = Spool::default();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|_| Failed::Connect)?.into_data() {
+            spool.push(&data);
+        }
+    }
     connection.abort();
     let text =
         |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -103,7 +109,7 @@ async fn once(url: &str, query: &Query<'_>) -> Result<Answer, Failed> {
         status: head.status.as_u16(),
         head: lines + "\r\n",
         location: head.headers.get("location").map(text),
-        body: body.to_bytes().to_vec(),
+        body: spool,
     })
 }
 
@@ -145,14 +151,14 @@ impl Shell {
         if name == "wget" { self.wget(words, io).await } else { self.curl(words, io).await }
     }
 
-    fn keep(&self, file: &str, bytes: Vec<u8>, io: &Io) -> bool {
+    fn keep(&self, file: &str, spool: Spool, io: &Io) -> bool {
         if file == "-" {
-            io.out.write(&bytes);
-            return true;
+            let bytes = spool.whole();
+            io.out.write(bytes.as_deref().unwrap_or_default());
+            return bytes.is_some();
         }
         let path = self.path(file);
-        let body = crate::world::files::Body::Bytes(Bytes::from(bytes));
-        self.fs(|fs| fs.write(&path, body)).is_ok()
+        self.fs(|fs| fs.write(&path, spool.finish())).is_ok()
     }
 
     async fn wget(&self, words: &[String], io: &Io) -> i32 {
@@ -180,7 +186,8 @@ impl Shell {
                 (None, None) => file_name(url),
             };
             // The file is opened before anything is asked for.
-            if flags.value('O').is_some() && file != "-" && !self.keep(&file, Vec::new(), io) {
+            if flags.value('O').is_some() && file != "-" && !self.keep(&file, Spool::default(), io)
+            {
                 io.err.line(&format!("{file}: No such file or directory"));
                 return 1;
             }
@@ -249,13 +256,14 @@ impl Shell {
         if options.fail && answer.status >= 400 {
             return say(22, &format!("The requested URL returned error: {}", answer.status));
         }
-        let mut bytes = Vec::new();
-        if options.head || options.include {
-            bytes.extend_from_slice(answer.head.as_bytes());
-        }
-        if !options.head {
-            bytes.extend(answer.body);
-        }
+        let bytes = match (options.head, options.include) {
+            (true, _) => Spool::from(answer.head.into_bytes()),
+            (false, false) => answer.body,
+            (false, true) => {
+                let body = answer.body.whole().unwrap_or_default();
+                Spool::from([answer.head.as_bytes(), body.as_slice()].concat())
+            }
+        };
         match &options.output {
             Some(file) if file == "/dev/null" => {}
             Some(file) => {
@@ -266,7 +274,9 @@ impl Shell {
                     );
                 }
             }
-            None => io.out.write(&bytes),
+            None => {
+                self.keep("-", bytes, io);
+            }
         }
         if let Some(format) = &options.format {
             let text = format.replace("%{http_code}", &format!("{:03}", answer.status));

@@ -47,7 +47,7 @@ impl Shell {
                                 format,
                                 size,
                                 used: size,
-                                bootable: false,
+                                ..crate::world::files::Image::default()
                             };
                             return fs.write(path, Body::Image(image));
                         }

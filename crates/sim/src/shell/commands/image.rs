@@ -96,7 +96,7 @@ impl Shell {
             _ => return Err(Errno::Invalid),
         };
         io.out.line(&format!("Formatting '{path}', fmt={format}{details}"));
-        let image = Image { format: format.to_owned(), size: bytes, used, bootable: false };
+        let image = Image { format: format.to_owned(), size: bytes, used, ..Image::default() };
         let body = match format {
             "qcow2" => {
                 let mut content = empty_qcow2(bytes);
@@ -128,6 +128,7 @@ impl Shell {
             return Err(Errno::Invalid);
         }
         image.size = new;
+        changed(&mut image);
         if image.format == "raw" {
             image.used = new;
         }
@@ -149,12 +150,24 @@ impl Shell {
 
     fn image_convert(&self, from: &str, to: &str, format: &str) -> Result<(), Errno> {
         let mut image = self.fs(|fs| fs.image(from))?;
+        changed(&mut image);
         if image.format != format {
             image.used = if format == "raw" { image.size } else { image.used.min(image.size) };
             format.clone_into(&mut image.format);
         }
         self.fs(|fs| fs.write(to, Body::Image(image)))
     }
+}
+
+/// The bytes of an image are others now, unknown ones.
+fn changed(image: &mut Image) {
+    *image = Image {
+        format: std::mem::take(&mut image.format),
+        size: image.size,
+        used: image.used,
+        bootable: image.bootable,
+        ..Image::default()
+    };
 }
 
 fn human(bytes: u64) -> String {

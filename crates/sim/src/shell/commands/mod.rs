@@ -1,11 +1,16 @@
 //! The commands of a node that are not Proxmox VE's own.
 
+mod awk;
 mod builtins;
+mod device;
 mod fetch;
 mod files;
+mod find;
 mod hash;
 mod image;
 mod printf;
+mod remote;
+mod repeat;
 mod search;
 mod system;
 mod test;
@@ -17,6 +22,8 @@ use crate::world::files::Bytes;
 
 /// Commands in the files that a node has, for `which`.
 const PROGRAMS: &[&str] = &[
+    "awk",
+    "mawk",
     "base64",
     "basename",
     "bash",
@@ -27,16 +34,37 @@ const PROGRAMS: &[&str] = &[
     "curl",
     "cut",
     "date",
+    "dd",
     "df",
     "dirname",
     "env",
+    "find",
+    "free",
     "grep",
     "egrep",
     "fgrep",
     "head",
     "hostname",
     "id",
+    "ip",
+    "ionice",
+    "journalctl",
+    "less",
     "ls",
+    "lsblk",
+    "more",
+    "nice",
+    "nl",
+    "nohup",
+    "paste",
+    "ping",
+    "rev",
+    "ssh",
+    "systemctl",
+    "tac",
+    "time",
+    "timeout",
+    "xargs",
     "md5sum",
     "mkdir",
     "mktemp",
@@ -83,7 +111,9 @@ impl Shell {
         }
         match name {
             "cat" | "head" | "tail" | "wc" | "tee" | "sort" | "uniq" | "cut" | "tr" | "base64"
-            | "seq" => self.text_command(name, arguments, io).await,
+            | "seq" | "less" | "more" | "tac" | "rev" | "nl" | "paste" => {
+                self.text_command(name, arguments, io).await
+            }
             "grep" | "egrep" | "fgrep" | "sed" => self.search_command(name, arguments, io).await,
             "ls" | "stat" | "mkdir" | "rm" | "rmdir" | "mv" | "cp" | "touch" | "chmod"
             | "chown" | "basename" | "dirname" | "realpath" | "readlink" | "mktemp" | "df"
@@ -95,6 +125,15 @@ impl Shell {
             | "nproc" | "uptime" | "sync" => self.system_command(name, arguments, io).await,
             "wget" | "curl" => self.fetch_command(name, arguments, io).await,
             "qemu-img" => self.image_command(arguments, io),
+            "awk" | "mawk" => self.awk_command(arguments, io).await,
+            "find" => self.find_command(arguments, io).await,
+            "xargs" | "timeout" | "time" | "nohup" | "nice" | "ionice" => {
+                self.repeat_command(name, arguments, io).await
+            }
+            "ssh" => self.remote_command(arguments, io).await,
+            "dd" | "free" | "ip" | "lsblk" | "systemctl" | "journalctl" | "ping" => {
+                self.device_command(name, arguments, io).await
+            }
             "bash" | "sh" => self.nested(name, arguments, io).await,
             _ => {
                 io.err.line(&format!("bash: line 1: {name}: command not found"));

@@ -70,6 +70,36 @@ fn once(format: &str, arguments: &mut std::slice::Iter<'_, String>) -> String {
     out
 }
 
+/// `printf` of awk: escapes are resolved already, numbers may have fractions.
+pub(super) fn awk(format: &str, values: impl Iterator<Item = (String, f64)>) -> String {
+    let mut values = values;
+    let mut out = String::new();
+    let mut rest = format;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let end =
+            after.find(|found: char| !"-+ 0123456789.#".contains(found)).unwrap_or(after.len());
+        let (spec, tail) = after.split_at(end);
+        let mut tail = tail.chars();
+        match tail.next() {
+            Some('%') => out.push('%'),
+            Some(kind) => {
+                let (text, number) = values.next().unwrap_or_default();
+                let text = match kind {
+                    'd' | 'i' | 'u' | 'x' | 'X' | 'o' => (number as i64).to_string(),
+                    'f' | 'e' | 'g' => number.to_string(),
+                    _ => text,
+                };
+                out.push_str(&field(spec, kind, &text));
+            }
+            None => out.push('%'),
+        }
+        rest = tail.as_str();
+    }
+    out.push_str(rest);
+    out
+}
+
 fn field(spec: &str, kind: char, value: &str) -> String {
     let left = spec.contains('-');
     let zero = spec.starts_with('0');

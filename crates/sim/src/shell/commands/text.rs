@@ -12,18 +12,25 @@ impl Shell {
             "seq" => return seq(words, io),
             "tr" => return tr(words, &io.read().await, io),
             "head" | "tail" => return self.ends(name, words, io).await,
+            "cat" | "less" | "more"
+                if words.iter().all(|word| matches!(word.as_str(), "-" | "-u")) =>
+            {
+                return pass_on(io).await;
+            }
             _ => {}
         }
         let valued = match name {
             "cut" => "dfcb",
             "sort" => "kt",
             "base64" => "w",
+            "paste" => "d",
+            "nl" => "bw",
             _ => "",
         };
         let flags = Flags::of(words, valued);
         let (files, status) = self.inputs(name, &flags.words, io).await;
         match name {
-            "cat" => {
+            "cat" | "less" | "more" => {
                 let mut number = 0;
                 for (_, bytes) in &files {
                     if !flags.has('n') {
@@ -37,6 +44,29 @@ impl Shell {
                 }
             }
             "wc" => count(&files, &flags, io),
+            "tac" => {
+                for (_, bytes) in &files {
+                    text(bytes).lines().rev().for_each(|line| io.out.line(line));
+                }
+            }
+            "rev" => {
+                for (_, bytes) in &files {
+                    let turned = |line: &str| line.chars().rev().collect::<String>();
+                    text(bytes).lines().for_each(|line| io.out.line(&turned(line)));
+                }
+            }
+            "nl" => {
+                let all: String = files.iter().map(|(_, bytes)| text(bytes)).collect();
+                let mut number = 0;
+                for line in all.lines() {
+                    number += i32::from(!line.is_empty());
+                    match line {
+                        "" => io.out.line("       "),
+                        line => io.out.line(&format!("{number:>6}\t{line}")),
+                    }
+                }
+            }
+            "paste" => paste(&files, &flags, io),
             "base64" => return status | base64(&files, &flags, io),
             _ => {
                 let whole: String = files.iter().map(|(_, bytes)| text(bytes)).collect();
@@ -110,6 +140,36 @@ impl Shell {
             io.out.text(&part.unwrap_or_default().concat());
         }
         status
+    }
+}
+
+/// Standard input as it comes, so that large files need no memory.
+async fn pass_on(io: &Io) -> i32 {
+    loop {
+        let piece = io.stdin.lock().await.some(1 << 20).await;
+        if piece.is_empty() {
+            return 0;
+        }
+        io.out.write(&piece);
+    }
+}
+
+/// Lines side by side, or with `-s` those of a file in one line.
+fn paste(files: &[(String, Bytes)], flags: &Flags, io: &Io) {
+    let mark = flags.value('d').map_or_else(|| "\t".to_owned(), super::printf::unescape);
+    let texts: Vec<String> = files.iter().map(|(_, bytes)| text(bytes)).collect();
+    if flags.has('s') {
+        for whole in &texts {
+            io.out.line(&whole.lines().collect::<Vec<_>>().join(&mark));
+        }
+        return;
+    }
+    let most = texts.iter().map(|whole| whole.lines().count()).max().unwrap_or(0);
+    let mut columns: Vec<_> = texts.iter().map(|whole| whole.lines()).collect();
+    for _ in 0..most {
+        let row: Vec<&str> =
+            columns.iter_mut().map(|lines| lines.next().unwrap_or_default()).collect();
+        io.out.line(&row.join(&mark));
     }
 }
 

@@ -18,16 +18,28 @@ pub(crate) fn probe(bytes: &[u8]) -> Image {
     if bytes.starts_with(QCOW2) {
         let size = number(bytes, 24, 8).unwrap_or(0);
         let first = first_cluster(bytes).unwrap_or_default();
-        return Image { format: "qcow2".to_owned(), size, used, bootable: has_boot_sector(first) };
+        return Image {
+            format: "qcow2".to_owned(),
+            size,
+            used,
+            bootable: has_boot_sector(first),
+            ..Image::default()
+        };
     }
     if bytes.starts_with(b"KDMV") {
         // Capacity in sectors, little-endian, in the header of a sparse extent.
         let capacity = bytes.get(12..20).and_then(|part| part.try_into().ok());
         let size = capacity.map_or(0, u64::from_le_bytes).saturating_mul(512);
-        return Image { format: "vmdk".to_owned(), size, used, bootable: true };
+        return Image { format: "vmdk".to_owned(), size, used, bootable: true, ..Image::default() };
     }
     let size = used.div_ceil(512) * 512;
-    Image { format: "raw".to_owned(), size, used, bootable: has_boot_sector(bytes) }
+    Image {
+        format: "raw".to_owned(),
+        size,
+        used,
+        bootable: has_boot_sector(bytes),
+        ..Image::default()
+    }
 }
 
 /// The first cluster of the guest's disk in a qcow2 file, through both tables.

@@ -5,10 +5,11 @@ pub(crate) mod image;
 mod plain;
 mod pve;
 mod pve_conf;
+pub(crate) mod spool;
 mod volumes;
 
 use crate::world::World;
-use crate::world::files::{Body, Bytes, FILE_LIMIT, File, Image};
+use crate::world::files::{Body, Bytes, FILE_LIMIT, File, Image, TEXT_LIMIT};
 
 /// Why a file operation fails, as a system call would say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(crate) enum Errno {
     TooLarge,
     NoSpace,
     Invalid,
+    /// The content of a large file is not kept.
+    Io,
 }
 
 impl Errno {
@@ -37,6 +40,7 @@ impl Errno {
             Self::TooLarge => "File too large",
             Self::NoSpace => "No space left on device",
             Self::Invalid => "Invalid argument",
+            Self::Io => "Input/output error",
         }
     }
 }
@@ -145,6 +149,8 @@ impl Fs<'_> {
         }
         match self.body(path)? {
             Body::Bytes(bytes) => Ok(bytes),
+            Body::Image(Image { content: Some(content), .. }) => Ok(content),
+            Body::Image(image) if image.lost => Err(Errno::Io),
             Body::Image(image) => image::synthesise(&image).map(Bytes::from).ok_or(Errno::TooLarge),
             Body::Folder => Err(Errno::IsFolder),
         }
@@ -177,9 +183,11 @@ impl Fs<'_> {
         if matches!(path.as_str(), "/dev/null" | "/dev/stdout" | "/dev/stderr") {
             return Ok(());
         }
-        if matches!(&body, Body::Bytes(bytes) if bytes.0.len() > FILE_LIMIT) {
-            return Err(Errno::TooLarge);
-        }
+        let body = match body {
+            Body::Bytes(bytes) if bytes.0.len() > FILE_LIMIT => return Err(Errno::TooLarge),
+            Body::Bytes(bytes) if bytes.0.len() > TEXT_LIMIT => spool::body(bytes.0.to_vec()),
+            other => other,
+        };
         self.check_parent(path)?;
         if self.is_folder(path) {
             return Err(Errno::IsFolder);

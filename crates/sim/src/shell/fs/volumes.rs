@@ -117,11 +117,15 @@ impl Fs<'_> {
             Some(Body::Bytes(bytes)) if bytes.0.len() as u64 == volume.used => {
                 Some(Body::Bytes(bytes.clone()))
             }
+            Some(Body::Image(image)) if image.used == volume.used => {
+                Some(Body::Image(image.clone()))
+            }
             _ => Some(Body::Image(crate::world::files::Image {
                 format: volume.format.clone(),
                 size: volume.size,
                 used: file_size(volume),
                 bootable: volume.bootable,
+                ..crate::world::files::Image::default()
             })),
         }
     }
@@ -172,7 +176,13 @@ impl Fs<'_> {
         let place = self.place(path);
         let files = self.world.files.entry(place).or_default();
         files.remove(path);
-        if let (true, Body::Bytes(_)) = (keep, &body) {
+        let keep = keep
+            && match &body {
+                Body::Bytes(_) => true,
+                Body::Image(image) => image.lost,
+                Body::Folder => false,
+            };
+        if keep {
             files.insert(path.to_owned(), File { mode: 0o644, mtime: self.now, body });
         }
         Ok(())
