@@ -16,4 +16,5 @@ mod formats;
 mod killed;
 mod secrets;
 mod served;
+mod sim;
 mod workspace;

@@ -63,7 +63,8 @@ pub struct Direct {
 impl Direct {
     /// Starts at a point of time, in milliseconds since the epoch.
     #[must_use]
-    pub fn new(world: World, now_ms: i64) -> Self {
+    pub fn new(mut world: World, now_ms: i64) -> Self {
+        world.wake(now_ms);
         Self { world, router: Router::new(), now_ms }
     }
 

@@ -27,6 +27,9 @@ pub enum SimError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A world file that somebody wrote is wrong.
+    #[error("{0}")]
+    World(Box<crate::spec::Problems>),
     /// A world or state file does not hold a world.
     #[error("{} is not a world: {reason}", path.display())]
     Format {

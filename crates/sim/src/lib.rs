@@ -15,6 +15,7 @@
 //! | `guest` | what a guest's configuration means: keys, property strings, drives, pending |
 //! | [`mod@fault`] | faults on demand |
 //! | `ha` | high availability: the manager and its agents |
+//! | `spec` | world files that people write, and their JSON schema |
 //! | `ssh` | the SSH server of each node: logins, channels, scp and sftp |
 //! | `shell` | scripts, files and commands of a node |
 //! | `work` | the effects of tasks, one file per kind |
@@ -32,6 +33,7 @@ mod guest;
 mod ha;
 mod server;
 mod shell;
+mod spec;
 mod ssh;
 mod storage;
 mod work;
@@ -42,6 +44,7 @@ pub use error::SimError;
 pub use fault::{Fault, FaultState, When};
 pub use server::log::{RequestRecord, RequestTotals};
 pub use server::{Options, Sim};
+pub use spec::{Problem, Problems, schema as world_schema};
 pub use ssh::SshAddr;
 pub use world::access::{Access, AclEntry, AclKind, Token, User};
 pub use world::guest::{Guest, GuestStatus, Running};

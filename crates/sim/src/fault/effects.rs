@@ -23,7 +23,8 @@ impl World {
         Ok(id)
     }
 
-    fn check_names(&self, fault: &Fault) -> Result<(), String> {
+    /// Whether the node and the storage that a rule names are there.
+    pub(crate) fn check_names(&self, fault: &Fault) -> Result<(), String> {
         let node = fault.node.as_ref().map(|change| &change.name);
         let node = node.or(fault.lock.as_ref().and_then(|lock| lock.node.as_ref()));
         let node = node.or(fault.full.as_ref().and_then(|full| full.node.as_ref()));

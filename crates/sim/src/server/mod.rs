@@ -174,6 +174,7 @@ impl Sim {
         if world.ticket_key.is_empty() {
             world.ticket_key = uuid::Uuid::new_v4().to_string();
         }
+        world.wake(clock.moment().now);
         world.revision += 1;
         let refused = |source| SimError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(refused)?;

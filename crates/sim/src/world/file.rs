@@ -1,29 +1,18 @@
 //! Worlds in files.
 //!
-//! A file is the serialised [`World`], JSON or YAML, with `version`. The least that makes sense:
-//!
-//! ```yaml
-//! version: 1
-//! cluster: small
-//! nodes:
-//!   a: {name: a, id: 1, ip: 192.0.2.11, online: true, cpus: 8, memory: 34359738368,
-//!       rootfs: 107374182400, bridges: [vmbr0]}
-//! storages:
-//!   local: {id: local, type: dir, path: /var/lib/vz, shared: false, content: [images, iso],
-//!           capacity: 107374182400}
-//! volumes: {}
-//! access: {users: {root@pam: {enable: true, password: secret}}}
-//! guests: {}
-//! operator: ["root@pam!x", "secret"]
-//! ```
+//! A saved world is the serialised [`World`] with its `version`, JSON or YAML: state files, and
+//! what `GET /sim/world` answers. Anything else is a world file that somebody wrote: `spec`.
 
 use std::path::Path;
 
 use super::{WORLD_VERSION, World};
 use crate::error::SimError;
 
+/// How long a guest of a world file has run when the simulator starts.
+const HOUR_MS: i64 = 3_600_000;
+
 impl World {
-    /// Reads a world from a JSON or YAML file.
+    /// Reads a world from a file: one that somebody wrote, or a saved one.
     ///
     /// # Errors
     /// The file cannot be read, holds no world, or one of another version.
@@ -31,6 +20,11 @@ impl World {
         let file = |source| SimError::File { action: "read", path: path.to_owned(), source };
         let text = std::fs::read_to_string(path).map_err(file)?;
         let format = |reason: String| SimError::Format { path: path.to_owned(), reason };
+        if !is_saved(&text) {
+            let name = path.display().to_string();
+            let read = crate::spec::read(&name, &text);
+            return read.map_err(|problems| SimError::World(Box::new(problems)));
+        }
         if text.trim_start().starts_with('{') {
             let head: serde_json::Value =
                 serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
@@ -42,19 +36,38 @@ impl World {
             let world = serde_json::from_value(head).map_err(|error| format(error.to_string()))?;
             return Ok(Self::loaded(world));
         }
-        Self::from_yaml(&text).map_err(format)
+        Self::from_saved_yaml(&text).map_err(format)
     }
 
-    /// Reads a world from YAML text.
+    /// Makes a world of the text of a world file, or of the saved form in YAML.
     ///
     /// # Errors
-    /// What the parser says when the text is no world.
+    /// What is wrong with it, with lines and columns.
     pub fn from_yaml(text: &str) -> Result<Self, String> {
+        if is_saved(text) {
+            return Self::from_saved_yaml(text);
+        }
+        crate::spec::read("world", text).map_err(|problems| problems.to_string())
+    }
+
+    fn from_saved_yaml(text: &str) -> Result<Self, String> {
         let world: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         if world.version != WORLD_VERSION {
             return Err(format!("version {}, this simulator reads {WORLD_VERSION}", world.version));
         }
         Ok(Self::loaded(world))
+    }
+
+    /// Gives what a world file says of the past its place in time: what was made at sim time 0
+    /// began an hour before `now`, and rules of faults are counted from `now`.
+    pub(crate) fn wake(&mut self, now: i64) {
+        let guests = self.guests.values_mut().filter_map(|guest| guest.running.as_mut());
+        for running in guests.filter(|running| running.since_ms == 0) {
+            running.since_ms = now - HOUR_MS;
+        }
+        for rule in self.faults.rules.iter_mut().filter(|rule| rule.added_ms == 0) {
+            rule.added_ms = now;
+        }
     }
 
     fn loaded(mut self) -> Self {
@@ -74,6 +87,25 @@ impl World {
     pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
+}
+
+/// Whether a text is a saved world: it has a version, in JSON as a member of the object.
+fn is_saved(text: &str) -> bool {
+    if text.trim_start().starts_with('{') {
+        // Its first members come first; a file that is cut off is one too.
+        let head: String = text.chars().take(64).filter(|c| !c.is_whitespace()).collect();
+        return head.starts_with("{\"version\":")
+            || head == "{"
+            || serde_json::from_str::<Versioned>(text).is_ok();
+    }
+    text.lines().any(|line| line.starts_with("version:"))
+}
+
+/// What tells a saved world.
+#[derive(serde::Deserialize)]
+struct Versioned {
+    #[serde(rename = "version")]
+    _version: u64,
 }
 
 /// Replaces a file in one step.
@@ -109,7 +141,7 @@ mod tests {
             ("{\"version\": 99}", "version 99"),
             ("{\"version\": 1}", "not a world"),
             ("{", "not a world"),
-            ("- a\n", "not a world"),
+            ("- a\n", "world.json:1:1: "),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = World::load(&path).unwrap_err().to_string();

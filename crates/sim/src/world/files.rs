@@ -15,7 +15,7 @@ pub(crate) type Files = BTreeMap<String, BTreeMap<String, File>>;
 
 /// Who may log in by SSH. Without this section root may, by any key, by the password of root@pam,
 /// and without either.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SshAccess {
     /// Lines as in `authorized_keys`.

@@ -182,6 +182,16 @@ impl World {
     /// The names that [`World::builtin`] knows.
     pub const BUILTIN: &'static [&'static str] = &["lab", "truth"];
 
+    /// What each of [`World::BUILTIN`] is for, in a few words.
+    #[must_use]
+    pub fn about(name: &str) -> &'static str {
+        match name {
+            "lab" => "to try pvx: templates to clone, an image, an ISO",
+            "truth" => "the empty cluster of the recordings, with its users",
+            _ => "",
+        }
+    }
+
     /// The name of the cluster.
     #[must_use]
     pub fn cluster(&self) -> &str {

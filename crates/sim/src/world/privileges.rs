@@ -118,6 +118,11 @@ pub(crate) fn builtin(role: &str) -> Option<&'static BTreeSet<&'static str>> {
     ROLES.get_or_init(all).get(role)
 }
 
+/// The names of the built-in roles.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    BUILTIN_ROLES.iter().copied()
+}
+
 /// Whether there is such a privilege.
 pub(crate) fn exists(privilege: &str) -> bool {
     builtin("Administrator").is_some_and(|all| all.contains(privilege))
