@@ -269,7 +269,7 @@ impl Change<'_> {
             }
             if !world.clones_of(self.node, volid).is_empty() {
                 return Err(Refusal::die(format!(
-                    "base volume '{}' is still in use by linked cloned",
+                    "base volume '{}' is still in use by linked clones",
                     split_volid(volid).map_or(volid, |(_, name)| name)
                 )));
             }

@@ -11,7 +11,7 @@ use crate::guest::{keys, pending, size};
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::storage::Volume;
-use crate::world::volumes::split_volid;
+use crate::world::volumes::{base_name, own_name, split_volid};
 
 const MODIFIED: &str = "checksum mismatch (file change by other user?)";
 /// `PVE::Tools::assert_if_modified`.
@@ -241,7 +241,7 @@ impl Move {
                 stage.world.remove_volume(&node, &old);
             } else {
                 let name = split_volid(&old).map_or("", |(_, name)| name);
-                stage.say(format!("base volume '{name}' is still in use by linked cloned"));
+                stage.say(format!("base volume '{name}' is still in use by linked clones"));
             }
         }
         Ok(Next::Done)
@@ -339,9 +339,9 @@ impl Reassign {
         if drive::in_use(source, disk, drive.file()) {
             return Err("Can't move disk used by a snapshot to another VM".to_owned());
         }
-        let linked = split_volid(drive.file())
-            .is_some_and(|(_, name)| crate::world::volumes::base_name(name).is_some());
-        if linked {
+        // A linked clone can be renamed, a base cannot (`volume_has_feature`, `rename`).
+        let own = split_volid(drive.file()).map_or("", |(_, name)| own_name(name));
+        if own.rsplit('/').next().is_some_and(|file| file.starts_with("base-")) {
             return Err("Storage does not support moving of this disk to another VM".to_owned());
         }
         if source.running.is_some() && !keys::is_numbered(disk, "unused") {
@@ -366,12 +366,16 @@ impl Reassign {
             self.target_disk
         ));
         let old = drive.file().to_owned();
-        let (storage, _) = split_volid(&old).unwrap_or_default();
+        let (storage, name) = split_volid(&old).unwrap_or_default();
         let Some(volume) = stage.world.remove_volume(&node, &old) else {
             return Err(format!("volume '{old}' does not exist"));
         };
         let volume = Volume { vmid: Some(target), ..volume };
-        let new = drive::place_image(stage.world, &node, storage, target, volume)?;
+        let mut new = drive::place_image(stage.world, &node, storage, target, volume)?;
+        // `rename_volume`: the name of a linked clone keeps its base.
+        if let (Some(base), Some((_, own))) = (base_name(name), split_volid(&new)) {
+            new = format!("{storage}:{base}/{own}");
+        }
         drive.set("file", &new);
         if let Some(guest) = stage.world.guests.get_mut(&vmid) {
             guest.config.remove(disk);
