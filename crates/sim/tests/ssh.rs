@@ -207,6 +207,7 @@ async fn commands_of_proxmox_ve_parse_and_refuse_as_the_real_ones() {
             ("pvesh set /nodes/pve1/qemu/100/config --description 'two words'; pvesh get /nodes/pve1/qemu/100/config --output-format json | grep -o 'two words'", 0, "update VM 100: -description two words\ntwo words\n", ""),
             ("pvesh get /nosuch", 1, "", "No 'get' handler defined for '/nosuch'\n"),
             ("pvesh get /pools --output-format yaml", 0, "--- []\n", ""),
+            ("pvesm apiinfo", 0, "APIVER 15\nAPIAGE 6\n", ""),
             ("pvesm path local:iso/truth.iso; pvesm path x:y", 255, "/var/lib/vz/template/iso/truth.iso\n", "storage 'x' does not exist\n"),
             ("pveum acl list --noborder --noheader", 0, "/    PvxOperator   user  pvx@pve     1\n/    PVEAuditor    user  viewer@pve  1\n/    Administrator user  admin@pve   1\n/vms PVEVMUser     token pvx@pve!sep 1\n", ""),
             ("pveum group add ops --comment Ops && pveum group list --output-format json", 0, "[{\"comment\":\"Ops\",\"groupid\":\"ops\",\"users\":\"\"}]\n", ""),

@@ -164,6 +164,8 @@ impl Parser {
                 Some(';' | '&') => self.at += 1,
                 Some('\n') | None => {}
                 Some(')') => break,
+                // Right after `fi`, `done`, `}` and their like a reserved word needs no separator.
+                Some(_) if self.reserved().is_some_and(|word| ends.contains(&word)) => break,
                 Some(_) => return Err(self.unexpected()),
             }
         }

@@ -22,6 +22,22 @@ fn scripts_that_are_none_are_refused() {
 }
 
 #[test]
+fn reserved_words_follow_each_other_without_separator() {
+    for script in [
+        "f(){ if a; then b; else c; fi }; f",
+        "{ { a; } }",
+        "if { a; } then b; fi",
+        "for x in 1; do if a; then b; fi done",
+        "{ (a) }",
+    ] {
+        assert!(parse(script).is_ok(), "{script}: {:?}", parse(script));
+    }
+    // Behind the words of a command it is a word.
+    assert!(parse("{ echo fi }").is_err());
+    assert!(parse("(a) b").is_err());
+}
+
+#[test]
 fn empty_scripts_do_nothing() {
     for script in ["", "\n\n", "# only a comment", "  \t"] {
         assert_eq!(parse(script), Ok(Node::List(Vec::new())), "{script:?}");

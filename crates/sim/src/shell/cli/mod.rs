@@ -79,6 +79,7 @@ pub(super) enum Own {
     ImportDisk,
     Exec,
     Path,
+    ApiInfo,
     ClusterStatus,
     ClusterNodes,
     HaStatus,

@@ -44,6 +44,8 @@ impl Shell {
                 drop(world);
                 io.out.line(&self.fs(|fs| fs.path_of(volid)));
             }
+            // `APIVER` and `APIAGE` of PVE::Storage.
+            Own::ApiInfo => io.out.text("APIVER 15\nAPIAGE 6\n"),
             Own::ClusterStatus => {
                 io.out.text(&self.cluster_status());
                 return Ok(if self.shared.world().quorate() { 0 } else { 2 });

@@ -69,7 +69,7 @@ pub(super) const COMMANDS: &[Command] = &[
         3,
         Action::Api(Get, "/nodes/{node}/storage", After::Print(status)),
     ),
-    command("apiinfo", &[], " ", 4, Action::Refused),
+    command("apiinfo", &[], " ", 4, Action::Own(Own::ApiInfo, &[])),
     command("export", &[], " <volume> <format> <filename> [OPTIONS]", 4, Action::Refused),
     command("extractconfig", &[], " <volume>", 4, Action::Refused),
     command("import", &[], " <volume> <format> <filename> [OPTIONS]", 4, Action::Refused),
