@@ -95,7 +95,7 @@ impl Call<'_> {
         if self.world.locks.free(&lock, true, None) {
             return Ok(());
         }
-        Err(Refusal::Blocked { lock, wait_ms: 10_000 })
+        Err(Refusal::Blocked { lock, wait_ms: 10_000, before: String::new() })
     }
 
     /// Starts a task on a node and answers its UPID.

@@ -16,6 +16,7 @@ use crate::work::restore::Restore;
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::Guest;
+use crate::world::lock::LockName;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint::post("/nodes/{node}/qemu", create)
     .writes(Writes::Checked)
@@ -82,6 +83,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     alias_cdrom(&mut set);
     check_settings(call, vmid, pool.as_deref(), &mut set)?;
+    claim(call, vmid)?;
     if let Some(found) = call.world.guest(vmid) {
         let text = format!(
             "unable to create VM {vmid} - VM {vmid} already exists on node '{}'",
@@ -91,8 +93,20 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     let guest = Guest::new(vmid, &node, &[("lock", "create")]);
     call.world.add_guest(guest);
-    let work = Create::new(vmid, set, start, pool);
+    let mut work = Create::new(vmid, set, start, pool);
+    work.managed = call.params.flag("ha-managed").unwrap_or(false);
     Ok(call.fork(&node, "qmcreate", &vmid.to_string(), Work::Create(work)))
+}
+
+/// `create_and_lock_config` waits for the flock before it looks whether the id is taken.
+fn claim(call: &Call<'_>, vmid: u32) -> Result<(), Refusal> {
+    let lock = LockName::Config(vmid);
+    let elsewhere = call.world.guest(vmid).is_some_and(|guest| guest.node != call.node());
+    if elsewhere || call.world.locks.free(&lock, true, None) {
+        return Ok(());
+    }
+    let before = format!("unable to create VM {vmid} - ");
+    Err(Refusal::Blocked { lock, wait_ms: 5_000, before })
 }
 
 /// The checks of keys and values, in the order of the real ones.

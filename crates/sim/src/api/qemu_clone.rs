@@ -11,6 +11,7 @@ use crate::guest::drive::{Drive, drives};
 use crate::guest::format::{Format, Kind};
 use crate::work::Work;
 use crate::work::clone::CloneGuest;
+use crate::work::disk::enabled;
 use crate::work::template::Template;
 use crate::world::World;
 use crate::world::guest::Guest;
@@ -43,7 +44,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         ]),
     Endpoint::post("/nodes/{node}/qemu/{vmid}/template", template)
         .may(Permission::All("/vms/{vmid}", &["VM.Allocate"]))
-        .with(&[optional("disk", Kind::TEXT)]),
+        .with(&[optional("disk", Kind::Words(crate::guest::drive::names))]),
 ];
 
 fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -59,7 +60,7 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         check_node(call.world, target)?;
     }
     if let Some(storage) = &storage {
-        check_storage(call, storage, target.is_some())?;
+        check_storage(call, storage, target.as_deref())?;
     }
     let guest = call.guest()?;
     check_lock(guest).map_err(Refusal::die)?;
@@ -84,7 +85,8 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             "can't clone VM to node '{target}' (VM uses local storage)"
         )));
     }
-    if call.world.guests.contains_key(&newid) {
+    // On another node it shows only when the configuration is written.
+    if call.world.guests.get(&newid).is_some_and(|taken| taken.node == node) {
         return Err(Refusal::die(format!(
             "unable to create VM {newid}: config file already exists"
         )));
@@ -102,47 +104,51 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         target,
         pool,
         snapname,
+        running,
+        bwlimit: call.params.int("bwlimit").and_then(|limit| u64::try_from(limit).ok()),
         ..CloneGuest::default()
     };
-    call.fork_guest("qmclone", Work::Clone(work))
+    call.fork_guest("qmclone", Work::Clone(Box::new(work)))
 }
 
-fn check_storage(call: &Call<'_>, id: &str, elsewhere: bool) -> Result<(), Refusal> {
-    let found = crate::guest::drive::storage_of(call.world, id).map_err(Refusal::die)?;
-    let node = call.node();
-    if !found.on_node(&node) {
-        return Err(Refusal::die(format!("storage '{id}' is not available on node '{node}'")));
-    }
+/// The target storage: enabled here, for images, and when the clone goes to another node, there too
+/// and shared.
+fn check_storage(call: &Call<'_>, id: &str, target: Option<&str>) -> Result<(), Refusal> {
+    let found = enabled(call.world, id, &call.node())?;
     if !found.holds("images") {
         return Err(Refusal::param(
             "storage",
             format!("storage '{id}' does not support vm images"),
         ));
     }
-    if elsewhere && !found.shared {
+    let Some(target) = target else { return Ok(()) };
+    if !enabled(call.world, id, target)?.shared {
         return Err(Refusal::die(format!("can't clone to non-shared storage '{id}'")));
     }
     Ok(())
 }
 
-/// `check_storage_access_clone`: may allocate, and whether every disk is on shared storage.
+/// `check_storage_access_clone`: may allocate, and whether every volume is on shared storage. ISO
+/// images and cloud-init drives ask for nothing.
 fn check_volumes(call: &Call<'_>, guest: &Guest, storage: Option<&str>) -> Result<bool, Refusal> {
     let mut shared = true;
     for (_, drive) in drives(guest) {
-        let Some((own, _)) = split_volid(drive.file()) else { continue };
-        let found = crate::guest::drive::storage_of(call.world, own).map_err(Refusal::die)?;
-        let cdrom = drive.is_cdrom() && !drive.is_cloudinit();
-        shared &= found.shared;
-        if cdrom {
-            call.world.require_any(
-                &call.caller,
-                &format!("/storage/{own}"),
-                &["Datastore.AllocateSpace", "Datastore.Audit"],
-            )?;
+        let file = drive.file();
+        if file.is_empty() || file == "none" {
             continue;
         }
-        let to = storage.unwrap_or(own);
-        call.require(&format!("/storage/{to}"), &["Datastore.AllocateSpace"])?;
+        if drive.is_cdrom() && file == "cdrom" {
+            call.require("/", &["Sys.Console"])?;
+            continue;
+        }
+        let Some((own, _)) = split_volid(file) else {
+            return Err(Refusal::die(format!("unable to parse volume ID '{file}'")));
+        };
+        shared &= crate::guest::drive::storage_of(call.world, own)?.shared;
+        if !drive.is_cdrom() {
+            let to = storage.unwrap_or(own);
+            call.require(&format!("/storage/{to}"), &["Datastore.AllocateSpace"])?;
+        }
     }
     if let Some(state) = guest.get("vmstatestorage") {
         call.require(&format!("/storage/{state}"), &["Datastore.AllocateSpace"])?;
@@ -187,20 +193,8 @@ fn by_name(mut drives: Vec<(String, Drive)>) -> Vec<(String, Drive)> {
 
 fn template(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let vmid = call.vmid();
-    let guest = call.guest()?;
-    check_lock(guest).map_err(Refusal::die)?;
-    if !guest.snapshots.is_empty() {
-        return Err(Refusal::die(crate::work::template::HAS_SNAPSHOTS));
-    }
-    let disk = call.params.get("disk").map(str::to_owned);
-    if guest.template() && disk.is_none() {
-        return Err(Refusal::die("you can't convert a template to a template"));
-    }
-    if guest.running.is_some() {
-        return Err(Refusal::die("you can't convert a VM to template if VM is running"));
-    }
-    if let Some(disk) = disk.as_ref().filter(|disk| guest.get(disk).is_none()) {
-        return Err(Refusal::param("disk", format!("disk '{disk}' does not exist")));
-    }
+    let disk = call.params.get("disk").filter(|disk| !disk.is_empty()).map(str::to_owned);
+    let node = call.node();
+    crate::work::template::check(call.world, &node, vmid, disk.is_some()).map_err(Refusal::die)?;
     call.fork_guest("qmtemplate", Work::Template(Template { vmid, disk }))
 }

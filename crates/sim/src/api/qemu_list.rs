@@ -30,13 +30,23 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let own = call.world.guests.values().filter(|guest| guest.node == node);
     let sees = call.visible_guests();
     let visible = own.filter(|guest| sees(guest.vmid));
-    let items = visible.map(|guest| Value::Object(status::status(guest, call.moment.now)));
+    let (now, processors) = (call.moment.now, processors(call));
+    let item = match call.params.flag("full") {
+        Some(true) => status::full,
+        _ => status::status,
+    };
+    let items = visible.map(|guest| Value::Object(item(guest, processors, now)));
     Ok(Value::Array(items.collect()).into())
+}
+
+/// How many the node has.
+fn processors(call: &Call<'_>) -> u64 {
+    call.world.nodes.get(&call.node()).map_or(1, |node| u64::from(node.cpus))
 }
 
 fn current(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let guest = call.guest()?;
-    let mut out = status::current(guest, call.moment.now);
+    let mut out = status::current(guest, processors(call), call.moment.now);
     if let Some(members) = out.as_object_mut() {
         members.insert("ha".to_owned(), call.world.ha.service_status(guest.vmid));
     }
@@ -48,22 +58,13 @@ fn destroy(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if call.params.flag("skiplock") == Some(true) && !call.caller.is_root() {
         return Err(Refusal::param("skiplock", "Only root may use this option."));
     }
-    let guest = call.guest()?;
-    if guest.flag("protection") {
-        return Err(Refusal::die(format!("can't remove VM {vmid} - protection mode enabled")));
-    }
-    let managed = call.world.ha.resources.contains_key(&crate::ha::sid_of(vmid));
-    if managed && !call.params.flag("purge").unwrap_or(false) {
-        return Err(Refusal::die(format!(
-            "unable to remove VM {vmid} - used in HA resources and purge parameter not set."
-        )));
-    }
-    if guest.running.is_some() {
-        return Err(Refusal::die(format!("VM {vmid} is running - destroy failed")));
-    }
+    let node = call.node();
+    let purge = call.params.flag("purge").unwrap_or(false);
+    crate::work::destroy::check(call.world, &node, vmid, purge)?;
     let work = Destroy {
         vmid,
-        purge: call.params.flag("purge").unwrap_or(false),
+        purge,
+        skiplock: call.params.flag("skiplock").unwrap_or(false),
         unreferenced: call.params.flag("destroy-unreferenced-disks").unwrap_or(false),
     };
     call.fork_guest("qmdestroy", Work::Destroy(work))

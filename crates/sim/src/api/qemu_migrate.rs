@@ -1,6 +1,6 @@
 //! Migration and its preconditions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -11,8 +11,9 @@ use super::ha_resources::{blocking, motion_info};
 use super::permission::Permission;
 use super::quorum::Writes;
 use super::refusal::Refusal;
-use crate::guest::drive::drives;
+use crate::guest::drive::{drives, storage_of};
 use crate::guest::format::{Format, Kind, list};
+use crate::guest::local::Resources;
 use crate::ha::sid_of;
 use crate::work::Work;
 use crate::work::disk::enabled;
@@ -44,32 +45,36 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         ]),
 ];
 
-/// Storages that a guest's volumes need and `target` lacks.
-fn missing_storages(call: &Call<'_>, guest: &Guest, target: &str) -> Vec<String> {
-    let volumes = crate::work::destroy::volumes(call.world, guest.vmid);
-    let mut missing: Vec<String> = volumes
-        .iter()
-        .filter_map(|volid| split_volid(volid))
-        .filter(|(storage, _)| {
-            !call.world.storages.get(*storage).is_some_and(|found| found.on_node(target))
-        })
-        .map(|(storage, _)| storage.to_owned())
-        .collect();
-    missing.sort();
-    missing.dedup();
-    missing
+/// Storages that a guest's drives need and `target` lacks (`check_local_storage_availability`).
+fn missing_storages(call: &Call<'_>, guest: &Guest, target: &str) -> Result<Vec<String>, Refusal> {
+    let mut missing = BTreeSet::new();
+    for (_, drive) in drives(guest) {
+        let Some((storage, _)) = split_volid(drive.file()) else { continue };
+        storage_of(call.world, storage)?;
+        if enabled(call.world, storage, target).is_err() {
+            missing.insert(storage.to_owned());
+        }
+    }
+    Ok(missing.into_iter().collect())
 }
 
 fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let node = call.node();
     let guest = call.guest()?;
+    check_lock(guest).map_err(Refusal::die)?;
     let sid = sid_of(guest.vmid);
+    let resources = Resources::of(guest);
     let (mut allowed, mut refused) = (Vec::new(), Map::new());
     for other in call.world.nodes.values().filter(|other| other.name != node) {
         let mut why = Map::new();
-        let missing = missing_storages(call, guest, &other.name);
+        let missing = missing_storages(call, guest, &other.name)?;
         if !missing.is_empty() {
             why.insert("unavailable_storages".to_owned(), json!(missing));
+        }
+        // Nothing is mapped on any node.
+        if !resources.mapped.is_empty() {
+            let keys: Vec<&String> = resources.mapped.keys().collect();
+            why.insert("unavailable-resources".to_owned(), json!(keys));
         }
         let (_, apart) = motion_info(call.world, &sid, &other.name);
         if !apart.is_empty() {
@@ -84,15 +89,14 @@ fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let disks = disks.map(|(volid, named)| named.json(&volid));
     let mut out = json!({
         "running": u8::from(guest.running.is_some()), "local_disks": Value::Array(disks.collect()),
-        "local_resources": [], "mapped-resources": [], "mapped-resource-info": {}, "has-dbus-vmstate": 1,
+        "local_resources": resources.local, "has-dbus-vmstate": 1, "allowed_nodes": allowed,
+        "mapped-resources": resources.mapped.keys().collect::<Vec<_>>(),
+        "mapped-resource-info": resources.info(),
     });
     if let Some(members) = out.as_object_mut() {
         if call.world.ha_managed(guest.vmid) {
             let (together, _) = motion_info(call.world, &sid, &node);
             members.insert("dependent-ha-resources".to_owned(), json!(together));
-        }
-        if guest.running.is_none() {
-            members.insert("allowed_nodes".to_owned(), json!(allowed));
         }
         members.insert("not_allowed_nodes".to_owned(), Value::Object(refused));
     }
@@ -163,6 +167,8 @@ fn migrate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         let wish = Wish::Migrate(target);
         return call.fork_guest("hamigrate", Work::Ha(Request { vmid, wish }));
     }
-    let work = Migrate { vmid, target, online, with_local_disks, storage, storages, locked: false };
+    let force = call.params.flag("force").unwrap_or(false);
+    let work =
+        Migrate { vmid, target, online, with_local_disks, storage, storages, locked: false, force };
     call.fork_guest("qmigrate", Work::Migrate(work))
 }

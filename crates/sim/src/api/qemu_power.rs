@@ -135,7 +135,25 @@ fn stop(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if overrule && ha_wish(call, Action::Stop).is_some() {
         return Err(Refusal::param("overrule-shutdown", "Not applicable for HA resources."));
     }
+    if overrule && ha_wish(call, Action::Stop).is_none() {
+        let (vmid, overrules) = (call.vmid(), running_shutdowns(call));
+        let mut work = Power::new(vmid, Action::Stop);
+        work.timeout = call.params.int("timeout");
+        work.skiplock = call.params.flag("skiplock").unwrap_or(false);
+        work.overrules = overrules;
+        return call.fork_guest("qmstop", Work::Power(work));
+    }
     power(call, Action::Stop, "qmstop")
+}
+
+/// The shutdowns of the guest that the caller may end: its own, or all with `Sys.Modify`.
+fn running_shutdowns(call: &Call<'_>) -> Vec<String> {
+    let (node, id) = (call.node(), call.vmid().to_string());
+    let all = call.may(&format!("/nodes/{node}"), &["Sys.Modify"]);
+    let own = |user: &str| all || super::tasks::is_own(call, user);
+    let running = call.world.tasks.iter().filter(|task| task.running() && task.node == node);
+    let shutdowns = running.filter(|task| task.kind == "qmshutdown" && task.id == id);
+    shutdowns.filter(|task| own(&task.user)).map(|task| task.upid.clone()).collect()
 }
 
 fn shutdown(call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -46,7 +46,7 @@ pub(crate) fn lock(world: &World, lock: &str, failed: &str) -> Result<(), Refusa
         return Ok(());
     }
     let lock = LockName::NoQuorum { file: lock.to_owned(), what: failed.to_owned() };
-    Err(Refusal::Blocked { lock, wait_ms: LOCK_MS })
+    Err(Refusal::Blocked { lock, wait_ms: LOCK_MS, before: String::new() })
 }
 
 /// The lock of a file.

@@ -17,7 +17,8 @@ pub(crate) enum Refusal {
     Text { status: u16, text: String },
     /// Nothing was done: a task holds the lock. Tried again until it is free, at most so many
     /// milliseconds of sim time.
-    Blocked { lock: LockName, wait_ms: i64 },
+    /// `before` stands before the error then.
+    Blocked { lock: LockName, wait_ms: i64, before: String },
     /// A refusal that comes after so many milliseconds of sim time.
     Late { wait_ms: i64, refusal: Box<Self> },
 }
@@ -105,7 +106,7 @@ impl Refusal {
             Self::Message { message, .. } => message.clone(),
             Self::Params(_) => "Parameter verification failed.\n".to_owned(),
             Self::Bare { reason: text, .. } | Self::Text { text, .. } => text.clone(),
-            Self::Blocked { lock, .. } => format!("{}\n", lock.timeout()),
+            Self::Blocked { lock, before, .. } => format!("{before}{}\n", lock.timeout()),
             Self::Late { refusal, .. } => refusal.text(),
         }
     }

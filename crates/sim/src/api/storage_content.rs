@@ -206,7 +206,7 @@ fn storage_lock(call: &Call<'_>, id: &str, node: &str) -> Result<(), Refusal> {
     if call.world.locks.free(&lock, true, None) {
         return Ok(());
     }
-    Err(Refusal::Blocked { lock, wait_ms: 10_000 })
+    Err(Refusal::Blocked { lock, wait_ms: 10_000, before: String::new() })
 }
 
 /// `VOLNAME` or `STORAGE:VOLNAME` as a volume id.

@@ -196,7 +196,7 @@ fn query(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// The request is tried again when the URL answered.
 fn waiting(url: String) -> Refusal {
-    Refusal::Blocked { lock: LockName::Url(url), wait_ms: 30_000 }
+    Refusal::Blocked { lock: LockName::Url(url), wait_ms: 30_000, before: String::new() }
 }
 
 fn metadata(url: &str, outcome: &Outcome) -> Result<Reply, Refusal> {

@@ -1,5 +1,7 @@
 //! Tasks: lists, status, log, stop.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply};
@@ -32,8 +34,8 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     ]),
 ];
 
-/// How many tasks `/cluster/tasks` shows.
-const CLUSTER_LIMIT: usize = 25;
+/// How many tasks each node tells of (`active_workers`).
+const NODE_LIMIT: usize = 25;
 
 /// The user in the UPID of the path, which need not be one of a task.
 fn named<'a>(call: &'a Call<'_>) -> Result<&'a str, Refusal> {
@@ -72,21 +74,23 @@ fn is_upid(text: &str) -> bool {
     let [kind, node, pid, pstart, start, task, _, user, end] = parts.as_slice() else {
         return false;
     };
-    let hex = |part: &str| {
-        (8..=9).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
+    let hex = |part: &str| part.len() == 8 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // 32 bit hold 497 days.
+    let long =
+        |part: &str| hex(part) || (part.len() == 9 && hex(part.get(1..).unwrap_or_default()));
     *kind == "UPID"
         && !node.is_empty()
         && hex(pid)
-        && hex(pstart)
+        && long(pstart)
         && hex(start)
         && !task.is_empty()
-        && user.contains('@')
+        && !user.is_empty()
+        && !text.contains(['/', ' '])
         && end.is_empty()
 }
 
 /// A user sees the tasks of its tokens; a token its own.
-fn is_own(call: &Call<'_>, owner: &str) -> bool {
+pub(crate) fn is_own(call: &Call<'_>, owner: &str) -> bool {
     owner == call.caller.authid || owner.split('!').next() == Some(call.caller.authid.as_str())
 }
 
@@ -167,8 +171,7 @@ fn cluster(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let all = call.may("/", &["Sys.Audit"]);
     // User and token are taken apart before they are compared: a token never sees its own.
     let own = |task: &Task| task.user.split('!').next() == Some(call.caller.authid.as_str());
-    let visible = call.world.tasks.iter().rev().filter(|task| all || own(task));
-    let items = visible.take(CLUSTER_LIMIT).map(|task| {
+    let items = recent(call).into_iter().filter(|task| all || own(task)).map(|task| {
         let mut item = base(task);
         if let TaskState::Stopped { end_ms, exit } = &task.state {
             put(&mut item, "endtime", json!(end_ms / 1000));
@@ -176,12 +179,30 @@ fn cluster(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             put(&mut item, "saved", json!("1"));
         } else {
             put(&mut item, "pid", json!(task.pid));
-            put(&mut item, "pstart", json!(task.pstart));
             put(&mut item, "saved", json!("0"));
         }
         item
     });
     Ok(Value::Array(items.collect()).into())
+}
+
+/// What the nodes tell of, one after the other: the running tasks of each, then its newest.
+fn recent<'a>(call: &'a Call<'_>) -> Vec<&'a Task> {
+    let mut found: BTreeMap<&str, (Vec<&Task>, Vec<&Task>)> = BTreeMap::new();
+    for task in call.world.tasks.iter().rev() {
+        let (running, ended) = found.entry(&task.node).or_default();
+        if task.running() {
+            running.push(task);
+        } else if ended.len() < NODE_LIMIT {
+            ended.push(task);
+        }
+    }
+    let each = found.into_values().flat_map(|(mut running, mut ended)| {
+        running.reverse();
+        ended.truncate(NODE_LIMIT.saturating_sub(running.len()));
+        running.into_iter().chain(ended)
+    });
+    each.collect()
 }
 
 fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -191,7 +212,10 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let source = params.get("source").unwrap_or("archive");
     let errors = params.flag("errors").unwrap_or(false);
     let types = params.get("statusfilter").map(str::to_ascii_lowercase);
-    let userfilter = params.get("userfilter").map(str::to_ascii_lowercase);
+    // To Perl, an empty text and 0 are no filter.
+    let given = |name| params.get(name).filter(|text| !matches!(*text, "" | "0"));
+    let userfilter = given("userfilter").map(str::to_ascii_lowercase);
+    let typefilter = given("typefilter");
     let (since, until) = (params.int("since"), params.int("until"));
     let fits = |task: &&Task| {
         let start = task.start_ms / 1000;
@@ -214,13 +238,17 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
                 _ => true,
             }
             && params.get("vmid").is_none_or(|vmid| task.id == vmid)
-            && params.get("typefilter").is_none_or(|kind| task.kind == kind)
+            && typefilter.is_none_or(|kind| task.kind == kind)
             && userfilter.as_ref().is_none_or(|part| user.to_ascii_lowercase().contains(part))
             && since.is_none_or(|since| start >= since)
             && until.is_none_or(|until| start <= until)
     };
     let mut found: Vec<&Task> = call.world.tasks.iter().rev().filter(fits).collect();
-    found.sort_by_key(|task| !task.running());
+    // Running ones as they were started, then the archive from its end.
+    found.sort_by_key(|task| match task.state {
+        TaskState::Running => (0, task.start_ms),
+        TaskState::Stopped { end_ms, .. } => (1, end_ms.saturating_neg()),
+    });
     let start = usize::try_from(params.int("start").unwrap_or(0)).unwrap_or(0);
     let limit = usize::try_from(params.int("limit").unwrap_or(50)).unwrap_or(50);
     let items = found.iter().skip(start).take(limit).map(|task| list_item(task)).collect();
@@ -259,6 +287,14 @@ fn status(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn log(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     check_owner(call, named(call)?, "Sys.Audit")?;
+    if call.params.flag("download") == Some(true) {
+        let alone = ["start", "limit"].iter().all(|name| call.params.get(name).is_none());
+        if alone {
+            return Err(Refusal::message(501, "downloading a log is not simulated"));
+        }
+        let text = "'download' cannot be used together with 'start' or 'limit' parameters";
+        return Err(Refusal::die(text));
+    }
     let Some(task) = find(call).and_then(|key| call.world.tasks.get(key)) else {
         let line = json!({ "n": 1, "t": "unable to open file - No such file or directory" });
         return Ok(Reply { total: Some(1), ..Reply::from(json!([line])) });

@@ -19,7 +19,7 @@ pub(crate) fn locked<T>(
         let lock = LockName::NoQuorum { file: "file-user_cfg".to_owned(), what: what.to_owned() };
         // Where time costs nothing, nothing is waited for: nobody gives this lock back.
         let wait_ms = call.moment.after(WAIT_MS) - call.moment.now;
-        return Err(Refusal::Blocked { lock, wait_ms });
+        return Err(Refusal::Blocked { lock, wait_ms, before: String::new() });
     }
     let before = (call.world.access.clone(), call.world.pools.clone());
     let result = change(call);

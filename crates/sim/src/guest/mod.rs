@@ -11,6 +11,7 @@ pub(crate) mod formats;
 pub(crate) mod hotplug;
 pub(crate) mod inside;
 pub(crate) mod keys;
+pub(crate) mod local;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod patterns;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::drive::drives;
+use super::property::Values;
 use crate::world::guest::Guest;
 
 /// What the configuration says of a guest's size.
@@ -55,9 +56,13 @@ fn size_of(value: &str) -> u64 {
     size.and_then(super::size::parse).unwrap_or(0)
 }
 
-/// The fields that lists and `status/current` share.
-pub(crate) fn status(guest: &Guest, now: i64) -> Map<String, Value> {
-    let size = measure(guest);
+/// The fields that lists and `status/current` share. `processors` are the node's: more are not
+/// shown, unless `vcpus` says so.
+pub(crate) fn status(guest: &Guest, processors: u64, now: i64) -> Map<String, Value> {
+    let mut size = measure(guest);
+    if guest.get("vcpus").is_none_or(|vcpus| vcpus == "0") {
+        size.cpus = size.cpus.min(processors.max(1));
+    }
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| {
         out.insert(key.to_owned(), value);
@@ -86,13 +91,34 @@ pub(crate) fn status(guest: &Guest, now: i64) -> Map<String, Value> {
     if guest.template() {
         put("template", json!(1));
     }
+    if guest.config.keys().any(|key| super::keys::is_numbered(key, "serial")) {
+        put("serial", json!(1));
+    }
+    let number = |key: &str| guest.get(key).and_then(|text| text.parse::<u64>().ok());
+    if let Some(least) = number("balloon").filter(|least| *least > 0) {
+        put("balloon_min", json!(least.saturating_mul(1 << 20)));
+        put("shares", json!(number("shares").unwrap_or(1000)));
+    }
     if let Some(running) = &guest.running {
         put("pid", json!(running.pid));
         for key in PRESSURE {
             put(key, json!(0));
         }
-        put("diskread", json!(0));
-        put("diskwrite", json!(0));
+    }
+    out
+}
+
+/// The status that only QEMU knows: of `status/current` and of full lists.
+pub(crate) fn full(guest: &Guest, processors: u64, now: i64) -> Map<String, Value> {
+    let mut out = status(guest, processors, now);
+    let qmp = match &guest.running {
+        None => "stopped",
+        Some(running) if running.paused => "paused",
+        Some(_) => "running",
+    };
+    out.insert("qmpstatus".to_owned(), json!(qmp));
+    if guest.running.is_some() {
+        running_details(guest, now, &mut out);
     }
     out
 }
@@ -107,29 +133,23 @@ const PRESSURE: &[&str] = &[
 ];
 
 /// `status/current`.
-pub(crate) fn current(guest: &Guest, now: i64) -> Value {
-    let mut out = status(guest, now);
+pub(crate) fn current(guest: &Guest, processors: u64, now: i64) -> Value {
+    let mut out = full(guest, processors, now);
     let mut put = |key: &str, value: Value| {
         out.insert(key.to_owned(), value);
     };
     put("ha", json!({ "managed": 0 }));
-    let qmp = match &guest.running {
-        None => "stopped",
-        Some(running) if running.paused => "paused",
-        Some(_) => "running",
-    };
-    put("qmpstatus", json!(qmp));
     if super::agent::configured(guest) {
         put("agent", json!(1));
     }
-    if guest.config.keys().any(|key| super::keys::is_numbered(key, "serial")) {
-        put("serial", json!(1));
-    }
-    if guest.get("vga").is_some_and(|vga| vga.starts_with("qxl")) {
-        put("spice", json!(1));
-    }
-    if guest.running.is_some() {
-        running_details(guest, now, &mut out);
+    if let Some(vga) = guest.get("vga") {
+        let vga = Values::parse(vga, "type");
+        let kind = vga.get("type").unwrap_or_default();
+        if kind.starts_with("virtio") || matches!(kind, "qxl" | "qxl2" | "qxl3" | "qxl4") {
+            put("spice", json!(1));
+        }
+        // There, without a value too.
+        put("clipboard", json!(vga.get("clipboard")));
     }
     Value::Object(out)
 }
@@ -142,6 +162,8 @@ pub(crate) fn running_machine(guest: &Guest) -> &'static str {
 
 fn running_details(guest: &Guest, now: i64, out: &mut Map<String, Value>) {
     let memory = measure(guest).memory;
+    out.insert("diskread".to_owned(), json!(0));
+    out.insert("diskwrite".to_owned(), json!(0));
     out.insert("running-machine".to_owned(), json!(running_machine(guest)));
     out.insert("running-qemu".to_owned(), json!("10.2.2"));
     if guest.get("balloon") != Some("0") {

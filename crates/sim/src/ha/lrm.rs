@@ -117,6 +117,7 @@ fn motion(service: &Service, vmid: u32, here: bool, running: bool) -> Act {
         storage: None,
         storages: std::collections::BTreeMap::new(),
         locked: false,
+        force: false,
     };
     Act::Run("qmigrate", Box::new(Work::Migrate(work)), false)
 }

@@ -201,7 +201,7 @@ impl Pending {
             return Step::Done(Err(missing));
         };
         let result = dispatch(world, request, moment, fingerprint);
-        if let Err(Refusal::Blocked { lock, wait_ms }) = &result {
+        if let Err(Refusal::Blocked { lock, wait_ms, .. }) = &result {
             let until = match &self.deadline {
                 Some((waiting, until)) if waiting == lock => *until,
                 _ => moment.now.saturating_add(*wait_ms),

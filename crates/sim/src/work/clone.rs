@@ -20,6 +20,9 @@ use crate::world::volumes::{own_name, split_volid};
 const BASE_MS: i64 = 30;
 /// Milliseconds for a volume, copying apart.
 const VOLUME_MS: i64 = 90;
+/// Milliseconds before the volumes of a failed clone are freed ("some storage like rbd need to
+/// wait").
+const UNDO_MS: i64 = 1000;
 
 /// A copy to make.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,12 +40,24 @@ pub(crate) struct CloneGuest {
     /// Copies what a snapshot has, not what is there now.
     #[serde(default)]
     pub(crate) snapname: Option<String>,
+    /// The source ran when the request was checked.
+    #[serde(default)]
+    pub(crate) running: bool,
+    /// KiB/s.
+    #[serde(default)]
+    pub(crate) bwlimit: Option<u64>,
+    /// What failed; the volumes are freed a second later.
+    #[serde(default)]
+    pub(crate) failed: Option<String>,
     /// Drives to copy: key and value, worked off from the end.
     pub(crate) queue: Vec<(String, String)>,
     /// The storage whose lock is held.
     pub(crate) locked: Option<String>,
     /// Bytes to copy into the volume that was just made.
     pub(crate) copying: Option<u64>,
+    /// From and to which volume is copied.
+    #[serde(default)]
+    pub(crate) transfer: Option<(String, String)>,
     /// A volume was copied whose drive is not in the guest's configuration yet.
     #[serde(default)]
     pub(crate) copied: bool,
@@ -53,6 +68,14 @@ pub(crate) struct CloneGuest {
     /// The new configuration as it will be written after the next disk.
     #[serde(default)]
     pub(crate) config: BTreeMap<String, String>,
+    /// What waits at the source. It is copied too, and discarded at the end.
+    #[serde(default)]
+    pub(crate) pending: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) pending_delete: BTreeMap<String, bool>,
+    /// What the source's cloud-init drive lacks.
+    #[serde(default)]
+    pub(crate) cloudinit: BTreeMap<String, String>,
 }
 
 /// The description of a clone until its first disk is copied, which is all that its configuration
@@ -62,14 +85,35 @@ const TEMPORARY: &str = " qmclone temporary file";
 
 impl CloneGuest {
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
-        let result = self.step(stage);
-        if result.is_err() && self.begun {
+        if let Some(error) = self.failed.take() {
             for volid in &self.made {
                 stage.world.remove_volume(&stage.node, volid);
             }
             stage.world.guests.remove(&self.vmid);
+            return Err(format!("clone failed: {error}"));
         }
-        result.map_err(|error| if self.begun { format!("clone failed: {error}") } else { error })
+        match self.step(stage) {
+            Err(error) if self.begun => {
+                self.failed = Some(error);
+                Ok(Next::After(UNDO_MS))
+            }
+            result => result,
+        }
+    }
+
+    /// How it ends when it is interrupted now. What copies is a command of its own, which dies
+    /// with it.
+    pub(crate) fn interrupted(&self, world: &World, node: &str) -> String {
+        if !self.begun {
+            return super::INTERRUPTED.to_owned();
+        }
+        let why = "interrupted by signal";
+        let Some((from, to)) = self.transfer.as_ref().filter(|_| self.copied && !self.running)
+        else {
+            return format!("clone failed: {why}");
+        };
+        let command = convert(world, node, from, to, self.snapname.as_deref(), self.bwlimit);
+        format!("clone failed: copy failed: command '{command}' failed: {why}")
     }
 
     fn step(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
@@ -89,9 +133,10 @@ impl CloneGuest {
                         stage.unlock_storage(&storage);
                     }
                     self.copied = true;
-                    return Ok(Next::After(copy_ms(copied)));
+                    return Ok(Next::After(self.copy_ms(copied)));
                 }
                 if std::mem::take(&mut self.copied) {
+                    self.transfer = None;
                     self.write(stage)?;
                 }
                 if self.locked.is_some() {
@@ -105,6 +150,13 @@ impl CloneGuest {
         }
     }
 
+    fn copy_ms(&self, bytes: u64) -> i64 {
+        let limit = self.bwlimit.filter(|limit| *limit > 0);
+        let limited = limit.map(|limit| bytes.saturating_mul(1000) / limit.saturating_mul(1024));
+        let limited = limited.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(0);
+        copy_ms(bytes).max(limited)
+    }
+
     fn target_storage(&self, value: &str) -> String {
         let drive = Drive::parse(value);
         let own = split_volid(drive.file()).map(|(storage, _)| storage.to_owned());
@@ -116,14 +168,26 @@ impl CloneGuest {
         let source =
             crate::api::call::load_config(stage.world, &node, self.source).map_err(|e| e.exit())?;
         crate::api::call::check_lock(source)?;
+        if source.running.is_some() != self.running {
+            return Err("unexpected state change".to_owned());
+        }
         let source = &match &self.snapname {
             None => source.clone(),
             Some(name) => source
                 .at_snapshot(name)
                 .ok_or_else(|| format!("snapshot '{name}' does not exist"))?,
         };
-        if stage.world.guests.contains_key(&self.vmid) {
-            return Err(format!("unable to create VM {}: config file already exists", self.vmid));
+        if let Some(taken) = stage.world.guests.get(&self.vmid) {
+            if taken.node == node {
+                let vmid = self.vmid;
+                return Err(format!("unable to create VM {vmid}: config file already exists"));
+            }
+            stage.say(format!("creating a clone of VM {} with ID {}", self.source, self.vmid));
+            // The cluster's file system holds an id once, on whatever node.
+            return Err(format!(
+                "close (rename) atomic file '/etc/pve/nodes/{node}/qemu-server/{}.conf' failed: File exists",
+                self.vmid
+            ));
         }
         let prefix = mac_prefix(stage.world);
         let mut config = BTreeMap::from([("lock".to_owned(), "clone".to_owned())]);
@@ -149,6 +213,9 @@ impl CloneGuest {
         self.queue.sort();
         self.queue.reverse();
         self.identify(&mut config, source);
+        self.pending.clone_from(&source.pending);
+        self.pending_delete.clone_from(&source.pending_delete);
+        self.cloudinit.clone_from(&source.cloudinit);
         self.config = config;
         let temporary = [("lock", "clone"), ("description", TEMPORARY)];
         let guest = Guest::new(self.vmid, &node, &temporary);
@@ -170,10 +237,13 @@ impl CloneGuest {
             config.insert("vmgenid".to_owned(), new_uuid());
         }
         let original = source.get("name").map_or_else(|| self.source.to_string(), str::to_owned);
-        let name = self.name.clone().unwrap_or_else(|| format!("Copy-of-VM-{original}"));
+        let name = self.name.clone().filter(|name| !name.is_empty() && name != "0");
+        let name = name.unwrap_or_else(|| format!("Copy-of-VM-{original}"));
         config.insert("name".to_owned(), name);
         // An empty one is none, for Perl: the source's stays.
-        if let Some(text) = self.description.as_ref().filter(|text| !text.is_empty()) {
+        if let Some(text) =
+            self.description.as_ref().filter(|text| !matches!(text.as_str(), "" | "0"))
+        {
             config.insert("description".to_owned(), text.trim_end().to_owned());
         }
     }
@@ -196,20 +266,15 @@ impl CloneGuest {
         }
         let how = if whole { "full" } else { "linked" };
         stage.say(format!("create {how} clone of drive {key} ({file})"));
+        if whole {
+            self.warn_of_format(stage, &storage, &volume.format)?;
+        }
         let (volid, copied) = if drive.is_cloudinit() {
-            {
-                let format = volume.format.clone();
-                let now = stage.moment.now;
-                let made = drive::cloudinit_volume(
-                    stage.world,
-                    &node,
-                    self.vmid,
-                    &storage,
-                    Some(&format),
-                    now,
-                )?;
-                (made, 0)
-            }
+            let target = drive::storage_of(stage.world, &storage)?;
+            let format = drive::wanted_format(target, self.format.as_deref(), &volume.format);
+            let (vmid, now) = (self.vmid, stage.moment.now);
+            let format = Some(format.as_str());
+            (drive::cloudinit_volume(stage.world, &node, vmid, &storage, format, now)?, 0)
         } else if whole {
             self.copy_volume(stage, &storage, &volume)?
         } else {
@@ -234,6 +299,9 @@ impl CloneGuest {
             stage.log.extend(drive::transferred(volume.size));
         }
         self.made.push(volid.clone());
+        if whole && !drive.is_cloudinit() {
+            self.transfer = Some((file, volid.clone()));
+        }
         drive.set("file", volid);
         drive.set("size", size::print(volume.size));
         drive.values.0.remove("format");
@@ -242,12 +310,31 @@ impl CloneGuest {
         Ok(Next::After(VOLUME_MS))
     }
 
+    fn warn_of_format(
+        &self,
+        stage: &mut Stage<'_>,
+        storage: &str,
+        source: &str,
+    ) -> Result<(), String> {
+        let target = drive::storage_of(stage.world, storage)?;
+        let format = drive::wanted_format(target, self.format.as_deref(), source);
+        if let Some(asked) = self.format.as_ref().filter(|asked| **asked != format) {
+            stage.say(format!(
+                "format '{asked}' is not supported by the target storage '{storage}' - using '{format}' instead"
+            ));
+        }
+        Ok(())
+    }
+
     /// Writes the configuration as far as it is: without the drives that are still to be copied.
     fn write(&self, stage: &mut Stage<'_>) -> Result<(), String> {
         let Some(guest) = stage.world.guests.get_mut(&self.vmid) else {
             return Err("configuration file vanished".to_owned());
         };
         guest.config.clone_from(&self.config);
+        guest.pending.clone_from(&self.pending);
+        guest.pending_delete.clone_from(&self.pending_delete);
+        guest.cloudinit.clone_from(&self.cloudinit);
         Ok(())
     }
 
@@ -269,6 +356,15 @@ impl CloneGuest {
 
     fn finish(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         self.config.remove("lock");
+        let waiting = std::mem::take(&mut self.pending);
+        let mut names: Vec<&str> = waiting.keys().map(String::as_str).collect();
+        if !std::mem::take(&mut self.pending_delete).is_empty() {
+            names.push("delete");
+        }
+        if !names.is_empty() {
+            let names = names.join(",");
+            stage.say(format!("found pending changes for '{names}', discarding for clone"));
+        }
         self.write(stage)?;
         let guest = stage.world.guests.get_mut(&self.vmid);
         if let (Some(guest), Some(target)) = (guest, &self.target) {
@@ -282,9 +378,38 @@ impl CloneGuest {
 
     pub(crate) fn abandon(self, world: &mut World) {
         if self.begun {
-            world.remove_guest(self.vmid);
+            let node = world.guest(self.vmid).map(|guest| guest.node.clone()).unwrap_or_default();
+            for volid in &self.made {
+                world.remove_volume(&node, volid);
+            }
+            world.guests.remove(&self.vmid);
         }
     }
+}
+
+/// The command that copies a volume (`PVE::QemuServer::QemuImage::convert`).
+fn convert(
+    world: &World,
+    node: &str,
+    from: &str,
+    to: &str,
+    snapshot: Option<&str>,
+    limit: Option<u64>,
+) -> String {
+    let format = |volid: &str| {
+        world.volume(node, volid).map_or_else(|| "raw".to_owned(), |volume| volume.format.clone())
+    };
+    let mut parts = vec!["/usr/bin/qemu-img convert -p -n".to_owned()];
+    if let Some(name) = snapshot {
+        parts.push(format!("-l snapshot.name={name}"));
+    }
+    if let Some(limit) = limit.filter(|limit| *limit > 0) {
+        parts.push(format!("-r {limit}K"));
+    }
+    parts.push(format!("-f {} -O {}", format(from), format(to)));
+    let (from, to) = (drive::path_of(world, from), drive::path_of(world, to));
+    parts.push(format!("{from} zeroinit:{to}"));
+    parts.join(" ")
 }
 
 /// A linked clone of a base volume: an overlay file, or a snapshot in the pool.

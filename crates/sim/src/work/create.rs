@@ -25,6 +25,9 @@ pub(crate) struct Create {
     pub(crate) set: BTreeMap<String, String>,
     pub(crate) start: bool,
     pub(crate) pool: Option<String>,
+    /// It becomes an HA resource.
+    #[serde(default)]
+    pub(crate) managed: bool,
     /// Drives that are still to be made.
     pub(crate) queue: Vec<String>,
     /// The storage whose lock is held.
@@ -51,7 +54,17 @@ impl Create {
             set.keys().filter(|key| keys::is_drive(key)).cloned().collect();
         // Worked off from the end.
         queue.reverse();
-        Self { vmid, set, start, pool, queue, locked: None, copying: None, made: Vec::new() }
+        Self {
+            vmid,
+            set,
+            start,
+            pool,
+            managed: false,
+            queue,
+            locked: None,
+            copying: None,
+            made: Vec::new(),
+        }
     }
 
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
@@ -115,13 +128,44 @@ impl Create {
         if let Some(pool) = self.pool.as_ref().and_then(|pool| stage.world.pools.get_mut(pool)) {
             pool.guests.insert(self.vmid);
         }
+        if self.managed {
+            self.add_resource(stage);
+        }
         if self.start {
-            let work = super::Work::Power(super::power::Power::start(self.vmid));
+            stage.say("Execute autostart");
+            let (kind, work) = self.starter(stage.world);
             let (node, user) = (stage.node.clone(), stage.user.clone());
             let id = self.vmid.to_string();
-            super::fork(stage.world, stage.moment, &node, "qmstart", &id, &user, work);
+            super::fork(stage.world, stage.moment, &node, kind, &id, &user, work);
         }
         Ok(Next::Done)
+    }
+
+    /// `ha-manager add`, whose failure is only said.
+    fn add_resource(&self, stage: &mut Stage<'_>) {
+        stage.say("Add as HA resource");
+        let sid = crate::ha::sid_of(self.vmid);
+        let state = if self.start { "started" } else { "stopped" };
+        if stage.world.ha.resources.contains_key(&sid) {
+            stage.say(format!("create resource failed: resource ID '{sid}' already defined"));
+            stage.say(format!(
+                "command 'ha-manager add {sid} --state {state}' failed: exit code 255"
+            ));
+            return;
+        }
+        let state = Some(state.to_owned());
+        let resource = crate::ha::Resource { state, ..crate::ha::Resource::default() };
+        stage.world.ha.resources.insert(sid, resource);
+    }
+
+    /// The task that starts it: the manager is asked when it looks after the guest.
+    fn starter(&self, world: &World) -> (&'static str, super::Work) {
+        let vmid = self.vmid;
+        if world.ha_managed(vmid) {
+            let wish = super::ha::Wish::Start;
+            return ("hastart", super::Work::Ha(super::ha::Request { vmid, wish }));
+        }
+        ("qmstart", super::Work::Power(super::power::Power::start(vmid)))
     }
 
     /// The configuration as it is stored. Values stay as they were given, but for what is made or
@@ -172,7 +216,11 @@ impl Create {
         Ok(config)
     }
 
+    /// Takes away what was made; other volumes with its id stay.
     pub(crate) fn abandon(self, world: &mut World) {
-        world.remove_guest(self.vmid);
+        let Some(guest) = world.guests.remove(&self.vmid) else { return };
+        for volid in &self.made {
+            world.remove_volume(&guest.node, volid);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Next, Stage, config_lock};
+use crate::api::refusal::Refusal;
 use crate::guest::drive::Drive;
 use crate::guest::keys;
 use crate::world::World;
@@ -16,6 +17,8 @@ const LOCK_MS: i64 = 10_000;
 pub(crate) struct Destroy {
     pub(crate) vmid: u32,
     pub(crate) purge: bool,
+    #[serde(default)]
+    pub(crate) skiplock: bool,
     /// Also volumes that the configuration does not name.
     pub(crate) unreferenced: bool,
 }
@@ -26,7 +29,7 @@ impl Destroy {
             0 => Ok(config_lock(self.vmid, 10_000)),
             1 => {
                 let node = stage.node.clone();
-                check(stage.world, &node, self.vmid)?;
+                self.check(stage.world, &node)?;
                 if !stage.world.quorate() {
                     return Ok(Next::After(self.without_quorum(stage)));
                 }
@@ -38,7 +41,7 @@ impl Destroy {
                     return Err(super::not_writable(&node, self.vmid));
                 }
                 // What was checked before the wait may have changed.
-                check(stage.world, &node, self.vmid)?;
+                self.check(stage.world, &node)?;
                 self.remove(stage);
                 Ok(Next::Done)
             }
@@ -103,6 +106,21 @@ impl Destroy {
         }
     }
 
+    /// What was checked before the task, then lock and linked clones: in a template only.
+    fn check(&self, world: &World, node: &str) -> Result<(), String> {
+        check(world, node, self.vmid, self.purge).map_err(|refusal| refusal.exit())?;
+        let Some(guest) = world.guest(self.vmid) else { return Ok(()) };
+        if !self.skiplock && guest.get("lock") != Some("suspended") {
+            crate::api::call::check_lock(guest)?;
+        }
+        for volid in volumes(world, self.vmid) {
+            if guest.template() && !world.clones_of(node, &volid).is_empty() {
+                return Err(format!("base volume '{volid}' is still in use by linked cloned"));
+            }
+        }
+        Ok(())
+    }
+
     fn remove_unreferenced(&self, world: &mut World, node: &str) {
         let storages: Vec<String> = world.storages.keys().cloned().collect();
         for storage in storages {
@@ -142,23 +160,19 @@ fn states(world: &World, vmid: u32) -> Vec<String> {
     sections.filter_map(|section| section.get("vmstate").cloned()).collect()
 }
 
-/// The checks of `check_vm_destroy` and those of the worker.
-pub(crate) fn check(world: &World, node: &str, vmid: u32) -> Result<(), String> {
-    let guest =
-        crate::api::call::load_config(world, node, vmid).map_err(|refusal| refusal.exit())?;
+/// What keeps a guest from being destroyed, before the task and again in it.
+pub(crate) fn check(world: &World, node: &str, vmid: u32, purge: bool) -> Result<(), Refusal> {
+    let guest = crate::api::call::load_config(world, node, vmid)?;
     if guest.flag("protection") {
-        return Err(format!("can't remove VM {vmid} - protection mode enabled"));
+        return Err(Refusal::die(format!("can't remove VM {vmid} - protection mode enabled")));
+    }
+    if !purge && world.ha.resources.contains_key(&crate::ha::sid_of(vmid)) {
+        return Err(Refusal::die(format!(
+            "unable to remove VM {vmid} - used in HA resources and purge parameter not set."
+        )));
     }
     if guest.running.is_some() {
-        return Err(format!("VM {vmid} is running - destroy failed"));
-    }
-    if guest.get("lock") != Some("suspended") {
-        crate::api::call::check_lock(guest)?;
-    }
-    for volid in volumes(world, vmid) {
-        if !world.clones_of(node, &volid).is_empty() {
-            return Err(format!("base volume '{volid}' is still in use by linked cloned"));
-        }
+        return Err(Refusal::die(format!("VM {vmid} is running - destroy failed")));
     }
     Ok(())
 }

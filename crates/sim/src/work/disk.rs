@@ -270,6 +270,9 @@ pub(crate) fn enabled<'a>(
     node: &str,
 ) -> Result<&'a crate::world::storage::Storage, String> {
     let found = drive::storage_of(world, id)?;
+    if found.options.get("disable").is_some_and(|value| value == "1") {
+        return Err(format!("storage '{id}' is disabled"));
+    }
     if !found.on_node(node) {
         return Err(format!("storage '{id}' is not available on node '{node}'"));
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::create::copy_ms;
 use super::{Next, Stage, config_lock};
+use crate::guest::local::Resources;
 use crate::guest::status::measure;
 use crate::guest::volids::{Named, named};
 use crate::world::World;
@@ -34,6 +35,9 @@ pub(crate) struct Migrate {
     #[serde(default)]
     pub(crate) storages: std::collections::BTreeMap<String, String>,
     pub(crate) locked: bool,
+    /// Devices of the node do not matter.
+    #[serde(default)]
+    pub(crate) force: bool,
 }
 
 impl Migrate {
@@ -83,6 +87,7 @@ impl Migrate {
             return Err("can't migrate running VM without --online".to_owned());
         }
         let memory = measure(guest).memory;
+        let resources = Resources::of(guest);
         let target = &self.target;
         let ip = stage.world.nodes.get(target).map_or_else(String::new, |node| node.ip.clone());
         if !reachable(stage.world, target) {
@@ -96,6 +101,7 @@ impl Migrate {
             "starting migration of VM {} to node '{}' ({ip})",
             self.vmid, self.target
         ));
+        self.devices(stage, &resources, running)?;
         let bytes = self.scan(stage, &node, running)?;
         if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
             guest.config.insert("lock".to_owned(), "migrate".to_owned());
@@ -103,6 +109,29 @@ impl Migrate {
         }
         let online = if running { ONLINE_MS + copy_ms(memory / 4) } else { 0 };
         Ok(Next::After(BASE_MS + online + copy_ms(bytes)))
+    }
+
+    /// Devices of the node keep a guest there; for a stopped one, `force` lets it go.
+    fn devices(
+        &self,
+        stage: &mut Stage<'_>,
+        resources: &Resources,
+        running: bool,
+    ) -> Result<(), String> {
+        let blocking = resources.blocking();
+        if !blocking.is_empty() {
+            if running || !self.force {
+                let list = blocking.join(", ");
+                return Err(format!("can't migrate VM which uses local devices: {list}"));
+            }
+            stage.say("migrating VM which uses local devices");
+        }
+        if resources.mapped.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<&str> = resources.mapped.keys().map(String::as_str).collect();
+        let (target, keys) = (&self.target, keys.join(", "));
+        Err(format!("can't migrate to '{target}': missing mapped devices {keys}"))
     }
 
     /// `scan_local_volumes`: what has to be copied, or why that cannot be.

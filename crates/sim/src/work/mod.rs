@@ -44,7 +44,7 @@ use crate::world::lock::LockName;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Work {
     Create(create::Create),
-    Clone(clone::CloneGuest),
+    Clone(Box<clone::CloneGuest>),
     Config(config::Update),
     Console(console::Console),
     Destroy(destroy::Destroy),
@@ -128,6 +128,9 @@ impl Stage<'_> {
         self.world.locks.give(&LockName::Storage(storage.to_owned(), node), holder);
     }
 }
+
+/// What a worker says that is interrupted.
+pub(crate) const INTERRUPTED: &str = "received interrupt";
 
 /// What writing a configuration says without quorum.
 pub(crate) fn not_writable(node: &str, vmid: u32) -> String {

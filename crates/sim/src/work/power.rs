@@ -46,11 +46,22 @@ pub(crate) struct Power {
     pub(crate) skiplock: bool,
     /// The guest answers the power button.
     pub(crate) obeys: bool,
+    /// UPIDs of shutdowns that a stop ends first.
+    #[serde(default)]
+    pub(crate) overrules: Vec<String>,
 }
 
 impl Power {
     pub(crate) fn new(vmid: u32, action: Action) -> Self {
-        Self { vmid, action, timeout: None, force: false, skiplock: false, obeys: false }
+        Self {
+            vmid,
+            action,
+            timeout: None,
+            force: false,
+            skiplock: false,
+            obeys: false,
+            overrules: Vec::new(),
+        }
     }
 
     pub(crate) fn start(vmid: u32) -> Self {
@@ -64,6 +75,7 @@ impl Power {
 
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         if stage.number == 0 {
+            self.overrule(stage);
             // A shutdown waits for the guest without holding the lock against readers; the lock
             // is what a second change of power waits for.
             return Ok(config_lock(self.vmid, 10_000));
@@ -77,6 +89,18 @@ impl Power {
             Action::Stop => self.stopping(stage, &guest),
             Action::Shutdown | Action::Reboot => self.shutting_down(stage, &guest),
             Action::Reset | Action::Suspend | Action::Resume => self.signalling(stage, &guest),
+        }
+    }
+
+    /// `abort_guest_tasks`.
+    fn overrule(&self, stage: &mut Stage<'_>) {
+        for upid in &self.overrules {
+            if let Some(key) = stage.world.tasks.find(upid).map(|(key, _)| key) {
+                super::stop(stage.world, stage.moment, key);
+            }
+        }
+        if !self.overrules.is_empty() {
+            stage.say(format!("overruled qmshutdown tasks: {}", self.overrules.join(", ")));
         }
     }
 

@@ -6,6 +6,7 @@ use crate::clock::Moment;
 use crate::fault::{TaskEffect, TaskFacts};
 use crate::server::fetch::{Asker, Fetch};
 use crate::world::World;
+use crate::world::lock::LockName;
 use crate::world::task::{Task, TaskState, Wait};
 
 /// Starts a task; its first stage runs with the next [`run_due`].
@@ -114,7 +115,9 @@ fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
         return true;
     }
     if let Some(wait) = task.waits.clone() {
-        if !world.locks.take(&wait.lock, wait.exclusive, key) {
+        let taken = world.locks.take(&wait.lock, wait.exclusive, key);
+        say_waiting(world, moment, key, taken);
+        if !taken {
             if wait.deadline_ms <= moment.now {
                 let error = match world.tasks.get_mut(key).and_then(|task| task.work.take()) {
                     Some(work) => work.gives_up(world, wait.lock.timeout()),
@@ -134,6 +137,29 @@ fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
     }
     step(world, moment, key);
     true
+}
+
+/// What a worker prints that does not get a lock at once.
+fn say_waiting(world: &mut World, moment: Moment, key: u64, taken: bool) {
+    let Some(task) = world.tasks.get_mut(key) else { return };
+    let Some(wait) = &mut task.waits else { return };
+    let first = !std::mem::replace(&mut wait.said, true);
+    match &wait.lock {
+        LockName::SharedStorage(storage) => {
+            // A line for each second.
+            let from = wait.deadline_ms - wait.wait_ms;
+            let seconds = (moment.now - from).clamp(0, 9_999) / 1000;
+            if taken || moment.now >= wait.deadline_ms {
+                for _ in 0..seconds {
+                    task.log.push(format!("trying to acquire cfs lock 'storage-{storage}' ..."));
+                }
+            }
+        }
+        LockName::NoQuorum { .. } => {}
+        _ if taken && !first => task.log.push(" OK".to_owned()),
+        _ if !taken && first => task.log.push("trying to acquire lock...".to_owned()),
+        _ => {}
+    }
 }
 
 /// The node of a task went off: its worker is gone, and with it everything but what it had
@@ -202,7 +228,7 @@ fn step(world: &mut World, moment: Moment, key: u64) {
             // A lock has to be waited for in real order even when work takes no time.
             let deadline_ms = moment.now + wait_ms;
             if let Some(task) = world.tasks.get_mut(key) {
-                task.waits = Some(Wait { lock, exclusive, deadline_ms });
+                task.waits = Some(Wait { lock, exclusive, deadline_ms, wait_ms, said: false });
             }
         }
         Ok(Next::Fetch { url, verify, algorithm }) => {
@@ -261,15 +287,24 @@ fn end(world: &mut World, moment: Moment, key: u64, result: Result<(), String>) 
 
 /// Ends a running task as an interrupt does; what its work had begun is undone.
 pub(crate) fn stop(world: &mut World, moment: Moment, key: u64) {
-    let mut exit = "received interrupt";
-    if let Some(work) = world.tasks.get_mut(key).and_then(|task| task.work.take()) {
-        if matches!(work, Work::Backup(_)) {
-            // `vzdump` has a handler of its own.
-            exit = "interrupted by signal";
+    let Some(task) = world.tasks.get_mut(key) else { return };
+    let (waits, work, node) = (task.waits.clone(), task.work.take(), task.node.clone());
+    let exit = match (&waits, &work) {
+        // `vzdump` has a handler of its own.
+        (_, Some(Work::Backup(_))) => "interrupted by signal".to_owned(),
+        (Some(wait), work) => {
+            wait.lock.interrupted(matches!(work, Some(Work::Clone(clone)) if clone.begun))
         }
+        (None, Some(Work::Clone(work))) => work.interrupted(world, &node),
+        (None, Some(Work::Create(work))) => {
+            format!("unable to create VM {} - {}", work.vmid, super::INTERRUPTED)
+        }
+        _ => super::INTERRUPTED.to_owned(),
+    };
+    if let Some(work) = work {
         work.abandon(world);
     }
-    end(world, moment, key, Err(exit.to_owned()));
+    end(world, moment, key, Err(exit));
 }
 
 impl Work {
@@ -316,7 +351,10 @@ impl Work {
     /// The exit status after a lock was not to be had; what had begun is undone.
     fn gives_up(self, world: &mut World, error: String) -> String {
         let error = match &self {
-            Self::Create(work) => format!("unable to create VM {} - {error}", work.vmid),
+            // The lock of the configuration is taken outside of what says so.
+            Self::Create(work) if !error.contains("/lock-") => {
+                format!("unable to create VM {} - {error}", work.vmid)
+            }
             Self::Clone(work) if work.begun => format!("clone failed: {error}"),
             Self::DeleteSnapshot(_) if error.contains("/pve-migrate-") => {
                 "Failed to obtain guest migration lock - replication running?".to_owned()

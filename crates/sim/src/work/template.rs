@@ -7,9 +7,6 @@ use crate::guest::drive::{Drive, drives};
 use crate::world::World;
 use crate::world::volumes::split_volid;
 
-/// What is said of a guest that has any.
-pub(crate) const HAS_SNAPSHOTS: &str = "unable to create template, because VM contains snapshots";
-
 /// A guest to convert, or one disk of a template.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Template {
@@ -37,19 +34,16 @@ pub(super) fn convert(stage: &mut Stage<'_>, vmid: u32) -> Result<(), String> {
 
 fn convert_disks(stage: &mut Stage<'_>, vmid: u32, only: Option<&str>) -> Result<(), String> {
     let node = stage.node.clone();
-    let guest = crate::api::call::load_config(stage.world, &node, vmid).map_err(|e| e.exit())?;
-    crate::api::call::check_lock(guest)?;
-    if !guest.snapshots.is_empty() {
-        return Err(HAS_SNAPSHOTS.to_owned());
+    check(stage.world, &node, vmid, only.is_some())?;
+    if let Some(guest) = stage.world.guests.get_mut(&vmid) {
+        guest.config.insert("template".to_owned(), "1".to_owned());
     }
-    for (key, drive) in drives(guest) {
+    let all = stage.world.guest(vmid).map(drives).unwrap_or_default();
+    for (key, drive) in all {
         let wanted = only.is_none_or(|disk| *disk == key);
         if wanted && !drive.is_cdrom() {
             convert_disk(stage.world, &node, vmid, &key, drive)?;
         }
-    }
-    if let Some(guest) = stage.world.guests.get_mut(&vmid) {
-        guest.config.insert("template".to_owned(), "1".to_owned());
     }
     Ok(())
 }
@@ -63,10 +57,9 @@ fn convert_disk(
 ) -> Result<(), String> {
     let old = drive.file().to_owned();
     let Some(new) = base_name(&old, vmid) else { return Ok(()) };
-    let Some(mut volume) = world.remove_volume(node, &old) else {
+    let Some(volume) = world.remove_volume(node, &old) else {
         return Err(format!("volume '{old}' does not exist"));
     };
-    volume.parent = None;
     world.add_volume(node, &new, volume);
     drive.set("file", new);
     if let Some(guest) = world.guests.get_mut(&vmid) {
@@ -75,11 +68,29 @@ fn convert_disk(
     Ok(())
 }
 
-/// `vm-100-disk-0` becomes `base-100-disk-0`; none when it is a base already.
+/// What keeps a guest from becoming a template, before the task and again in it.
+pub(crate) fn check(world: &World, node: &str, vmid: u32, one: bool) -> Result<(), String> {
+    let guest =
+        crate::api::call::load_config(world, node, vmid).map_err(|refusal| refusal.exit())?;
+    crate::api::call::check_lock(guest)?;
+    if !guest.snapshots.is_empty() {
+        return Err("unable to create template, because VM contains snapshots".to_owned());
+    }
+    if guest.template() && !one {
+        return Err("you can't convert a template to a template".to_owned());
+    }
+    if guest.running.is_some() {
+        return Err("you can't convert a VM to template if VM is running".to_owned());
+    }
+    Ok(())
+}
+
+/// `vm-100-disk-0` becomes `base-100-disk-0`, behind the base that it stands on if there is one;
+/// none when it is a base already.
 fn base_name(volid: &str, vmid: u32) -> Option<String> {
     let (storage, name) = split_volid(volid)?;
     let (folder, last) = name.rsplit_once('/').map_or(("", name), |(folder, last)| (folder, last));
     let rest = last.strip_prefix(&format!("vm-{vmid}-"))?;
-    let folder = if folder.is_empty() { String::new() } else { format!("{vmid}/") };
-    Some(format!("{storage}:{folder}base-{vmid}-{rest}"))
+    let slash = if folder.is_empty() { "" } else { "/" };
+    Some(format!("{storage}:{folder}{slash}base-{vmid}-{rest}"))
 }

@@ -11,7 +11,7 @@ fn at(now: i64) -> Moment {
 }
 
 fn clone_of(source: u32, vmid: u32, full: bool) -> Work {
-    Work::Clone(CloneGuest { source, vmid, full, ..CloneGuest::default() })
+    Work::Clone(Box::new(CloneGuest { source, vmid, full, ..CloneGuest::default() }))
 }
 
 /// Runs until nothing is left; the sim time at the end.
@@ -71,7 +71,11 @@ fn a_running_source_is_cloned_by_one_at_a_time() {
     let disk = "shared:200/vm-200-disk-0.raw";
     world.volume_mut("pve1", disk).unwrap().used = 4 << 30;
     for vmid in [201, 202] {
-        fork(&mut world, at(100_000), "pve1", "qmclone", "200", "a@pve", clone_of(200, vmid, true));
+        let mut work = clone_of(200, vmid, true);
+        if let Work::Clone(clone) = &mut work {
+            clone.running = true;
+        }
+        fork(&mut world, at(100_000), "pve1", "qmclone", "200", "a@pve", work);
     }
     let end = settle(&mut world, 100_000);
     let wanted = "can't lock file '/var/lock/qemu-server/lock-200.conf' - got timeout";
@@ -112,7 +116,7 @@ fn a_clone_is_a_temporary_file_until_its_first_disk_is_copied() {
         full: true,
         ..CloneGuest::default()
     };
-    fork(&mut world, at(0), "pve1", "qmclone", "100", "a@pve", Work::Clone(clone));
+    fork(&mut world, at(0), "pve1", "qmclone", "100", "a@pve", Work::Clone(Box::new(clone)));
     let shapes = shapes(&mut world, 200);
     let [temporary, first, whole] = shapes.as_slice() else { panic!("{shapes:#?}") };
     assert_eq!(temporary.text(), "# qmclone temporary file\nlock: clone\n");
@@ -155,7 +159,7 @@ fn an_empty_description_leaves_the_source_s() {
         description: Some(String::new()),
         ..CloneGuest::default()
     };
-    fork(&mut world, at(0), "pve1", "qmclone", "100", "a@pve", Work::Clone(clone));
+    fork(&mut world, at(0), "pve1", "qmclone", "100", "a@pve", Work::Clone(Box::new(clone)));
     settle(&mut world, 0);
     assert_eq!(world.guest(200).unwrap().get("description"), Some("theirs"));
 }

@@ -28,6 +28,19 @@ pub(crate) enum LockName {
 }
 
 impl LockName {
+    /// What a worker says that is interrupted while it waits: `lock_file` adds its file,
+    /// `cfs_lock` its name. A clone that has begun has a word of its own.
+    pub(crate) fn interrupted(&self, clone: bool) -> String {
+        let (clone, why) = match clone {
+            true => ("clone failed: ", "interrupted by signal"),
+            false => ("", "received interrupt"),
+        };
+        let timeout = self.timeout();
+        let before = timeout.strip_suffix("got timeout");
+        let before = before.or_else(|| timeout.strip_suffix("got lock request timeout"));
+        format!("{clone}{}{why}", before.unwrap_or_default())
+    }
+
     /// What a worker says that did not get it in time.
     pub(crate) fn timeout(&self) -> String {
         match self {

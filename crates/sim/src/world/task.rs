@@ -69,6 +69,12 @@ pub(crate) struct Wait {
     pub(crate) lock: LockName,
     pub(crate) exclusive: bool,
     pub(crate) deadline_ms: i64,
+    /// How long it was to be waited for.
+    #[serde(default)]
+    pub(crate) wait_ms: i64,
+    /// The log tells of it.
+    #[serde(default)]
+    pub(crate) said: bool,
 }
 
 impl Task {

@@ -156,7 +156,7 @@ impl Shell {
                 world.revision += u64::from(request.endpoint.method != Method::Get);
                 (result, std::mem::take(&mut world.printed))
             };
-            let Err(Refusal::Blocked { lock, wait_ms }) = &result else {
+            let Err(Refusal::Blocked { lock, wait_ms, .. }) = &result else {
                 for line in printed {
                     io.out.line(&line);
                 }
