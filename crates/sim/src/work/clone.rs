@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::config::mac_prefix;
+use super::copying::{Copying, SIGNAL};
 use super::create::copy_ms;
 use super::{Next, Stage, config_lock};
 use crate::guest::drive::{self, Drive};
@@ -107,13 +108,15 @@ impl CloneGuest {
         if !self.begun {
             return super::INTERRUPTED.to_owned();
         }
-        let why = "interrupted by signal";
-        let Some((from, to)) = self.transfer.as_ref().filter(|_| self.copied && !self.running)
-        else {
-            return format!("clone failed: {why}");
-        };
-        let command = convert(world, node, from, to, self.snapname.as_deref(), self.bwlimit);
-        format!("clone failed: copy failed: command '{command}' failed: {why}")
+        let copy = self.transfer.as_ref().filter(|_| self.copied).map(|(from, to)| Copying {
+            from,
+            to,
+            snapshot: self.snapname.as_deref(),
+            limit: self.bwlimit,
+            mirror: self.running && self.snapname.is_none(),
+        });
+        let why = copy.map_or_else(|| SIGNAL.to_owned(), |copy| copy.interrupted(world, node));
+        format!("clone failed: {why}")
     }
 
     fn step(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
@@ -385,31 +388,6 @@ impl CloneGuest {
             world.guests.remove(&self.vmid);
         }
     }
-}
-
-/// The command that copies a volume (`PVE::QemuServer::QemuImage::convert`).
-fn convert(
-    world: &World,
-    node: &str,
-    from: &str,
-    to: &str,
-    snapshot: Option<&str>,
-    limit: Option<u64>,
-) -> String {
-    let format = |volid: &str| {
-        world.volume(node, volid).map_or_else(|| "raw".to_owned(), |volume| volume.format.clone())
-    };
-    let mut parts = vec!["/usr/bin/qemu-img convert -p -n".to_owned()];
-    if let Some(name) = snapshot {
-        parts.push(format!("-l snapshot.name={name}"));
-    }
-    if let Some(limit) = limit.filter(|limit| *limit > 0) {
-        parts.push(format!("-r {limit}K"));
-    }
-    parts.push(format!("-f {} -O {}", format(from), format(to)));
-    let (from, to) = (drive::path_of(world, from), drive::path_of(world, to));
-    parts.push(format!("{from} zeroinit:{to}"));
-    parts.join(" ")
 }
 
 /// A linked clone of a base volume: an overlay file, or a snapshot in the pool.

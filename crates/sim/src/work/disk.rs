@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::copying::{Copying, SIGNAL};
 use super::create::copy_ms;
+use super::template::convert_disk;
 use super::{Next, Stage, config_lock};
 use crate::api::qemu_disk::unlocked;
 use crate::api::refusal::Refusal;
@@ -10,6 +12,7 @@ use crate::guest::drive::{self, Drive};
 use crate::guest::{keys, pending, size};
 use crate::world::World;
 use crate::world::access::Caller;
+use crate::world::guest::Guest;
 use crate::world::storage::Volume;
 use crate::world::volumes::{base_name, own_name, split_volid};
 
@@ -182,6 +185,20 @@ impl Move {
         }
     }
 
+    /// How it ends when it is interrupted now.
+    pub(crate) fn interrupted(&self, world: &World, node: &str) -> String {
+        let guest = world.guest(self.vmid);
+        let from = guest.and_then(|guest| guest.get(&self.disk)).map(Drive::parse);
+        let copy = from.as_ref().zip(self.made.as_deref()).map(|(from, to)| Copying {
+            from: from.file(),
+            to,
+            snapshot: None,
+            limit: None,
+            mirror: guest.is_some_and(|guest| guest.running.is_some()),
+        });
+        failed(copy.map_or_else(|| SIGNAL.to_owned(), |copy| copy.interrupted(world, node)))
+    }
+
     /// Makes the volume that the copy goes to; the bytes to copy.
     fn allocate(&mut self, stage: &mut Stage<'_>) -> Result<u64, String> {
         let node = stage.node.clone();
@@ -231,6 +248,9 @@ impl Move {
             if !self.delete {
                 kept = pending::add_unused(guest, &old);
             }
+        }
+        if stage.world.guest(self.vmid).is_some_and(Guest::template) {
+            convert_disk(stage.world, &node, self.vmid, &self.disk, drive).map_err(failed)?;
         }
         if let Some(key) = kept {
             stage.say(format!("adding source volume '{old}' as '{key}' to config"));

@@ -10,6 +10,7 @@ pub(crate) mod clone;
 pub(crate) mod config;
 pub(crate) mod console;
 pub(crate) mod copy_volume;
+mod copying;
 pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;

@@ -292,10 +292,15 @@ pub(crate) fn stop(world: &mut World, moment: Moment, key: u64) {
     let exit = match (&waits, &work) {
         // `vzdump` has a handler of its own.
         (_, Some(Work::Backup(_))) => "interrupted by signal".to_owned(),
+        // All that happens under the lock of the configuration ends so.
+        (Some(Wait { lock: LockName::Config(_), .. }) | None, Some(Work::Migrate(_))) => {
+            "migration aborted".to_owned()
+        }
         (Some(wait), work) => {
             wait.lock.interrupted(matches!(work, Some(Work::Clone(clone)) if clone.begun))
         }
         (None, Some(Work::Clone(work))) => work.interrupted(world, &node),
+        (None, Some(Work::Move(work))) => work.interrupted(world, &node),
         (None, Some(Work::Create(work))) => {
             format!("unable to create VM {} - {}", work.vmid, super::INTERRUPTED)
         }
@@ -355,6 +360,7 @@ impl Work {
             Self::Create(work) if !error.contains("/lock-") => {
                 format!("unable to create VM {} - {error}", work.vmid)
             }
+            Self::Migrate(_) if error.contains("/lock-") => "migration aborted".to_owned(),
             Self::Clone(work) if work.begun => format!("clone failed: {error}"),
             Self::DeleteSnapshot(_) if error.contains("/pve-migrate-") => {
                 "Failed to obtain guest migration lock - replication running?".to_owned()

@@ -48,7 +48,8 @@ fn convert_disks(stage: &mut Stage<'_>, vmid: u32, only: Option<&str>) -> Result
     Ok(())
 }
 
-fn convert_disk(
+/// One disk becomes a base volume.
+pub(crate) fn convert_disk(
     world: &mut World,
     node: &str,
     vmid: u32,
