@@ -114,7 +114,7 @@ fn ssh_lines(sim: &Sim) -> String {
         out += &format!("    {}\n", ssh.fingerprint);
     }
     if all.len() > SHOWN {
-        out += &format!("  and {} more on the next ports\n", all.len() - SHOWN);
+        out += &format!("  and {} more; `--format json` lists them\n", all.len() - SHOWN);
     }
     out + "\n"
 }
@@ -194,7 +194,7 @@ fn worlds(global: &Global) -> Result<Code, CliError> {
                 let about = World::about(name);
                 text += &format!("{name:<5}  {nodes:>5}  {guests:>6}  {storages:>8}  {about}\n");
             }
-            text += "\nServe one with `pvx sim serve --world NAME`; make one of your own in a YAML file:\n";
+            text += "\nServe one with `pvx sim serve --world NAME`; make your own in YAML:\n";
             text += "docs/simulator.md and examples/worlds show how.\n";
             output::text(&text);
         }

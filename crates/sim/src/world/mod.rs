@@ -187,7 +187,7 @@ impl World {
     pub fn about(name: &str) -> &'static str {
         match name {
             "lab" => "to try pvx: templates to clone, an image, an ISO",
-            "truth" => "the empty cluster of the recordings, with its users",
+            "truth" => "the empty cluster of the recordings, with users",
             _ => "",
         }
     }
