@@ -1,9 +1,11 @@
 //! Makes requests up: from the table of endpoints with values good, odd and broken, and noise.
 
 use pvx_sim::World;
-use pvx_sim::direct::{Ask, Described, Direct};
+use pvx_sim::direct::{Ask, Described, Direct, Parameter};
 
-const TOKENS: &[&str] = &[
+use super::words::{GOOD, ODD};
+
+pub(crate) const TOKENS: &[&str] = &[
     "root@pam!lab=11111111-2222-4333-8444-000000000001",
     "pvx@pve!cli=11111111-2222-4333-8444-000000000002",
     "pvx@pve!sep=11111111-2222-4333-8444-000000000003",
@@ -12,267 +14,51 @@ const TOKENS: &[&str] = &[
     "nobody@pve!none=nonsense",
 ];
 
-/// Values that break what is not careful.
-const ODD: &[&str] = &[
-    "",
-    " ",
-    "0",
-    "-0",
-    "-1",
-    "1e9",
-    "+5",
-    "007",
-    "9223372036854775807",
-    "9223372036854775808",
-    "-9223372036854775808",
-    "18446744073709551616",
-    "4294967296",
-    "999999999",
-    "1000000000",
-    "0x10",
-    "NaN",
-    "inf",
-    "\u{0}",
-    "a\u{0}b",
-    "\n",
-    "a\nb: c",
-    "\r\n",
-    "\u{feff}",
-    "ä",
-    "日本語",
-    "💥",
-    "\u{202e}x",
-    "e\u{301}",
-    "İ",
-    "ß",
-    ":",
-    ",",
-    ";",
-    "=",
-    "a=b",
-    "=,=",
-    ",,,",
-    "::",
-    ":/",
-    "a:b:c",
-    "../../etc/passwd",
-    "/",
-    "//",
-    "/dev/sda",
-    "none",
-    "none,media=cdrom",
-    "null",
-    "true",
-    "[]",
-    "{}",
-    "{\"a\":1}",
-    "%",
-    "%00",
-    "%zz",
-    "'",
-    "\"",
-    "`id`",
-    "$(id)",
-    "*",
-    "?",
-    "local:",
-    ":x",
-    "local:0",
-    "local:-1",
-    "local:1e3",
-    "local:99999999999",
-    "local:1.5",
-    "local:../x",
-    "local:iso/../../x.iso",
-    "local:999/vm-999-disk-0.raw",
-    "-",
-    "--",
-    "a-",
-    "-a",
-    "_",
-    "delete",
-    "order=",
-    "order=scsi0;scsi0",
-    "size=",
-    "size=0",
-    "size=99999999T",
-    "+99999999999G",
-    "+1K",
-    "-1G",
-    "1G",
-    "+0",
-    "uuid=",
-    "base64=1",
-    "x,base64=1",
-    "enabled=2",
-    "cores=0",
-    "file=",
-    "file=local:1",
-    "volume=local:1",
-    "virtio=zz",
-    "virtio,bridge=",
-    "e1000=00:00:00:00:00:00,bridge=vmbr0",
-    "ip=dhcp",
-    "ip=1.2.3.4/33,gw=x",
-    "ip6=::/129",
-];
-
-/// Values that are often right for a key or parameter.
-const GOOD: &[(&str, &[&str])] = &[
-    (
-        "scsi",
-        &[
-            "local:1",
-            "vmdata:2,discard=on",
-            "shared:1,format=qcow2",
-            "local:0,import-from=local:import/truth.qcow2",
-            "none,media=cdrom",
-            "local:iso/truth.iso,media=cdrom",
-        ],
-    ),
-    ("virtio", &["local:1", "vmdata:1,iothread=1"]),
-    ("sata", &["local:1", "local:iso/truth.iso,media=cdrom"]),
-    ("ide", &["local:cloudinit", "none,media=cdrom", "vmdata:cloudinit"]),
-    ("efidisk", &["local:1,efitype=4m", "vmdata:0"]),
-    ("tpmstate", &["local:1,version=v2.0"]),
-    ("net", &["virtio,bridge=vmbr0", "e1000=BC:24:11:AA:BB:CC,bridge=vmbr0,tag=5"]),
-    ("ipconfig", &["ip=dhcp", "ip=192.0.2.5/24,gw=192.0.2.1"]),
-    ("storage", &["local", "vmdata", "shared", "none"]),
-    ("target", &["pve1", "pve2", "pve3", "pve9"]),
-    ("disk", &["scsi0", "scsi1", "virtio0", "net0"]),
-    ("delete", &["scsi0", "net0", "name", "description,tags", "unused0", "cipassword"]),
-    ("revert", &["memory", "cores", "net0"]),
-    ("name", &["web", "a.b.c", "x1"]),
-    ("size", &["+1G", "5G", "2T", "10M"]),
-    ("tags", &["a;b", "B,a", "x"]),
-    ("memory", &["512", "2048", "current=1024"]),
-    ("cores", &["1", "4"]),
-    ("boot", &["order=scsi0;net0", "c"]),
-    ("bios", &["ovmf", "seabios"]),
-    ("agent", &["1", "enabled=1,fstrim_cloned_disks=1", "0"]),
-    ("sshkeys", &["ssh-ed25519%20AAAAC3NzaC1lZDI1NTE5AAAAIMyH%20me"]),
-    ("snapname", &["one", "two", "current", "a-b"]),
-    ("vmstate", &["0", "1"]),
-    ("userid", &["a@pve", "b@pam", "root@pam", "pvx@pve"]),
-    ("tokenid", &["t1", "cli", "lab"]),
-    ("groupid", &["ops", "devs"]),
-    ("roleid", &["Op", "PVEAdmin", "Administrator", "NoAccess"]),
-    ("poolid", &["p", "p/q", "lab"]),
-    ("path", &["/", "/vms/100", "/storage/local", "/pool/p", "/nodes/pve1"]),
-    ("roles", &["PVEVMUser", "PVEAuditor", "PvxOperator"]),
-    ("users", &["viewer@pve", "nobody@pve"]),
-    ("privs", &["VM.Audit", "VM.Audit,VM.Clone"]),
-    ("vms", &["100", "100,101", "vm:100"]),
-    ("sid", &["vm:100", "101"]),
-    ("resources", &["vm:100,vm:101"]),
-    ("format", &["raw", "qcow2"]),
-    ("full", &["0", "1"]),
-    ("content", &["images", "iso", "images,iso"]),
-    ("filename", &["vm-100-disk-7.raw", "x.iso", "a.qcow2"]),
-    ("volume", &["local:iso/truth.iso", "vm-100-disk-0.raw", "iso/truth.iso"]),
-    ("url", &["http://127.0.0.1/x.iso"]),
-    ("digest", &["0000000000000000000000000000000000000000"]),
-    ("command", &["start", "stop", "id"]),
-];
-
-const KEYS: &[&str] = &[
-    "name",
-    "memory",
-    "cores",
-    "sockets",
-    "scsi0",
-    "scsi1",
-    "scsi30",
-    "virtio0",
-    "virtio15",
-    "sata0",
-    "ide2",
-    "ide3",
-    "efidisk0",
-    "tpmstate0",
-    "net0",
-    "net1",
-    "net31",
-    "ipconfig0",
-    "ipconfig1",
-    "tags",
-    "description",
-    "boot",
-    "agent",
-    "bios",
-    "machine",
-    "cpu",
-    "vga",
-    "serial0",
-    "ostype",
-    "onboot",
-    "protection",
-    "template",
-    "lock",
-    "hotplug",
-    "balloon",
-    "shares",
-    "startup",
-    "smbios1",
-    "vmgenid",
-    "sshkeys",
-    "ciuser",
-    "cipassword",
-    "cicustom",
-    "citype",
-    "nameserver",
-    "searchdomain",
-    "hookscript",
-    "args",
-    "usb0",
-    "hostpci0",
-    "numa",
-    "numa0",
-    "rng0",
-    "unused0",
-    "cdrom",
-    "scsihw",
-    "delete",
-    "revert",
-    "digest",
-    "force",
-    "skiplock",
-    "affinity",
-    "tablet",
-    "kvm",
-    "vcpus",
-    "cpulimit",
-    "cpuunits",
-    "localtime",
-    "freeze",
-    "watchdog",
-    "audio0",
-    "ivshmem",
-    "keyboard",
-    "migrate_speed",
-    "nosuch",
-    "scsi31",
-    "net32",
-];
+/// What may be changed in a request that is right otherwise.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Everything that is asked for, and a little more, all valid.
+    Right,
+    /// The same with one or two values odd.
+    Off,
+    /// Anything.
+    Wild,
+}
 
 /// SplitMix64: the same requests for the same seed.
 pub(crate) struct Maker {
     state: u64,
     endpoints: Vec<Described>,
-    upids: Vec<String>,
+    keys: Vec<String>,
+    pub(crate) upids: Vec<String>,
+    /// Nothing is asked that leaves volumes without guests or guests without volumes.
+    gentle: bool,
+}
+
+/// What may leave loose ends on a real node, too: volumes made and freed by hand, storages taken
+/// away, tasks and processes killed, guests moved by high availability, locks set by hand.
+fn rough(endpoint: &Described) -> bool {
+    let path = endpoint.path;
+    endpoint.method != "GET"
+        && (path.contains("/content")
+            || path.starts_with("/storage")
+            || path.starts_with("/cluster/ha")
+            || path.contains("/tasks")
+            || path.contains("prunebackups")
+            || path.starts_with("/access"))
 }
 
 impl Maker {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, gentle: bool) -> Self {
         let upids = vec!["UPID:pve1:00000001:00000001:00000001:x:1:root@pam:".to_owned()];
-        Self {
-            state: seed.wrapping_mul(0xD134_2543_DE82_EF95),
-            endpoints: Direct::endpoints(),
-            upids,
-        }
+        let mut endpoints = Direct::endpoints();
+        endpoints.retain(|endpoint| !gentle || !rough(endpoint));
+        let keys = Direct::config_keys();
+        let state = seed.wrapping_mul(0xD134_2543_DE82_EF95);
+        Self { state, endpoints, keys, upids, gentle }
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -280,26 +66,31 @@ impl Maker {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit.max(1) as u64).unwrap()
     }
 
     /// True once in so many times.
-    fn one_in(&mut self, times: usize) -> bool {
+    pub(crate) fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    pub(crate) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         let at = self.below(from.len());
         from[at]
+    }
+
+    pub(crate) fn pick_own(&mut self, from: &[String]) -> Option<String> {
+        let at = self.below(from.len());
+        from.get(at).cloned()
     }
 
     /// Sim ms until the next request.
     pub(crate) fn pause(&mut self) -> u32 {
         match self.below(20) {
             0 => 60_000,
-            1..4 => 3000,
-            4..8 => 200,
+            1..5 => 3000,
+            5..9 => 200,
             _ => 1,
         }
     }
@@ -319,56 +110,134 @@ impl Maker {
     }
 
     pub(crate) fn request(&mut self, world: &World) -> Ask {
-        if self.one_in(25) {
+        if self.one_in(33) && !self.gentle {
             return self.noise();
         }
-        let at = self.below(self.endpoints.len());
-        let endpoint = self.endpoints[at].clone();
+        let mood = match self.below(10) {
+            _ if self.gentle => Mood::Right,
+            0..6 => Mood::Right,
+            6..9 => Mood::Off,
+            _ => Mood::Wild,
+        };
+        let endpoint = self.endpoint(world);
         let mut method = endpoint.method.to_owned();
-        if self.one_in(40) {
+        if mood != Mood::Right && self.one_in(20) {
             method = self.pick(&["GET", "POST", "PUT", "DELETE", "PATCH", ""]).to_owned();
         }
-        let path = self.path(endpoint.path, world);
-        let mut pairs = Vec::new();
-        for (name, kind) in &endpoint.params {
-            if self.below(3) > 0 {
-                continue;
-            }
-            let value = self.value(name, kind, world);
-            pairs.push(((*name).to_owned(), value));
-        }
-        // What is asked for is most often given.
-        if matches!(method.as_str(), "POST") && !self.one_in(3) {
-            for (name, kind) in &endpoint.params {
-                if !pairs.iter().any(|(given, _)| given == name)
-                    && [
-                        "newid", "target", "snapname", "storage", "disk", "size", "vmid", "userid",
-                        "poolid",
-                    ]
-                    .contains(name)
-                {
-                    let value = self.value(name, kind, world);
-                    pairs.push(((*name).to_owned(), value));
+        let vmid = self.guest(world);
+        let (path, node) = self.path(&endpoint, world, vmid, mood == Mood::Wild);
+        let mut pairs = self.params(&endpoint, mood, world, vmid, &node);
+        if mood == Mood::Off {
+            for _ in 0..=self.below(2) {
+                let at = self.below(pairs.len() + 1);
+                let value = self.odd();
+                match pairs.get_mut(at) {
+                    Some(pair) => pair.1 = value,
+                    None => pairs.push((self.odd(), value)),
                 }
             }
         }
-        if endpoint.config_keys {
-            for _ in 0..self.below(4) {
-                let key = self.pick(KEYS);
-                pairs.push((key.to_owned(), self.value(key, "Text", world)));
-            }
-        }
-        if self.one_in(15) {
-            let (name, value) = (self.odd(), self.odd());
-            pairs.push((name, value));
-        }
-        self.dress(method, path, pairs)
+        self.dress(method, path, pairs, mood)
     }
 
-    fn dress(&mut self, method: String, path: String, pairs: Vec<(String, String)>) -> Ask {
+    /// Half of the requests are for guests; the more there are, the more are removed.
+    fn endpoint(&mut self, world: &World) -> Described {
+        let full = world.guests().count() > 25;
+        for _ in 0..50 {
+            let at = self.below(self.endpoints.len());
+            let one = &self.endpoints[at];
+            let (read, path) = (one.method == "GET", one.path);
+            let guests = path.starts_with("/nodes/{node}/qemu");
+            let removes = one.method == "DELETE" && path.ends_with("{vmid}");
+            // There are many of these, and they change little.
+            let many = ["/agent", "/firewall", "proxy", "websocket"];
+            if many.iter().any(|part| path.contains(part)) && !self.one_in(6) {
+                continue;
+            }
+            let keep = match (guests, read) {
+                (_, true) => self.one_in(4),
+                (true, false) if removes => full || self.one_in(4),
+                (true, false) => true,
+                (false, false) => self.one_in(3),
+            };
+            if keep {
+                return self.endpoints[at].clone();
+            }
+        }
+        self.endpoints[0].clone()
+    }
+
+    fn params(
+        &mut self,
+        endpoint: &Described,
+        mood: Mood,
+        world: &World,
+        vmid: u32,
+        node: &str,
+    ) -> Vec<(String, String)> {
+        let mut pairs = Vec::new();
+        let spare = endpoint.params.iter().filter(|param| !param.required).count();
+        let wanted = self.below(3);
+        for param in &endpoint.params {
+            let given = match mood {
+                Mood::Wild => self.one_in(3),
+                _ => param.required || self.below(spare) < wanted,
+            };
+            // Locks and removal by hand leave loose ends.
+            let loose = ["skiplock", "migratedfrom", "stateuri", "pool"];
+            if !given || (!param.required && mood == Mood::Right && loose.contains(&&*param.name))
+            {
+                continue;
+            }
+            let value = match mood {
+                Mood::Wild if self.one_in(6) => self.odd(),
+                _ => self.value(param, world, vmid, node),
+            };
+            pairs.push((param.name.clone(), value));
+        }
+        if endpoint.config_keys {
+            let hands_on = ["lock", "digest", "template", "vmstate"];
+            for _ in 0..=self.below(4) {
+                let Some(key) = self.key() else { continue };
+                let Some(param) = Parameter::config(&key) else { continue };
+                let taken = pairs.iter().any(|(name, _)| *name == key);
+                let by_hand = hands_on.contains(&&*key) || key.starts_with("unused");
+                if taken || (self.gentle && by_hand) {
+                    continue;
+                }
+                let value = self.value(&param, world, vmid, node);
+                pairs.push((key, value));
+            }
+        }
+        pairs
+    }
+
+    /// A key of a guest's configuration: a disk or a card half of the time, and few of each.
+    fn key(&mut self) -> Option<String> {
+        if self.one_in(2) {
+            let usual = [
+                "scsi0", "scsi1", "scsi2", "virtio0", "sata0", "ide2", "ide0", "net0", "net1",
+                "efidisk0", "tpmstate0", "memory", "cores", "ipconfig0", "name", "boot", "tags",
+            ];
+            return Some(self.pick(&usual).to_owned());
+        }
+        let keys = std::mem::take(&mut self.keys);
+        let key = self.pick_own(&keys);
+        self.keys = keys;
+        key
+    }
+
+    fn dress(
+        &mut self,
+        method: String,
+        path: String,
+        pairs: Vec<(String, String)>,
+        mood: Mood,
+    ) -> Ask {
         let mut ask = Ask { method, target: path, ..Ask::default() };
-        let token = if self.below(3) > 0 { TOKENS[0] } else { self.pick(TOKENS) };
-        if !self.one_in(100) {
+        // Without any of these the caller is given root@pam's ticket.
+        if !self.gentle && self.one_in(4) {
+            let token = self.pick(TOKENS);
             ask.authorization = Some(format!("PVEAPIToken={token}"));
         }
         let form: Vec<String> = pairs
@@ -381,14 +250,19 @@ impl Maker {
         }
         if self.one_in(4) {
             ask.content_type = "application/json".to_owned();
-            let members: serde_json::Map<String, serde_json::Value> =
-                pairs.into_iter().map(|(name, value)| (name, self.json(value, 3))).collect();
+            let members: serde_json::Map<String, serde_json::Value> = pairs
+                .into_iter()
+                .map(|(name, value)| match mood {
+                    Mood::Right => (name, serde_json::Value::String(value)),
+                    _ => (name, self.json(value, 3)),
+                })
+                .collect();
             ask.body = serde_json::Value::Object(members).to_string().into_bytes();
         } else {
             ask.content_type = "application/x-www-form-urlencoded".to_owned();
             ask.body = form.join("&").into_bytes();
         }
-        if self.one_in(30) {
+        if mood != Mood::Right && self.one_in(15) {
             self.damage(&mut ask.body);
         }
         ask
@@ -420,64 +294,46 @@ impl Maker {
         }
     }
 
-    fn path(&mut self, template: &str, world: &World) -> String {
-        let parts = template.split('/').map(|part| {
+    /// The path, and the node in it.
+    fn path(
+        &mut self,
+        endpoint: &Described,
+        world: &World,
+        vmid: u32,
+        wild: bool,
+    ) -> (String, String) {
+        let mut node = self.pick(&["pve1", "pve1", "pve2", "pve3", "localhost"]).to_owned();
+        if endpoint.path.contains("{vmid}")
+            && !self.one_in(15)
+            && let Some(guest) = world.guest(vmid)
+        {
+            node.clone_from(&guest.node);
+        }
+        let mut parts = Vec::new();
+        for part in endpoint.path.split('/') {
             let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
-                return part.to_owned();
+                parts.push(part.to_owned());
+                continue;
             };
             let name = name.trim_start_matches('*');
-            let value = self.value(name, "Path", world);
+            let value = if wild && self.one_in(5) {
+                self.odd()
+            } else {
+                self.in_path(name, endpoint, world, vmid, &node)
+            };
             // A volume's slashes and a UPID's colons may stand as they are.
-            if name == "volume" && self.one_in(2) { value } else { escape(&value) }
-        });
-        parts.collect::<Vec<_>>().join("/")
+            parts.push(if name == "volume" && self.one_in(2) { value } else { escape(&value) });
+        }
+        (parts.join("/"), node)
     }
 
-    fn value(&mut self, name: &str, kind: &str, world: &World) -> String {
-        if self.one_in(12) {
-            return self.odd();
-        }
-        match name {
-            "node" => {
-                return self
-                    .pick(&["pve1", "pve1", "pve2", "pve3", "localhost", "pve9"])
-                    .to_owned();
-            }
-            "vmid" if !self.one_in(6) => return self.guest(world),
-            "newid" | "vmid" => return (100 + self.below(60)).to_string(),
-            "upid" => {
-                let at = self.below(self.upids.len());
-                return self.upids[at].clone();
-            }
-            _ => {}
-        }
-        let stem = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
-        if let Some((_, values)) = GOOD.iter().find(|(good, _)| *good == stem || *good == name) {
-            return self.pick(values).to_owned();
-        }
-        let words: Vec<&str> = kind.split('"').skip(1).step_by(2).collect();
-        if !words.is_empty() {
-            return self.pick(&words).to_owned();
-        }
-        if kind.starts_with("Bool") {
-            return self.pick(&["0", "1", "yes", "off"]).to_owned();
-        }
-        if kind.starts_with("Int") || kind.starts_with("Num") {
-            return self.pick(&["0", "1", "2", "5", "50", "100", "1000", "-1"]).to_owned();
-        }
-        self.pick(&["a", "abc", "local", "pve1", "scsi0", "100", "x=y", "1"]).to_owned()
-    }
-
-    fn guest(&mut self, world: &World) -> String {
+    pub(crate) fn guest(&mut self, world: &World) -> u32 {
         let vmids: Vec<u32> = world.guests().map(|guest| guest.vmid).collect();
-        if vmids.is_empty() {
-            return "100".to_owned();
-        }
         let at = self.below(vmids.len());
-        vmids[at].to_string()
+        vmids.get(at).copied().unwrap_or(100)
     }
 
-    fn odd(&mut self) -> String {
+    pub(crate) fn odd(&mut self) -> String {
         match self.below(30) {
             0 => "x".repeat(100_000),
             1 => "ä,".repeat(3000),
@@ -488,7 +344,7 @@ impl Maker {
                 .filter_map(|_| char::from_u32(u32::try_from(self.below(0x11_0000)).unwrap()))
                 .collect(),
             4 => format!("{}{}", self.pick(ODD), self.pick(ODD)),
-            5 => {
+            5..8 => {
                 let (_, values) = GOOD[self.below(GOOD.len())];
                 format!("{}{}", self.pick(values), self.pick(ODD))
             }
@@ -519,7 +375,7 @@ impl Maker {
             .pick(&["", "application/json", "application/x-www-form-urlencoded", "text/x"])
             .to_owned();
         let authorization = Some(format!("PVEAPIToken={}", self.pick(TOKENS)));
-        Ask { method, target, authorization, content_type, body }
+        Ask { method, target, authorization, content_type, body, ..Ask::default() }
     }
 }
 

@@ -3,13 +3,19 @@
 //! The same path as over HTTPS from the method and the path on; time passes only when it is told
 //! to, or when a request waits for a lock. For tests of many requests, and for fuzzing.
 
+mod check;
+mod described;
+
 use percent_encoding::percent_decode_str;
+
+pub use described::{Described, Parameter, Shape};
 
 use crate::api::endpoint::Method;
 use crate::api::refusal::Refusal;
-use crate::api::router::{Router, TABLES};
+use crate::api::router::Router;
 use crate::clock::Moment;
-use crate::server::answer::{Answer, Shape};
+use crate::fault::Fault;
+use crate::server::answer::{self, Answer};
 use crate::server::auth::Credentials;
 use crate::server::request::{Pending, Step};
 use crate::world::World;
@@ -23,6 +29,10 @@ pub struct Ask {
     pub target: String,
     /// The header `Authorization`.
     pub authorization: Option<String>,
+    /// The header `Cookie`.
+    pub cookie: Option<String>,
+    /// The header `CSRFPreventionToken`.
+    pub csrf: Option<String>,
     /// The header `Content-Type`.
     pub content_type: String,
     /// The body.
@@ -38,19 +48,6 @@ pub struct Told {
     pub reason: String,
     /// Body.
     pub body: Vec<u8>,
-}
-
-/// An endpoint, for who makes requests up.
-#[derive(Clone, Debug)]
-pub struct Described {
-    /// `GET`, `POST`, `PUT`, `DELETE`.
-    pub method: &'static str,
-    /// `/nodes/{node}/qemu/{vmid}/config`.
-    pub path: &'static str,
-    /// Names of the parameters beside those of the path, and their types as the source has them.
-    pub params: Vec<(&'static str, String)>,
-    /// The keys of a guest's configuration are parameters too.
-    pub config_keys: bool,
 }
 
 /// A world and its clock.
@@ -84,21 +81,25 @@ impl Direct {
         self.pass_until(self.now_ms.saturating_add(i64::from(ms)));
     }
 
-    /// All endpoints.
+    /// Puts a rule for faults in force; its id.
+    ///
+    /// # Errors
+    /// The rule cannot mean anything, or names what is not there.
+    pub fn add_fault(&mut self, fault: Fault) -> Result<String, String> {
+        self.world.add_fault(fault, self.now_ms)
+    }
+
+    /// Removes all rules for faults and what they hold in force.
+    pub fn clear_faults(&mut self) {
+        self.world.clear_faults();
+    }
+
+    /// A ticket of a user, and the token against forgery that belongs to it.
     #[must_use]
-    pub fn endpoints() -> Vec<Described> {
-        let all = TABLES.iter().copied().flatten();
-        all.map(|endpoint| Described {
-            method: endpoint.method.name(),
-            path: endpoint.path,
-            params: endpoint
-                .params
-                .iter()
-                .map(|param| (param.name, format!("{:?}", param.kind)))
-                .collect(),
-            config_keys: endpoint.config_keys,
-        })
-        .collect()
+    pub fn ticket(&self, user: &str) -> (String, String) {
+        let now = self.moment().seconds();
+        let ticket = crate::server::auth::make_ticket(&self.world, user, now);
+        (ticket, crate::server::auth::make_csrf(&self.world, user, now))
     }
 
     /// Asks. Where a request has to wait for a lock, time passes.
@@ -117,7 +118,7 @@ impl Direct {
         match result {
             None => Told { status: 0, reason: String::new(), body: Vec::new() },
             Some(result) => {
-                let answer = Answer::of(Shape::Json, &result);
+                let answer = Answer::of(answer::Shape::Json, &result);
                 Told { status: answer.status, reason: answer.reason, body: answer.body }
             }
         }
@@ -133,8 +134,11 @@ impl Direct {
         query: Option<&str>,
         ask: &Ask,
     ) -> Option<Result<crate::api::call::Reply, Refusal>> {
-        let credentials =
-            Credentials { authorization: ask.authorization.clone(), ..Credentials::default() };
+        let credentials = Credentials {
+            authorization: ask.authorization.clone(),
+            cookie: ask.cookie.clone(),
+            csrf: ask.csrf.clone(),
+        };
         if let Err(refusal) = pending.log_in(&self.world, &credentials, self.moment()) {
             return Some(Err(refusal));
         }
@@ -172,43 +176,5 @@ impl Direct {
         self.now_ms = self.now_ms.max(until);
         let moment = self.moment();
         crate::work::run_due(&mut self.world, moment);
-    }
-}
-
-impl World {
-    /// Looks for what must not be: a guest on no node, a lock that nobody holds, a saved world that
-    /// reads back as another.
-    ///
-    /// # Errors
-    /// What is wrong.
-    pub fn check(&self) -> Result<(), String> {
-        for (vmid, guest) in &self.guests {
-            if guest.vmid != *vmid || !self.nodes.contains_key(&guest.node) {
-                return Err(format!("guest {vmid}: it says {} on '{}'", guest.vmid, guest.node));
-            }
-        }
-        for place in self.volumes.keys() {
-            let (storage, node) = place.split_once('@').unwrap_or((place, ""));
-            if !node.is_empty() && !self.nodes.contains_key(node) {
-                return Err(format!("volumes at {place}: no such node ({storage})"));
-            }
-        }
-        for holder in self.locks.holders() {
-            let task = self.tasks.get(holder).is_some_and(crate::world::task::Task::running);
-            if !task && !self.faults.holds.iter().any(|hold| hold.holder == holder) {
-                return Err(format!("a lock is held by {holder}, which does not run"));
-            }
-        }
-        self.check_saved()
-    }
-
-    fn check_saved(&self) -> Result<(), String> {
-        let saved = self.to_json();
-        let again: Self =
-            serde_json::from_slice(&saved).map_err(|error| format!("saved world: {error}"))?;
-        if again.to_json() != saved {
-            return Err("the saved world reads back as another".to_owned());
-        }
-        Ok(())
     }
 }

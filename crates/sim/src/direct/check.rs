@@ -1,0 +1,142 @@
+//! What must hold of a world, whatever was asked of it.
+
+use std::collections::BTreeSet;
+
+use crate::guest::volids;
+use crate::world::World;
+use crate::world::access::AclKind;
+use crate::world::guest::Guest;
+use crate::world::task::Task;
+use crate::world::volumes::split_volid;
+
+impl World {
+    /// Looks for what must not be: a guest on no node, a lock that nobody holds, a pool, a group,
+    /// an ACL or high availability that names what is gone, a saved world that reads back as
+    /// another.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        for (vmid, guest) in &self.guests {
+            if guest.vmid != *vmid || !self.nodes.contains_key(&guest.node) {
+                return Err(format!("guest {vmid}: it says {} on '{}'", guest.vmid, guest.node));
+            }
+        }
+        for place in self.volumes.keys() {
+            let (storage, node) = place.split_once('@').unwrap_or((place, ""));
+            if !node.is_empty() && !self.nodes.contains_key(node) {
+                return Err(format!("volumes at {place}: no such node ({storage})"));
+            }
+        }
+        for holder in self.locks.holders() {
+            let task = self.tasks.get(holder).is_some_and(Task::running);
+            if !task && !self.faults.holds.iter().any(|hold| hold.holder == holder) {
+                return Err(format!("a lock is held by {holder}, which does not run"));
+            }
+        }
+        self.check_members()?;
+        self.check_access()?;
+        self.check_saved()
+    }
+
+    /// Pools and high availability name what exists.
+    fn check_members(&self) -> Result<(), String> {
+        for (name, pool) in &self.pools {
+            if let Some(vmid) = pool.guests.iter().find(|vmid| !self.guests.contains_key(vmid)) {
+                return Err(format!("pool {name}: guest {vmid} does not exist"));
+            }
+            if let Some(id) = pool.storages.iter().find(|id| !self.storages.contains_key(*id)) {
+                return Err(format!("pool {name}: storage {id} does not exist"));
+            }
+        }
+        for sid in self.ha.resources.keys() {
+            let vmid = sid.split(':').nth(1).and_then(|vmid| vmid.parse().ok());
+            if !vmid.is_some_and(|vmid: u32| self.guests.contains_key(&vmid)) {
+                return Err(format!("HA resource {sid}: no such guest"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Groups and the ACL name what exists.
+    fn check_access(&self) -> Result<(), String> {
+        let access = &self.access;
+        for (group, members) in &access.groups {
+            if let Some(user) = members.iter().find(|user| !access.users.contains_key(*user)) {
+                return Err(format!("group {group}: user {user} does not exist"));
+            }
+        }
+        for entry in &access.acl {
+            let found = match entry.kind {
+                AclKind::User => access.users.contains_key(&entry.id),
+                AclKind::Group => access.groups.contains_key(&entry.id),
+                AclKind::Token => entry.id.split_once('!').is_some_and(|(user, token)| {
+                    access.users.get(user).is_some_and(|user| user.tokens.contains_key(token))
+                }),
+            };
+            if !found {
+                return Err(format!("ACL at {}: no {} {}", entry.path, entry.kind.name(), entry.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Further, what holds while no storage is changed, no volume made or freed by hand, no task
+    /// stopped, and no fault strikes: every volume that a configuration names is there, every
+    /// image has its guest, and a guest is locked only while a task works on it.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check_whole(&self) -> Result<(), String> {
+        for guest in self.guests.values() {
+            self.check_volumes(guest)?;
+            let Some(lock) = guest.get("lock").filter(|lock| *lock != "suspended") else {
+                continue;
+            };
+            let id = guest.vmid.to_string();
+            let mut running = self.tasks.iter().rev().filter(|task| task.running());
+            if !running.any(|task| task.id == id || task.id.is_empty()) {
+                return Err(format!("guest {id} has the lock {lock}, and no task runs"));
+            }
+        }
+        let busy: BTreeSet<&str> =
+            self.tasks.iter().filter(|task| task.running()).map(|task| task.id.as_str()).collect();
+        for (place, volumes) in &self.volumes {
+            for (name, volume) in volumes {
+                let images = matches!(volume.content.as_str(), "images" | "rootdir");
+                let Some(vmid) = volume.vmid.filter(|_| images) else { continue };
+                if !self.guests.contains_key(&vmid) && !busy.contains(vmid.to_string().as_str()) {
+                    return Err(format!("{place}:{name} belongs to {vmid}, which does not exist"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_volumes(&self, guest: &Guest) -> Result<(), String> {
+        let id = guest.vmid.to_string();
+        for (volid, named) in volids::named(guest) {
+            let Some((storage, _)) = split_volid(&volid) else { continue };
+            if volid.starts_with('/') || !self.storages.contains_key(storage) || named.cdrom {
+                continue;
+            }
+            if self.volume(&guest.node, &volid).is_none() {
+                let mut running = self.tasks.iter().rev().filter(|task| task.running());
+                if !running.any(|task| task.id == id) {
+                    return Err(format!("guest {id} names {volid}, which is not on {}", guest.node));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_saved(&self) -> Result<(), String> {
+        let saved = self.to_json();
+        let again: Self =
+            serde_json::from_slice(&saved).map_err(|error| format!("saved world: {error}"))?;
+        if again.to_json() != saved {
+            return Err("the saved world reads back as another".to_owned());
+        }
+        Ok(())
+    }
+}
