@@ -43,7 +43,7 @@ fn spice(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     let vga = parse(formats::VGA, guest.get("vga").unwrap_or_default()).unwrap_or_default();
     if !vga.get("type").is_some_and(|kind| kind.starts_with("qxl") || kind.starts_with("virtio")) {
-        return Err(Refusal::die("can't open spice connection, no spice port configured"));
+        return Err(Refusal::die("no spice port"));
     }
     let title = guest
         .get("name")

@@ -23,6 +23,12 @@ pub(crate) enum Refusal {
     Late { wait_ms: i64, refusal: Box<Self> },
 }
 
+/// An error for what cannot be: something of our own is broken. Nobody may meet it, in an answer
+/// or at the end of a task; the fuzz looks for its mark.
+pub(crate) fn broken(what: &str) -> String {
+    format!("simulator: {what}")
+}
+
 impl Refusal {
     /// `die "text\n"`: status 500.
     pub(crate) fn die(text: impl Into<String>) -> Self {

@@ -39,14 +39,12 @@ impl World {
         self.check_saved()
     }
 
-    /// Pools and high availability name what exists.
+    /// The guests that pools and high availability name exist. (A pool may name a storage that does
+    /// not: `PVE::API2::Pool` does not look.)
     fn check_members(&self) -> Result<(), String> {
         for (name, pool) in &self.pools {
             if let Some(vmid) = pool.guests.iter().find(|vmid| !self.guests.contains_key(vmid)) {
                 return Err(format!("pool {name}: guest {vmid} does not exist"));
-            }
-            if let Some(id) = pool.storages.iter().find(|id| !self.storages.contains_key(*id)) {
-                return Err(format!("pool {name}: storage {id} does not exist"));
             }
         }
         for sid in self.ha.resources.keys() {
@@ -75,7 +73,12 @@ impl World {
                 }),
             };
             if !found {
-                return Err(format!("ACL at {}: no {} {}", entry.path, entry.kind.name(), entry.id));
+                return Err(format!(
+                    "ACL at {}: no {} {}",
+                    entry.path,
+                    entry.kind.name(),
+                    entry.id
+                ));
             }
         }
         Ok(())
@@ -95,7 +98,9 @@ impl World {
             };
             let id = guest.vmid.to_string();
             let mut running = self.tasks.iter().rev().filter(|task| task.running());
-            if !running.any(|task| task.id == id || task.id.is_empty()) {
+            // A clone's task has the number of what is cloned.
+            let works = |task: &Task| task.id == id || task.id.is_empty() || task.kind == "qmclone";
+            if !running.any(works) {
                 return Err(format!("guest {id} has the lock {lock}, and no task runs"));
             }
         }
@@ -122,8 +127,11 @@ impl World {
             }
             if self.volume(&guest.node, &volid).is_none() {
                 let mut running = self.tasks.iter().rev().filter(|task| task.running());
-                if !running.any(|task| task.id == id) {
-                    return Err(format!("guest {id} names {volid}, which is not on {}", guest.node));
+                if !running.any(|task| task.id == id || task.id.is_empty()) {
+                    return Err(format!(
+                        "guest {id} names {volid}, which is not on {}",
+                        guest.node
+                    ));
                 }
             }
         }

@@ -76,8 +76,7 @@ fn shape(kind: Kind) -> Shape {
         Kind::Properties(properties) | Kind::Checked { properties, .. } => {
             let own = |one: &&Property| one.alias.is_empty();
             let all = properties.iter().filter(own);
-            let each =
-                |one: &Property| (one.name, shape(one.kind), !one.optional, one.default_key);
+            let each = |one: &Property| (one.name, shape(one.kind), !one.optional, one.default_key);
             Shape::Properties(all.map(each).collect())
         }
         _ => Shape::Text,

@@ -87,6 +87,23 @@ impl Written {
 }
 
 impl Shared {
+    /// What serves nobody, for tests.
+    #[cfg(test)]
+    pub(crate) fn alone(world: World, scale: TimeScale) -> Arc<Self> {
+        let clock = Clock::start(scale, world.clock_ms);
+        Arc::new(Self {
+            world: Mutex::new(world),
+            clock,
+            router: Router::new(),
+            fingerprint: "AA:BB".to_owned(),
+            requests: RequestLog::default(),
+            changed: Notify::new(),
+            workers: workers::Workers::new(0),
+            state_file: None,
+            written: Mutex::default(),
+        })
+    }
+
     /// The world. A handler that panicked would be a bug of ours; the world it leaves is served on.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)

@@ -328,6 +328,30 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_body_panics(
+            pieces in proptest::collection::vec(0usize.., 0..14),
+            noise in proptest::collection::vec(0u8.., 0..40),
+            chunk in 1usize..40_000,
+        ) {
+            let long = vec![b'-'; 20_000];
+            let known: [&[u8]; 16] = [
+                b"--B", b"--B\r\n", b"--B\n", b"--B--", b"\r\n", b"\n\n", b"\r\n\r\n", b"\"",
+                b"Content-Disposition: form-data; name=\"content\"\r\n\r\niso\r\n",
+                b"Content-Disposition: form-data; name=\"checksum-algorithm\"\r\n\r\nmd5\r\n",
+                b"Content-Disposition: form-data; name=\"filename\"; filename=\"\xc3\xa4.iso\"\r\n",
+                b"; name=\"", b"; filename=\"", "ä".as_bytes(), &noise, &long,
+            ];
+            let body: Vec<u8> =
+                pieces.iter().flat_map(|at| known[at % known.len()]).copied().collect();
+            if let Ok(upload) = run(&body, chunk) {
+                proptest::prop_assert_eq!(upload.bytes, body.len() as u64);
+                proptest::prop_assert!(upload.file.size <= upload.bytes);
+            }
+        }
+    }
+
     #[test]
     fn boundaries() {
         assert_eq!(boundary("multipart/form-data; boundary=abc"), Some("abc"));

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fs::spool::Spool;
+use super::budget::TEXT;
 use super::io::{Input, Io, Sink, taken};
 use super::syntax::{Node, Redirect, Target};
 use super::{Shell, Stop, pattern};
@@ -24,6 +25,11 @@ struct ToFile {
     kind: Writing,
 }
 
+/// Commands within commands, those of functions, files and nested shells included.
+const NESTING: u32 = 400;
+/// So many of them share a stack.
+const PER_STACK: u32 = 2;
+
 impl Shell {
     /// Runs a command; its status is `$?` afterwards.
     pub(super) fn exec<'a>(&'a mut self, node: &'a Node, io: Io) -> Running<'a> {
@@ -31,10 +37,47 @@ impl Shell {
             if self.stop.is_some() {
                 return self.status;
             }
-            let status = self.node(node, io).await;
+            if !self.budget.take() {
+                return self.killed(&io);
+            }
+            if self.nesting >= NESTING {
+                io.err.line("bash: line 1: maximum nesting level exceeded");
+                self.stop = Some(Stop::Exit);
+                self.status = 1;
+                return 1;
+            }
+            self.nesting += 1;
+            let result = match self.nesting % PER_STACK {
+                0 => self.on_a_stack(node, io).await,
+                _ => self.node(node, io).await,
+            };
+            let status = match result {
+                _ if self.budget.spent() => 137,
+                status => status,
+            };
+            self.nesting -= 1;
             self.status = status;
             status
         })
+    }
+
+    /// Runs a command as a task of its own, which begins at the bottom of a stack: a script may
+    /// nest deeper than one stack would hold. It ends with whoever waits for it.
+    async fn on_a_stack(&mut self, node: &Node, io: Io) -> i32 {
+        let (mut shell, node) = (self.clone(), node.clone());
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move {
+            let status = shell.node(&node, io).await;
+            (shell, status)
+        });
+        match tasks.join_next().await {
+            Some(Ok((shell, status))) => {
+                *self = shell;
+                status
+            }
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            _ => 137,
+        }
     }
 
     async fn node(&mut self, node: &Node, io: Io) -> i32 {
@@ -137,6 +180,14 @@ impl Shell {
         }
     }
 
+    /// The end of a script that took too much, as of one that the kernel kills.
+    fn killed(&mut self, io: &Io) -> i32 {
+        io.err.line("Killed");
+        self.stop = Some(Stop::Exit);
+        self.status = 137;
+        137
+    }
+
     fn errexit(&mut self, status: i32) {
         if status != 0 && self.options.errexit && self.guarded == 0 && self.stop.is_none() {
             self.stop = Some(Stop::Exit);
@@ -215,6 +266,9 @@ impl Shell {
         let mut before = Vec::new();
         for (name, value) in assign {
             let value = self.single(value, &io).await;
+            if value.len() > TEXT {
+                return self.killed(&io);
+            }
             let old = self.variables.insert(name.clone(), value);
             before.push((name.clone(), old));
         }
@@ -227,6 +281,9 @@ impl Shell {
         };
         if arguments.is_empty() {
             return self.flush(files, &io).unwrap_or(self.status);
+        }
+        if arguments.iter().map(String::len).sum::<usize>() > TEXT {
+            return self.killed(&io);
         }
         if self.options.xtrace {
             io.err.line(&format!("+ {}", arguments.join(" ")));
@@ -252,6 +309,7 @@ impl Shell {
         };
         self.depth += 1;
         if self.depth > 40 {
+            self.depth -= 1;
             io.err.line(&format!("bash: {name}: maximum function nesting level exceeded (40)"));
             return 1;
         }

@@ -2,11 +2,14 @@
 //! No program of the machine that serves is ever run.
 
 mod arithmetic;
+mod budget;
 mod cli;
 mod commands;
 mod exec;
 mod expand;
 pub(crate) mod fs;
+#[cfg(test)]
+mod fuzz_tests;
 pub(crate) mod io;
 mod parse;
 mod pattern;
@@ -19,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::server::Shared;
+use budget::Budget;
 use fs::Fs;
 use io::Io;
 use syntax::Node;
@@ -60,6 +64,10 @@ pub(crate) struct Shell {
     guarded: u32,
     /// Functions and nested shells.
     depth: u32,
+    /// Commands around this one.
+    nesting: u32,
+    /// How much more the script may do; nested shells share it.
+    budget: Budget,
     /// The number of the line that error messages name.
     name: &'static str,
 }
@@ -91,6 +99,8 @@ impl Shell {
             stop: None,
             guarded: 0,
             depth: 0,
+            nesting: 0,
+            budget: Budget::default(),
             name: "bash",
         }
     }

@@ -8,6 +8,7 @@ use super::config::mac_prefix;
 use super::copying::{Copying, SIGNAL};
 use super::create::copy_ms;
 use super::{Next, Stage, config_lock};
+use crate::api::refusal::broken;
 use crate::guest::drive::{self, Drive};
 use crate::guest::property::Values;
 use crate::guest::{keys, network, size};
@@ -332,7 +333,7 @@ impl CloneGuest {
     /// Writes the configuration as far as it is: without the drives that are still to be copied.
     fn write(&self, stage: &mut Stage<'_>) -> Result<(), String> {
         let Some(guest) = stage.world.guests.get_mut(&self.vmid) else {
-            return Err("configuration file vanished".to_owned());
+            return Err(broken("the configuration file vanished"));
         };
         guest.config.clone_from(&self.config);
         guest.pending.clone_from(&self.pending);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{clipboard, mac_prefix, normalise};
 use super::{Next, Stage, config_lock};
+use crate::api::refusal::broken;
 use crate::guest::drive::{Drive, allocate, default_boot};
 use crate::guest::{keys, machine, network};
 use crate::world::World;
@@ -122,7 +123,7 @@ impl Create {
     fn finish(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         let config = self.configuration(stage)?;
         let Some(guest) = stage.world.guests.get_mut(&self.vmid) else {
-            return Err("configuration file vanished".to_owned());
+            return Err(broken("the configuration file vanished"));
         };
         guest.config = config;
         if let Some(pool) = self.pool.as_ref().and_then(|pool| stage.world.pools.get_mut(pool)) {

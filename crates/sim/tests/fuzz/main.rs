@@ -13,6 +13,8 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use make::Maker;
 use pvx_sim::direct::{Ask, Direct};
@@ -52,6 +54,19 @@ impl Tally {
         let of = |status: &u16| self.statuses.get(status).copied().unwrap_or(0);
         let all: u64 = self.statuses.values().sum();
         statuses.iter().map(of).sum::<u64>() as f64 / all.max(1) as f64
+    }
+
+    fn add(&mut self, other: Self) {
+        for (status, count) in other.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
+        for (error, count) in other.errors {
+            *self.errors.entry(error).or_default() += count;
+        }
+        for (kind, (well, all)) in other.tasks {
+            let entry = self.tasks.entry(kind).or_default();
+            *entry = (entry.0 + well, entry.1 + all);
+        }
     }
 
     fn tasks(&mut self, direct: &Direct) {
@@ -128,30 +143,51 @@ fn play(seed: u64, count: u64, per_check: u64, tally: &mut Tally) -> Result<(), 
         }
     }
     tally.tasks(&direct);
-    Ok(())
+    let broken = |exit: &&str| exit.contains("simulator:");
+    match direct.world().tasks().filter_map(pvx_sim::Task::exit).find(broken) {
+        Some(exit) => Err(format!("an error of our own making ends a task of seed {seed}: {exit}")),
+        None => Ok(()),
+    }
+}
+
+/// The requests of one seed; where they found something, what, and the request that did it.
+fn round(seed: u64, count: u64, tally: &mut Tally) -> Option<(String, String)> {
+    let error = play(seed, count, PER_CHECK, tally).err()?;
+    // Once more with a look after every request, to name the one that did it.
+    let exact = match error.starts_with("panic") {
+        true => Ok(()),
+        false => play(seed, count, 1, &mut Tally::default()),
+    };
+    let error = exact.err().unwrap_or(error);
+    let kind = judge::pattern(error.lines().next().unwrap_or_default());
+    Some((kind.chars().take(40).collect(), error))
 }
 
 #[test]
 fn a_million_requests() {
     let (count, first) = (variable("PVX_FUZZ", 20_000), variable("PVX_FUZZ_SEED", 1));
-    let mut tally = Tally::default();
-    let mut found = BTreeMap::new();
-    for seed in first..first + count.div_ceil(PER_WORLD) {
-        let many = PER_WORLD.min(count);
-        if let Err(error) = play(seed, many, PER_CHECK, &mut tally) {
-            // Once more with a look after every request, to name the one that did it.
-            let exact = match error.starts_with("panic") {
-                true => Ok(()),
-                false => play(seed, many, 1, &mut Tally::default()),
-            };
-            let error = exact.err().unwrap_or(error);
-            let first = judge::pattern(error.lines().next().unwrap_or_default());
-            found.entry(first.chars().take(40).collect::<String>()).or_insert(error);
+    let (next, last) = (AtomicU64::new(first), first + count.div_ceil(PER_WORLD));
+    let shared = Mutex::new((Tally::default(), BTreeMap::new()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        let mut tally = Tally::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= last || shared.lock().unwrap().1.len() >= MOST {
+                break;
+            }
+            if let Some((kind, error)) = round(seed, PER_WORLD.min(count), &mut tally) {
+                shared.lock().unwrap().1.entry(kind).or_insert(error);
+            }
         }
-        if found.len() >= MOST {
-            break;
+        shared.lock().unwrap().0.add(tally);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
         }
-    }
+    });
+    let (tally, found) = shared.into_inner().unwrap();
     let text = tally.text();
     if let Some(path) = std::env::var_os("PVX_FUZZ_REPORT") {
         std::fs::write(path, &text).unwrap();

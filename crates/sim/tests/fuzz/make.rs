@@ -185,8 +185,7 @@ impl Maker {
             };
             // Locks and removal by hand leave loose ends.
             let loose = ["skiplock", "migratedfrom", "stateuri", "pool"];
-            if !given || (!param.required && mood == Mood::Right && loose.contains(&&*param.name))
-            {
+            if !given || (!param.required && mood == Mood::Right && loose.contains(&&*param.name)) {
                 continue;
             }
             let value = match mood {
@@ -216,8 +215,23 @@ impl Maker {
     fn key(&mut self) -> Option<String> {
         if self.one_in(2) {
             let usual = [
-                "scsi0", "scsi1", "scsi2", "virtio0", "sata0", "ide2", "ide0", "net0", "net1",
-                "efidisk0", "tpmstate0", "memory", "cores", "ipconfig0", "name", "boot", "tags",
+                "scsi0",
+                "scsi1",
+                "scsi2",
+                "virtio0",
+                "sata0",
+                "ide2",
+                "ide0",
+                "net0",
+                "net1",
+                "efidisk0",
+                "tpmstate0",
+                "memory",
+                "cores",
+                "ipconfig0",
+                "name",
+                "boot",
+                "tags",
             ];
             return Some(self.pick(&usual).to_owned());
         }

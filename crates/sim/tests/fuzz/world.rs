@@ -2,8 +2,10 @@
 
 use pvx_sim::{Guest, Volume, World};
 
-/// The node and the configuration of each guest beside its disk.
-const GUESTS: &[(u32, &str, &str, &[(&str, &str)])] = &[
+/// VMID, node, storage of the disk, and what else the configuration has.
+type Described = (u32, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const GUESTS: &[Described] = &[
     (100, "pve1", "local", &[("agent", "1")]),
     (101, "pve2", "local", &[("memory", "2048"), ("hotplug", "network,disk,usb,memory,cpu")]),
     (102, "pve3", "shared", &[("tags", "a;b")]),
