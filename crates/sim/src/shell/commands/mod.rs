@@ -145,7 +145,9 @@ impl Shell {
     /// Whether a command is known, and where it lies.
     fn located(&self, name: &str) -> Option<String> {
         if name.starts_with('/') {
-            return self.located(bare(name)).filter(|_| bare(name) != name);
+            // Only a name without a folder is looked for: any other path would be asked for again.
+            let program = Some(bare(name)).filter(|program| !program.starts_with('/'));
+            return program.and_then(|program| self.located(program));
         }
         if PROGRAMS.contains(&name) {
             return Some(format!("/usr/bin/{name}"));
