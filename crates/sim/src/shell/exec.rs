@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::fs::spool::Spool;
 use super::budget::TEXT;
+use super::fs::spool::Spool;
 use super::io::{Input, Io, Sink, taken};
 use super::syntax::{Node, Redirect, Target};
 use super::{Shell, Stop, pattern};
