@@ -1,5 +1,7 @@
 //! `/nodes`, and of a node: index, status, network, version.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply};
@@ -41,16 +43,32 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 /// The kernel that nodes run.
 pub(crate) const KERNEL: &str = "6.17.4-2-pve";
 
+/// Bytes of memory in use on a node without guests.
+const MEMORY_BASE: u64 = 1 << 30;
+
 /// Bytes of memory in use on a node: a base, and a part of what running guests have.
 pub(crate) fn memory_used(world: &World, node: &str) -> u64 {
     let guests =
         world.guests.values().filter(|guest| guest.node == node && guest.running.is_some());
-    (1 << 30) + guests.map(|guest| measure(guest).memory / 4).sum::<u64>()
+    MEMORY_BASE + guests.map(|guest| measure(guest).memory / 4).sum::<u64>()
+}
+
+/// [`memory_used`] of every node, with one look at each guest.
+pub(crate) fn memory_by_node(world: &World) -> BTreeMap<&str, u64> {
+    let mut used: BTreeMap<&str, u64> =
+        world.nodes.keys().map(|name| (name.as_str(), MEMORY_BASE)).collect();
+    for guest in world.guests.values().filter(|guest| guest.running.is_some()) {
+        if let Some(used) = used.get_mut(guest.node.as_str()) {
+            *used += measure(guest).memory / 4;
+        }
+    }
+    used
 }
 
 fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let now = call.moment.now;
     let full = |node: &Node| call.may(&format!("/nodes/{}", node.name), &["Sys.Audit"]);
+    let used = memory_by_node(call.world);
     let all = call.world.nodes.values().map(|node| {
         let mut item = json!({
             "id": format!("node/{}", node.name), "node": node.name, "type": "node",
@@ -63,7 +81,7 @@ fn list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             members.insert("maxdisk".to_owned(), json!(node.rootfs));
             if node.online {
                 members.insert("cpu".to_owned(), json!(0.02));
-                members.insert("mem".to_owned(), json!(memory_used(call.world, &node.name)));
+                members.insert("mem".to_owned(), json!(used.get(node.name.as_str())));
                 members.insert("disk".to_owned(), json!(node.rootfs / 15));
                 members.insert("uptime".to_owned(), json!(node.uptime(now)));
             }

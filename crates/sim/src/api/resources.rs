@@ -260,11 +260,13 @@ pub(super) fn guest_member(world: &World, guest: &Guest, now: i64) -> serde_json
 
 /// A storage on a node as a pool lists its members.
 pub(super) fn storage_member(world: &World, storage: &Storage, node: &str) -> serde_json::Value {
-    serde_json::to_value(storage_item(world, storage, node)).unwrap_or_default()
+    let used = world.used(&storage.id, node);
+    serde_json::to_value(storage_item(storage, node, used)).unwrap_or_default()
 }
 
 fn nodes<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
+    let used = super::node::memory_by_node(world);
     for node in world.nodes.values() {
         // Every node is listed; without the right to look at one, its use is not.
         let sees = call.may(&format!("/nodes/{}", node.name), &["Sys.Audit"]);
@@ -280,7 +282,7 @@ fn nodes<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
             maxmem: sees.then_some(node.memory),
             maxdisk: sees.then_some(node.rootfs),
             cpu: runs.then_some(0.02),
-            mem: runs.then(|| super::node::memory_used(world, &node.name)),
+            mem: used.get(node.name.as_str()).copied().filter(|_| runs),
             disk: runs.then_some(node.rootfs / 15),
             uptime: runs.then(|| node.uptime(call.moment.now)),
             cgroup_mode: 2,
@@ -294,13 +296,20 @@ fn storages<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
         if !call.may(&format!("/storage/{}", storage.id), &["Datastore.Audit"]) {
             continue;
         }
+        // What is shared is the same from everywhere: one look at its volumes is enough.
+        let mut shared = None;
         for node in world.nodes.values().filter(|node| storage.on_node(&node.name)) {
-            items.push(Item::Storage(storage_item(world, storage, &node.name)));
+            let used = match shared {
+                Some(used) => used,
+                None => world.used(&storage.id, &node.name),
+            };
+            shared = storage.shared.then_some(used);
+            items.push(Item::Storage(storage_item(storage, &node.name, used)));
         }
     }
 }
 
-fn storage_item<'a>(world: &World, storage: &'a Storage, node: &'a str) -> StorageItem<'a> {
+fn storage_item<'a>(storage: &'a Storage, node: &'a str, used: u64) -> StorageItem<'a> {
     StorageItem {
         id: format!("storage/{node}/{}", storage.id),
         r#type: "storage",
@@ -312,7 +321,7 @@ fn storage_item<'a>(world: &World, storage: &'a Storage, node: &'a str) -> Stora
         shared: u8::from(storage.shared),
         content: storage.content.join(","),
         maxdisk: storage.capacity,
-        disk: world.used(&storage.id, node),
+        disk: used,
     }
 }
 

@@ -123,12 +123,15 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Encoding {
 }
 
 fn success(reply: &Reply, shape: Shape) -> Vec<u8> {
-    let data = match &reply.data {
-        Data::Value(value) => serde_json::to_vec(value).unwrap_or_default(),
-        Data::Text(text) => text.clone(),
-    };
     let mut body = b"{\"data\":".to_vec();
-    body.extend_from_slice(&data);
+    match &reply.data {
+        // Writing a value into memory does not fail.
+        Data::Value(value) => serde_json::to_writer(&mut body, value).unwrap_or_default(),
+        Data::Text(text) => {
+            body.reserve_exact(text.len() + 1);
+            body.extend_from_slice(text);
+        }
+    }
     if let Some(total) = reply.total {
         body.extend_from_slice(format!(",\"total\":{total}").as_bytes());
     }

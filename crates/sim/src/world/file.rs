@@ -5,11 +5,19 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::{WORLD_VERSION, World};
 use crate::error::SimError;
 
 /// How long a guest of a world file has run when the simulator starts.
 const HOUR_MS: i64 = 3_600_000;
+/// What is looked at first: the rest of another version may be anything.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    version: u64,
+}
 
 impl World {
     /// Reads a world from a file: one that somebody wrote, or a saved one.
@@ -26,14 +34,14 @@ impl World {
             return read.map_err(|problems| SimError::World(Box::new(problems)));
         }
         if text.trim_start().starts_with('{') {
-            let head: serde_json::Value =
+            let head: Head =
                 serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
-            let found = head.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            let found = head.version;
             if found != u64::from(WORLD_VERSION) {
                 let path = path.to_owned();
                 return Err(SimError::Version { path, found, wanted: WORLD_VERSION });
             }
-            let world = serde_json::from_value(head).map_err(|error| format(error.to_string()))?;
+            let world = serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
             return Ok(Self::loaded(world));
         }
         Self::from_saved_yaml(&text).map_err(format)
