@@ -4,10 +4,24 @@ use super::World;
 use super::access::{AclKind, User};
 use super::lab::{GIB, MIB, OPERATOR_PRIVILEGES, import_image, iso_image};
 use super::node::Node;
+use super::past::Past;
 use super::storage::{Storage, StorageKind};
 
 const ALL_CONTENT: &[&str] =
     &["images", "rootdir", "iso", "vztmpl", "import", "snippets", "backup"];
+
+/// What the two nodes that joined had done before the recordings began, as far as their task
+/// lists showed it (`tasks.json`).
+const PAST: &[Past] = &[
+    ("pve3", "startall", "", "root@pam", 62),
+    ("pve3", "clusterjoin", "", "root@pam", 50),
+    ("pve2", "qmclone", "200", "root@pam!lab", 46),
+    ("pve2", "qmstart", "200", "root@pam!lab", 39),
+    ("pve2", "hamigrate", "200", "root@pam!lab", 38),
+    ("pve2", "qmigrate", "200", "root@pam", 37),
+    ("pve3", "qmstop", "200", "root@pam!lab", 30),
+    ("pve3", "qmdestroy", "200", "root@pam!lab", 29),
+];
 
 impl World {
     /// The empty three-node cluster that the recordings of a real Proxmox VE 9.2 were made on,
@@ -50,6 +64,7 @@ impl World {
             import_image(40 * MIB, 16_912_896, true),
         );
         world.people();
+        world.add_past(PAST);
         world
     }
 
