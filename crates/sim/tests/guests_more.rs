@@ -48,6 +48,7 @@ impl Lab {
             ),
             content_type: "application/x-www-form-urlencoded".to_owned(),
             body: if body { form.into_bytes() } else { Vec::new() },
+            ..Ask::default()
         };
         let told = self.0.ask(&ask);
         let body = serde_json::from_slice(&told.body).unwrap_or(Value::Null);

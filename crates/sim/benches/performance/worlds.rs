@@ -71,6 +71,7 @@ fn with_pools(world: World) -> World {
             authorization: authorization.clone(),
             content_type: "application/x-www-form-urlencoded".to_owned(),
             body: format!("poolid=team-{number}").into_bytes(),
+            ..Ask::default()
         });
     }
     direct.world().clone()
