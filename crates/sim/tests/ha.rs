@@ -519,7 +519,7 @@ async fn a_node_that_comes_back_starts_its_guests() {
     if let Some(guest) = world.guest_mut(100) {
         guest.config.insert("onboot".into(), "1".into());
     }
-    let it = Cluster::start(world, TimeScale::times(100.0)).await;
+    let it = Cluster::start(world, TimeScale::times(10.0)).await;
     let upid = it.good("POST", "/nodes/pve2/qemu/100/status/start", &[]).await;
     it.sim.edit(|world| world.set_node_online("pve2", false));
     it.until("the task is gone", |world| world.tasks().all(|task| !task.running())).await;
@@ -529,8 +529,8 @@ async fn a_node_that_comes_back_starts_its_guests() {
     it.sim.edit(|world| world.set_node_online("pve2", true));
     it.until("it runs", |world| running(world, 100)).await;
     let world = it.sim.world();
-    let task = world.tasks().find(|task| task.kind == "startall").unwrap();
-    assert_eq!((task.user.as_str(), task.node.as_str()), ("root@pam", "pve2"));
+    let task = world.tasks().find(|task| task.kind == "startall" && task.node == "pve2").unwrap();
+    assert_eq!(task.user.as_str(), "root@pam");
     it.sim.shutdown().await;
 }
 

@@ -18,6 +18,7 @@ fn at(now: i64) -> Moment {
 
 fn world(running: bool) -> World {
     let mut world = World::truth();
+    world.tasks = crate::world::task::Tasks::default();
     let drive = format!("{DISK},size=1G");
     let mut guest = Guest::new(200, "pve1", &[("memory", "256"), ("scsi0", &drive)]);
     if running {

@@ -15,6 +15,7 @@ const ALL_CONTENT: &[&str] =
 const PAST: &[Past] = &[
     ("pve3", "startall", "", "root@pam", 62),
     ("pve3", "clusterjoin", "", "root@pam", 50),
+    ("pve3", "stopall", "", "root@pam", 48),
     ("pve2", "qmclone", "200", "root@pam!lab", 46),
     ("pve2", "qmstart", "200", "root@pam!lab", 39),
     ("pve2", "hamigrate", "200", "root@pam!lab", 38),
