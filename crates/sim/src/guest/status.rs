@@ -34,7 +34,8 @@ pub(crate) fn memory_mib(value: Option<&str>) -> u64 {
         let first = text.split(',').next().unwrap_or_default();
         first.strip_prefix("current=").unwrap_or(first).parse().ok()
     };
-    value.and_then(first).unwrap_or(512)
+    // More than the schema allows can only come from a file; nothing may overflow on it.
+    value.and_then(first).unwrap_or(512).min(4_178_944)
 }
 
 /// Written without allocation: lists ask for it tens of thousands of times.

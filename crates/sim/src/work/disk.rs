@@ -249,7 +249,8 @@ impl Move {
                 kept = pending::add_unused(guest, &old);
             }
         }
-        if stage.world.guest(self.vmid).is_some_and(Guest::template) {
+        // A cloud-init drive is no base (`template_create` leaves it out).
+        if !drive.is_cdrom() && stage.world.guest(self.vmid).is_some_and(Guest::template) {
             convert_disk(stage.world, &node, self.vmid, &self.disk, drive).map_err(failed)?;
         }
         if let Some(key) = kept {

@@ -226,7 +226,7 @@ fn step(world: &mut World, moment: Moment, key: u64) {
         }
         Ok(Next::Lock { lock, exclusive, wait_ms }) => {
             // A lock has to be waited for in real order even when work takes no time.
-            let deadline_ms = moment.now + wait_ms;
+            let deadline_ms = moment.now.saturating_add(wait_ms);
             if let Some(task) = world.tasks.get_mut(key) {
                 task.waits = Some(Wait { lock, exclusive, deadline_ms, wait_ms, said: false });
             }
