@@ -92,9 +92,9 @@ impl World {
     pub fn check_whole(&self) -> Result<(), String> {
         for guest in self.guests.values() {
             self.check_volumes(guest)?;
-            // A rollback or a removal that fails leaves its lock, as on the real server.
-            let stays =
-                |lock: &&str| !matches!(*lock, "suspended" | "rollback" | "snapshot-delete");
+            // A rollback, a removal or a suspend that fails leaves its lock, as on the real server.
+            let leaves = ["suspended", "suspending", "rollback", "snapshot-delete"];
+            let stays = |lock: &&str| !leaves.contains(lock);
             let Some(lock) = guest.get("lock").filter(stays) else { continue };
             let id = guest.vmid.to_string();
             let mut running = self.tasks.iter().rev().filter(|task| task.running());
