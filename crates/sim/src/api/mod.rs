@@ -9,6 +9,7 @@ mod agent;
 mod bulk;
 pub(crate) mod call;
 mod capabilities;
+pub(crate) mod carried;
 mod cluster;
 mod cluster_info;
 mod cluster_options;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, Data, Reply};
+use super::carried::Carried;
 use super::create::clamp_cpu_units;
 use super::endpoint::{Endpoint, Param, optional, required};
 use super::guest_checks::{
@@ -183,6 +184,7 @@ fn update(call: &mut Call<'_>) -> Result<Update, Refusal> {
         digest: call.params.get("digest").map(str::to_owned).filter(|digest| !digest.is_empty()),
         caller: call.caller.authid.clone(),
         line,
+        waits: Vec::new(),
     })
 }
 
@@ -226,6 +228,9 @@ fn check_lists(set: &Settings, delete: &[String], revert: &[String]) -> Result<(
 fn put(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (update, node) = (update(call)?, call.node());
     config::check(call.world, &node, &update)?;
+    if update.takes_time() {
+        return Err(call.carry_guest(Work::Config(update)));
+    }
     call.config_lock(update.vmid)?;
     let mut log = Vec::new();
     let result = config::apply(call.world, &node, &update, call.moment.now, &mut log);
@@ -238,22 +243,16 @@ fn post(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (update, node) = (update(call)?, call.node());
     config::check(call.world, &node, &update)?;
     let vmid = update.vmid;
-    let waits = call.params.int("background_delay").is_some();
+    let delay = call.params.int("background_delay");
     let reply = call.fork_guest("qmconfig", Work::Config(update))?;
-    if !waits {
-        return Ok(reply);
-    }
-    // A change takes no time but that of the lock: it is done now or not soon.
-    crate::work::run_due(call.world, call.moment);
+    let Some(seconds) = delay else { return Ok(reply) };
     let upid = match &reply.data {
         Data::Value(Value::String(upid)) => upid.as_str(),
         _ => "",
     };
-    match call.world.tasks.find(upid).and_then(|(_, task)| task.exit()) {
-        None => Ok(reply),
-        Some(exit) if exit == "OK" || exit.starts_with("WARNINGS") => Ok(Value::Null.into()),
-        Some(exit) => Err(Refusal::die(format!("failed to update VM {vmid}: {exit}"))),
-    }
+    let Some((key, _)) = call.world.tasks.find(upid) else { return Ok(reply) };
+    let until = Some(call.moment.after(seconds.saturating_mul(1000)));
+    Err(Refusal::Carried(Carried { key, until, before: format!("failed to update VM {vmid}: ") }))
 }
 
 fn unlink(call: &mut Call<'_>) -> Result<Reply, Refusal> {

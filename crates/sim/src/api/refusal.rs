@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
     /// milliseconds of sim time.
     /// `before` stands before the error then.
     Blocked { lock: LockName, wait_ms: i64, before: String },
+    /// No refusal yet: the work goes on, and its outcome is the answer.
+    Carried(super::carried::Carried),
     /// A refusal that comes after so many milliseconds of sim time.
     Late { wait_ms: i64, refusal: Box<Self> },
 }
@@ -101,7 +103,7 @@ impl Refusal {
             | Self::Bare { status, .. }
             | Self::Text { status, .. } => *status,
             Self::Params(_) => 400,
-            Self::Blocked { .. } => 500,
+            Self::Blocked { .. } | Self::Carried(_) => 500,
             Self::Late { refusal, .. } => refusal.status(),
         }
     }
@@ -114,6 +116,7 @@ impl Refusal {
             Self::Bare { reason: text, .. } | Self::Text { text, .. } => text.clone(),
             Self::Blocked { lock, before, .. } => format!("{before}{}\n", lock.timeout()),
             Self::Late { refusal, .. } => refusal.text(),
+            Self::Carried(_) => broken("the work goes on"),
         }
     }
 

@@ -301,6 +301,16 @@ pub(crate) fn transferred(bytes: u64) -> [String; 2] {
     ]
 }
 
+/// Bytes that are copied for a drive: those of what it imports, if that is there.
+pub(crate) fn to_copy(world: &mut World, node: &str, drive: &Drive, now: i64) -> u64 {
+    let Wish::Import { source, .. } = drive.wish() else { return 0 };
+    let found = match source.starts_with('/') {
+        true => file_to_import(world, node, source, now),
+        false => import_source(world, node, source),
+    };
+    found.map_or(0, |found| found.used)
+}
+
 /// A file of the node that is imported by its path.
 fn file_to_import(world: &mut World, node: &str, source: &str, now: i64) -> Result<Volume, String> {
     let fs = crate::shell::fs::Fs { world, node, now: now / 1000 };

@@ -15,7 +15,7 @@ use hyper::{HeaderMap, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
@@ -23,8 +23,10 @@ use super::admin;
 use super::answer::{Answer, Shape, accepted};
 use super::auth::Credentials;
 use super::fetch;
+use super::log::Entry;
 use super::request::{Pending, Step, media_type};
 use super::upload;
+use super::workers::{self, PROXY_MS};
 use crate::api::call::Reply;
 use crate::api::endpoint::Method;
 use crate::api::refusal::Refusal;
@@ -153,14 +155,13 @@ async fn serve(
     let Some((format, path)) = format_and_path(below) else {
         return Some(Answer::text(501, "no such uri").write(encoding, false).0);
     };
-    let mut pending = Pending::route(&shared.router, method, path);
-    let (result, bytes_in) = handle(&shared, &mut pending, &head, format, body).await;
+    let pending = Pending::route(&shared.router, method, path);
+    let Handled { result, mut entry } = handle(&shared, pending, &head, format, body).await;
     if result.as_ref().is_some_and(is_401) {
         tokio::time::sleep(shared.clock.real(UNAUTHORIZED_DELAY_MS)).await;
     }
     let shape = Shape::parse(format).unwrap_or(Shape::Json);
     let answered = result.map(|result| Answer::of(shape, &result).write(encoding, keep));
-    let mut entry = pending.entry(bytes_in);
     if let Some((response, bytes_out)) = &answered {
         (entry.status, entry.bytes_out) = (response.status().as_u16(), *bytes_out);
     }
@@ -194,79 +195,93 @@ fn format_and_path(below: &str) -> Option<(&str, &str)> {
     word.then_some((format, path))
 }
 
-/// Who calls, what is asked, what comes of it (none when the connection is to be dropped), and the
-/// bytes of the body.
+/// What came of a request, and its line of the log.
+struct Handled {
+    /// None when the connection is to be dropped.
+    result: Option<Result<Reply, Refusal>>,
+    entry: Entry,
+}
+
+impl Handled {
+    fn refused(pending: &Pending, refusal: Refusal, bytes_in: u64) -> Self {
+        Self { result: Some(Err(refusal)), entry: pending.entry(bytes_in) }
+    }
+}
+
+/// Who calls, what is asked, and what comes of it.
 async fn handle(
     shared: &Arc<Shared>,
-    pending: &mut Pending,
+    mut pending: Pending,
     head: &Parts,
     format: &str,
     body: Incoming,
-) -> (Option<Result<Reply, Refusal>>, u64) {
+) -> Handled {
     let logged_in =
         pending.log_in(&shared.world(), &credentials(&head.headers), shared.clock.moment());
     if let Err(refusal) = logged_in {
-        return (Some(Err(refusal)), 0);
+        return Handled::refused(&pending, refusal, 0);
     }
     if pending.is_upload() {
         return upload(shared, pending, head, body).await;
     }
     let body = match read_body(pending.method(), &head.headers, body).await {
         Ok(body) => body,
-        Err(refusal) => return (Some(Err(refusal)), 0),
+        Err(refusal) => return Handled::refused(&pending, refusal, 0),
     };
     let bytes_in = body.len() as u64;
     if Shape::parse(format).is_none() {
         let text = format!("no formatter for uri {}, {format}", pending.path());
-        return (Some(Err(Refusal::text_only(501, text))), bytes_in);
+        return Handled::refused(&pending, Refusal::text_only(501, text), bytes_in);
     }
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if let Err(refusal) = pending.read(head.uri.query(), kind.unwrap_or_default(), &body) {
-        return (Some(Err(refusal)), bytes_in);
+        return Handled::refused(&pending, refusal, bytes_in);
     }
-    (carry_out(shared, pending).await, bytes_in)
+    carry_out(shared, pending, bytes_in).await
 }
 
 /// An upload: who may is asked before the body is read, which is looked at as it comes.
 async fn upload(
     shared: &Arc<Shared>,
-    pending: &mut Pending,
+    mut pending: Pending,
     head: &Parts,
     body: Incoming,
-) -> (Option<Result<Reply, Refusal>>, u64) {
+) -> Handled {
     let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     let query = head.uri.query();
     let refused = pending.may_upload(&shared.world());
     if let Err(refusal) = refused {
         tokio::time::sleep(shared.clock.real(UNAUTHORIZED_DELAY_MS)).await;
-        return (Some(Err(refusal)), 0);
+        return Handled::refused(&pending, refusal, 0);
     }
     let length: u64 =
         text(header::CONTENT_LENGTH).and_then(|value| value.parse().ok()).unwrap_or(0);
     if length == 0 {
         return match pending.read(query, "", b"") {
-            Ok(()) => (carry_out(shared, pending).await, 0),
-            Err(refusal) => (Some(Err(refusal)), 0),
+            Ok(()) => carry_out(shared, pending, 0).await,
+            Err(refusal) => Handled::refused(&pending, refusal, 0),
         };
     }
     // The real server dies in a place where nobody answers.
     let kind = text(header::CONTENT_TYPE).unwrap_or_default();
-    let Some(boundary) = upload::boundary(kind) else { return (None, 0) };
+    let Some(boundary) = upload::boundary(kind) else {
+        return Handled { result: None, entry: pending.entry(0) };
+    };
     let read = match upload::read(body, boundary).await {
         Ok(read) => read,
-        Err(refusal) => return (Some(Err(refusal)), 0),
+        Err(refusal) => return Handled::refused(&pending, refusal, 0),
     };
     let bytes_in = read.bytes;
     let number = uuid::Uuid::new_v4().simple().to_string();
     let temporary = format!("/var/tmp/pveupload-{number}");
     let given = read.params;
     shared.world().uploads.insert(temporary.clone(), read.file);
-    let result = match pending.take_upload(query, given, &temporary) {
-        Ok(()) => carry_out(shared, pending).await,
-        Err(refusal) => Some(Err(refusal)),
+    let handled = match pending.take_upload(query, given, &temporary) {
+        Ok(()) => carry_out(shared, pending, bytes_in).await,
+        Err(refusal) => Handled::refused(&pending, refusal, bytes_in),
     };
     shared.world().uploads.remove(&temporary);
-    (result, bytes_in)
+    handled
 }
 
 /// The body, when its length, its type and the method allow one.
@@ -304,40 +319,116 @@ fn credentials(headers: &HeaderMap) -> Credentials {
     }
 }
 
-/// Steps until there is a result; none when the connection is to be dropped.
-async fn carry_out(shared: &Arc<Shared>, pending: &mut Pending) -> Option<Result<Reply, Refusal>> {
-    let writes = pending.writes();
-    let mut worker = None;
-    if writes {
-        let node = pending.node(&shared.world());
-        match shared.workers.take(&node, &shared.clock).await {
-            Ok(taken) => worker = taken,
-            Err(refusal) => return Some(Err(refusal)),
+/// Reads are done here. What writes is done whether or not whoever asked still waits, as by the
+/// daemon behind the proxy, which waits 30 s for it.
+async fn carry_out(shared: &Arc<Shared>, mut pending: Pending, bytes_in: u64) -> Handled {
+    if !pending.writes() {
+        let result = steps(shared, &mut pending, &mut Asked::default()).await;
+        return Handled { result, entry: pending.entry(bytes_in) };
+    }
+    let entry = pending.entry(bytes_in);
+    let (answer, answered) = oneshot::channel();
+    tokio::spawn(write(Arc::clone(shared), pending, bytes_in, answer));
+    // Without an answer the server is going down.
+    answered.await.unwrap_or(Handled { result: None, entry })
+}
+
+/// Carries out what writes, by one of the node's workers.
+async fn write(
+    shared: Arc<Shared>,
+    mut pending: Pending,
+    bytes_in: u64,
+    answer: oneshot::Sender<Handled>,
+) {
+    let entry = pending.entry(bytes_in);
+    let node = pending.node(&shared.world());
+    let worker = match shared.workers.take(&node, &shared.clock).await {
+        Ok(worker) => worker,
+        Err(refusal) => {
+            let _ = answer.send(Handled { result: Some(Err(refusal)), entry });
+            return;
+        }
+    };
+    let mut asked = Asked { since: Some(shared.clock.moment().now), proxy: Some((answer, entry)) };
+    let result = steps(&shared, &mut pending, &mut asked).await;
+    drop(worker);
+    shared.persist();
+    shared.changed.notify_waiters();
+    if let Some((answer, _)) = asked.proxy {
+        let _ = answer.send(Handled { result, entry: pending.entry(bytes_in) });
+    }
+}
+
+/// Whoever waits for an answer, in front of a daemon.
+#[derive(Default)]
+struct Asked {
+    /// Sim ms at which the daemon was asked; none when there is no proxy.
+    since: Option<i64>,
+    proxy: Option<(oneshot::Sender<Handled>, Entry)>,
+}
+
+impl Asked {
+    /// The proxy loses its patience; the daemon goes on.
+    fn give_up(&mut self) {
+        if let Some((answer, entry)) = self.proxy.take() {
+            let _ = answer.send(Handled { result: Some(Err(workers::timed_out())), entry });
         }
     }
-    let result = loop {
+
+    /// Sim ms at which the proxy gives up, as long as it waits.
+    fn deadline(&self) -> Option<i64> {
+        self.since.filter(|_| self.proxy.is_some()).map(|since| since.saturating_add(PROXY_MS))
+    }
+
+    /// A fault holds the daemon back, in real time.
+    async fn hold(&mut self, ms: u64) {
+        let patience = PROXY_MS.unsigned_abs();
+        if self.proxy.is_some() && ms > patience {
+            tokio::time::sleep(Duration::from_millis(patience)).await;
+            self.give_up();
+            tokio::time::sleep(Duration::from_millis(ms - patience)).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+    }
+}
+
+/// Steps until there is a result; none when the connection is to be dropped.
+async fn steps(
+    shared: &Arc<Shared>,
+    pending: &mut Pending,
+    asked: &mut Asked,
+) -> Option<Result<Reply, Refusal>> {
+    loop {
         let changed = shared.changed.notified();
         let moment = shared.clock.moment();
-        let step = pending.step(&mut shared.world(), moment, &shared.fingerprint);
+        let (step, stirred) = {
+            let mut world = shared.world();
+            let before = world.revision;
+            let step = pending.step(&mut world, moment, &shared.fingerprint);
+            (step, world.revision != before)
+        };
         match step {
-            Step::Done(result) => break Some(result),
-            Step::Drop => break None,
-            Step::Delay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Step::Done(result) => return Some(result),
+            Step::Drop => return None,
+            Step::Delay(ms) => asked.hold(ms).await,
             Step::Blocked(until) => {
                 fetch::start(shared);
+                if stirred {
+                    // Others may wait for that, and the scheduler has something to do.
+                    shared.changed.notify_waiters();
+                }
+                if asked.deadline().is_some_and(|deadline| deadline <= moment.now) {
+                    asked.give_up();
+                }
+                let until = until.min(asked.deadline().unwrap_or(i64::MAX));
                 tokio::select! {
                     () = changed => {}
                     () = tokio::time::sleep(shared.clock.real_until(until)) => {}
                 }
             }
         }
-    };
-    drop(worker);
-    if writes {
-        shared.persist();
-        shared.changed.notify_waiters();
     }
-    result
 }
 
 /// Anything outside `/api2`: the start page, and no other file.

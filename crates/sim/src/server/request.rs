@@ -4,6 +4,7 @@
 use super::auth::{self, Credentials, Given};
 use super::log::Entry;
 use crate::api::call::Reply;
+use crate::api::carried::Carried;
 use crate::api::dispatch::{Request, dispatch};
 use crate::api::endpoint::{Endpoint, Method};
 use crate::api::params::Params;
@@ -31,6 +32,8 @@ pub(crate) struct Pending {
     effects: RequestEffects,
     /// The lock that it waits for, and until when.
     deadline: Option<(LockName, i64)>,
+    /// The work whose outcome is the answer.
+    carried: Option<Carried>,
     /// Sim ms at which a refusal is given that takes its time.
     late: Option<i64>,
 }
@@ -60,6 +63,7 @@ impl Pending {
             request: None,
             effects: RequestEffects::default(),
             deadline: None,
+            carried: None,
             late: None,
         }
     }
@@ -200,7 +204,19 @@ impl Pending {
             let missing = Refusal::missing(self.method, &self.path);
             return Step::Done(Err(missing));
         };
-        let result = dispatch(world, request, moment, fingerprint);
+        let mut result = match &self.carried {
+            None => dispatch(world, request, moment, fingerprint),
+            Some(carried) => Err(Refusal::Carried(carried.clone())),
+        };
+        if let Err(Refusal::Carried(carried)) = result {
+            crate::work::run_due(world, moment);
+            let Some(outcome) = carried.outcome(world, moment) else {
+                let until = carried.look_at(moment);
+                self.carried = Some(carried);
+                return Step::Blocked(until);
+            };
+            result = outcome;
+        }
         if let Err(Refusal::Blocked { lock, wait_ms, .. }) = &result {
             let until = match &self.deadline {
                 Some((waiting, until)) if waiting == lock => *until,

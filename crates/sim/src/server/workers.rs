@@ -11,7 +11,12 @@ use crate::api::refusal::Refusal;
 use crate::clock::Clock;
 
 /// Milliseconds of sim time for which the proxy waits.
-const PROXY_MS: i64 = 30_000;
+pub(super) const PROXY_MS: i64 = 30_000;
+
+/// What the proxy says that waited in vain.
+pub(super) fn timed_out() -> Refusal {
+    Refusal::Bare { status: 596, reason: "Connection timed out".to_owned() }
+}
 
 /// Workers by node.
 #[derive(Debug)]
@@ -43,10 +48,7 @@ impl Workers {
         };
         match tokio::time::timeout(clock.real(PROXY_MS), workers.acquire_owned()).await {
             Ok(permit) => Ok(permit.ok()),
-            Err(_) => {
-                let reason = "Connection timed out".to_owned();
-                Err(Refusal::Bare { status: 596, reason })
-            }
+            Err(_) => Err(timed_out()),
         }
     }
 }

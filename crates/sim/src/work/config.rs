@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::create::{VOLUME_MS, copy_ms};
 use super::{Next, Stage, config_lock};
 use crate::api::call::{check_lock, load_config};
 use crate::api::guest_checks::{Deed, Settings, check_bridges, check_device, check_tags};
 use crate::api::refusal::Refusal;
-use crate::guest::drive::{Drive, allocate, boot_order};
+use crate::guest::drive::{Drive, allocate, boot_order, to_copy};
 use crate::guest::property::parse;
 use crate::guest::status::memory_mib;
 use crate::guest::{format, formats, hotplug, keys, machine, network, pending};
@@ -32,19 +33,67 @@ pub(crate) struct Update {
     /// The first line of the task's log.
     #[serde(default)]
     pub(crate) line: String,
+    /// What is left to wait for before it is written, the last first.
+    #[serde(default)]
+    pub(crate) waits: Vec<Making>,
+}
+
+/// A volume that a change makes takes its time (`create_disks`): the lock of its storage, for as
+/// long as it is allocated, then the copy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Making {
+    Lock { storage: String },
+    Volume,
+    Copy { storage: String, bytes: u64 },
 }
 
 impl Update {
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
-        if stage.number == 0 {
-            return Ok(config_lock(self.vmid, 10_000));
-        }
         let (node, now) = (stage.node.clone(), stage.moment.now);
+        match stage.number {
+            0 => return Ok(config_lock(self.vmid, 10_000)),
+            1 => {
+                if let Err(refusal) = check(stage.world, &node, self) {
+                    return Err(stage.refuse(refusal));
+                }
+                self.waits = self.makes(stage.world, &node, now);
+            }
+            _ => {}
+        }
+        match self.waits.pop() {
+            Some(Making::Lock { storage }) => return Ok(stage.storage_lock(&storage)),
+            Some(Making::Volume) => return Ok(Next::After(VOLUME_MS)),
+            Some(Making::Copy { storage, bytes }) => {
+                stage.unlock_storage(&storage);
+                return Ok(Next::After(copy_ms(bytes)));
+            }
+            None => {}
+        }
         let mut log = Vec::new();
         let result = apply(stage.world, &node, self, now, &mut log);
         stage.log.append(&mut log);
-        result.map_err(|refusal| refusal.exit())?;
+        result.map_err(|refusal| stage.refuse(refusal))?;
         Ok(Next::Done)
+    }
+
+    /// What the drives that it sets make it wait for, the last first.
+    fn makes(&self, world: &mut World, node: &str, now: i64) -> Vec<Making> {
+        let mut waits = Vec::new();
+        for (_, value) in self.set.iter().rev().filter(|(key, _)| keys::is_drive(key)) {
+            let drive = Drive::parse(value);
+            let Some(storage) = drive.wish().storage().map(str::to_owned) else { continue };
+            let bytes = to_copy(world, node, &drive, now);
+            waits.push(Making::Copy { storage: storage.clone(), bytes });
+            waits.push(Making::Volume);
+            waits.push(Making::Lock { storage });
+        }
+        waits
+    }
+
+    /// Whether it makes volumes, which takes time.
+    pub(crate) fn takes_time(&self) -> bool {
+        let mut drives = self.set.iter().filter(|(key, _)| keys::is_drive(key));
+        drives.any(|(_, value)| Drive::parse(value).wish().storage().is_some())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::world::World;
 /// Milliseconds to write a configuration.
 const BASE_MS: i64 = 20;
 /// Milliseconds to make a volume.
-const VOLUME_MS: i64 = 180;
+pub(crate) const VOLUME_MS: i64 = 180;
 /// Milliseconds to copy a GiB.
 pub(crate) const COPY_MS_PER_GIB: i64 = 1000;
 
@@ -39,7 +39,7 @@ pub(crate) struct Create {
     pub(crate) made: Vec<String>,
 }
 
-/// Time to copy so many bytes.
+/// Milliseconds to copy so many bytes.
 pub(crate) fn copy_ms(bytes: u64) -> i64 {
     i64::try_from(bytes >> 20).unwrap_or(i64::MAX / COPY_MS_PER_GIB) * COPY_MS_PER_GIB / 1024
 }

@@ -33,13 +33,15 @@ pub(crate) mod template;
 mod tests;
 pub(crate) mod upload;
 
-pub(crate) use run::{fork, next_due, run_due, stop};
+pub(crate) use run::{carry, fork, next_due, run_due, stop};
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::refusal::Refusal;
 use crate::clock::Moment;
 use crate::world::World;
 use crate::world::lock::LockName;
+use crate::world::task::Task;
 
 /// The work of a task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -104,6 +106,15 @@ pub(crate) struct Stage<'a> {
 impl Stage<'_> {
     pub(crate) fn say(&mut self, line: impl Into<String>) {
         self.log.push(line.into());
+    }
+
+    /// The exit status of a refusal. A request that does the work itself gives it whole.
+    pub(crate) fn refuse(&mut self, refusal: Refusal) -> String {
+        let exit = refusal.exit();
+        if !self.world.tasks.get(self.holder).is_some_and(Task::listed) {
+            self.world.refused.insert(self.holder, refusal);
+        }
+        exit
     }
 
     /// The task's UPID.

@@ -26,14 +26,35 @@ pub(crate) fn fork(
     let pstart = uptime * 100 + (moment.now % 1000) / 10;
     let upid =
         format!("UPID:{node}:{pid:08X}:{pstart:08X}:{:08X}:{kind}:{id}:{user}:", moment.seconds());
-    world.tasks.push(Task {
-        upid: upid.clone(),
+    let task = Task { kind: kind.to_owned(), pid, pstart, ..begun(moment, node, id, user, work) };
+    world.tasks.push(Task { upid: upid.clone(), ..task });
+    world.revision += 1;
+    upid
+}
+
+/// Starts work that a request does itself: as a task's, but nobody sees one. Its number.
+pub(crate) fn carry(
+    world: &mut World,
+    moment: Moment,
+    node: &str,
+    id: &str,
+    user: &str,
+    work: Work,
+) -> u64 {
+    world.revision += 1;
+    world.tasks.push(begun(moment, node, id, user, work))
+}
+
+/// A task that runs, without its UPID and process.
+fn begun(moment: Moment, node: &str, id: &str, user: &str, work: Work) -> Task {
+    Task {
+        upid: String::new(),
         node: node.to_owned(),
-        kind: kind.to_owned(),
+        kind: String::new(),
         id: id.to_owned(),
         user: user.to_owned(),
-        pid,
-        pstart,
+        pid: 0,
+        pstart: 0,
         start_ms: moment.now,
         state: TaskState::Running,
         log: Vec::new(),
@@ -42,9 +63,7 @@ pub(crate) fn fork(
         due_ms: moment.now,
         awaits: Vec::new(),
         waits: None,
-    });
-    world.revision += 1;
-    upid
+    }
 }
 
 /// Runs every stage that is due; true when something changed. Stages that become due thereby run

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::refusal::Refusal;
 use access::Access;
 use guest::Guest;
 use lock::Locks;
@@ -110,6 +111,9 @@ pub struct World {
     /// What the last handler would print on a terminal, for the commands of a node.
     #[serde(skip)]
     pub(crate) printed: Vec<String>,
+    /// Why requests that carry out work themselves are refused, by the number of the work.
+    #[serde(skip)]
+    pub(crate) refused: BTreeMap<u64, Refusal>,
     #[serde(skip)]
     pub(crate) report: report::Report,
     /// Locks are held by running tasks alone and taken again when a saved world goes on.
@@ -164,6 +168,7 @@ impl World {
             ssh: None,
             ssh_seed: String::new(),
             printed: Vec::new(),
+            refused: BTreeMap::new(),
             report: report::Report::default(),
             locks: Locks::default(),
             revision: 0,

@@ -25,7 +25,8 @@ pub enum TaskState {
 /// A task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
-    /// `UPID:node:pid:pstart:start:type:id:user:`.
+    /// `UPID:node:pid:pstart:start:type:id:user:`. Empty for what a request does itself, without a
+    /// worker: nobody sees it in a list.
     pub upid: String,
     /// The node whose worker it is.
     pub node: String,
@@ -78,6 +79,11 @@ pub(crate) struct Wait {
 }
 
 impl Task {
+    /// Whether it is a task that anybody sees, and no request's own work.
+    pub(crate) fn listed(&self) -> bool {
+        !self.upid.is_empty()
+    }
+
     /// Whether it still runs.
     #[must_use]
     pub fn running(&self) -> bool {
@@ -113,6 +119,9 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     pub(crate) fn reindex(&mut self) {
+        // Whoever asked has gone.
+        self.all.retain(|_, task| task.listed());
+        self.active.retain(|key| self.all.contains_key(key));
         self.index = self.all.iter().map(|(key, task)| (task.upid.clone(), *key)).collect();
         // What waited for a URL asks again.
         for task in self.all.values_mut().filter(|task| task.due_ms == i64::MAX) {
@@ -124,7 +133,9 @@ impl Tasks {
         let key = self.next;
         self.next += 1;
         self.quiet_until = None;
-        self.index.insert(task.upid.clone(), key);
+        if task.listed() {
+            self.index.insert(task.upid.clone(), key);
+        }
         if task.running() {
             self.active.insert(key);
         }
@@ -146,7 +157,13 @@ impl Tasks {
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Task> {
-        self.all.values()
+        self.all.values().filter(|task| task.listed())
+    }
+
+    /// Forgets what a request did itself.
+    pub(crate) fn forget(&mut self, key: u64) {
+        self.active.remove(&key);
+        self.all.remove(&key);
     }
 
     /// Whether no task can have anything to do.

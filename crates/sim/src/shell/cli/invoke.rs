@@ -11,13 +11,16 @@ use super::super::io::Io;
 use super::options::{FORMAT, Known};
 use super::{Action, After, Command};
 use crate::api::call::{Data, Reply};
+use crate::api::carried::Carried;
 use crate::api::dispatch::{Request, dispatch};
 use crate::api::endpoint::{Endpoint, Method};
 use crate::api::params::Params;
 use crate::api::refusal::Refusal;
 use crate::api::router::TABLES;
+use crate::clock::Moment;
 use crate::guest::format::Kind;
 use crate::guest::keys;
+use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::lock::LockName;
 
@@ -145,31 +148,32 @@ impl Shell {
     /// Dispatches, again and again while a lock is held, until its wait is over.
     async fn attempt(&self, request: &Request, io: &Io) -> Result<Reply, Refusal> {
         let shared = &self.shared;
-        let mut deadline: Option<(LockName, i64)> = None;
+        let mut waiting = Waiting::default();
         loop {
             let changed = shared.changed.notified();
-            shared.run_tasks();
             let moment = shared.clock.moment();
-            let (result, printed) = {
+            let (result, printed, stirred) = {
                 let mut world = shared.world();
-                let result = dispatch(&mut world, request, moment, &shared.fingerprint);
+                let before = world.revision;
+                crate::work::run_due(&mut world, moment);
+                let result = match &waiting.carried {
+                    None => dispatch(&mut world, request, moment, &shared.fingerprint),
+                    Some(carried) => Err(Refusal::Carried(carried.clone())),
+                };
+                let result = settle(&mut world, result, moment);
+                let stirred = world.revision != before;
                 world.revision += u64::from(request.endpoint.method != Method::Get);
-                (result, std::mem::take(&mut world.printed))
+                (result, std::mem::take(&mut world.printed), stirred)
             };
-            let Err(Refusal::Blocked { lock, wait_ms, .. }) = &result else {
+            let Some(until) = waiting.until(&result, moment) else {
                 for line in printed {
                     io.out.line(&line);
                 }
                 return result;
             };
-            let until = match &deadline {
-                Some((waiting, until)) if waiting == lock => *until,
-                _ => moment.now.saturating_add(*wait_ms),
-            };
-            if until <= moment.now {
-                return result;
+            if stirred {
+                shared.changed.notify_waiters();
             }
-            deadline = Some((lock.clone(), until));
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep(shared.clock.real_until(until)) => {}
@@ -209,6 +213,45 @@ impl Shell {
             }
         }
     }
+}
+
+/// What a command waits for: a lock until some sim ms, or work of its own.
+#[derive(Default)]
+struct Waiting {
+    lock: Option<(LockName, i64)>,
+    carried: Option<Carried>,
+}
+
+impl Waiting {
+    /// Sim ms at which to try again; none when this is the result.
+    fn until(&mut self, result: &Result<Reply, Refusal>, moment: Moment) -> Option<i64> {
+        match result {
+            Err(Refusal::Carried(carried)) => {
+                self.carried = Some(carried.clone());
+                Some(carried.look_at(moment))
+            }
+            Err(Refusal::Blocked { lock, wait_ms, .. }) => {
+                let until = match &self.lock {
+                    Some((waiting, until)) if waiting == lock => *until,
+                    _ => moment.now.saturating_add(*wait_ms),
+                };
+                self.lock = Some((lock.clone(), until));
+                (until > moment.now).then_some(until)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The outcome of work that goes on, once there is one.
+fn settle(
+    world: &mut World,
+    result: Result<Reply, Refusal>,
+    moment: Moment,
+) -> Result<Reply, Refusal> {
+    let Err(Refusal::Carried(carried)) = result else { return result };
+    crate::work::run_due(world, moment);
+    carried.outcome(world, moment).unwrap_or(Err(Refusal::Carried(carried)))
 }
 
 /// A path parameter as it stands in an URL.
