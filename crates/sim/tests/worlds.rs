@@ -123,6 +123,34 @@ fn a_built_in_world_can_be_changed() {
 }
 
 #[test]
+fn a_past_is_in_the_lists_of_tasks() {
+    let world = world(
+        "tasks:
+  - {type: vzdump, id: 100, node: pve2, minutes_ago: 90, status: 'job errors'}
+  - {type: aptupdate, user: root@pam, minutes_ago: 600}
+",
+    );
+    let (_, tasks) = get(world, "/cluster/tasks");
+    let told: Vec<_> = tasks.as_array().unwrap().iter().collect();
+    let of = |kind: &str| told.iter().find(|task| task["type"] == kind).unwrap();
+    assert_eq!(told.len(), 2);
+    assert_eq!(
+        (&of("vzdump")["status"], &of("vzdump")["node"]),
+        (&"job errors".into(), &"pve2".into())
+    );
+    let apart = of("vzdump")["starttime"].as_i64().unwrap()
+        - of("aptupdate")["starttime"].as_i64().unwrap();
+    assert!((apart - 510 * 60).abs() <= 1, "{apart}");
+    for (text, expected) in [
+        ("tasks: [{type: 'a b'}]", "'a b' cannot stand in the UPID of a task"),
+        ("tasks: [{type: vzdump, node: pve9}]", "there is no node 'pve9'"),
+    ] {
+        let error = World::from_yaml(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn disks_are_made_as_their_storage_names_them() {
     let text = "
 storages: {local: dir, thin: lvmthin, tank: zfspool, nas: nfs, ceph: rbd}

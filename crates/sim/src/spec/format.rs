@@ -57,6 +57,8 @@ pub(crate) struct WorldFile {
     pub(crate) urls: BTreeMap<String, UrlSpec>,
     /// Size of volume groups, pools and servers that no storage uses yet, by name.
     pub(crate) resources: BTreeMap<String, Size>,
+    /// Tasks that ended before the simulator started: what its task lists begin with.
+    pub(crate) tasks: Vec<TaskSpec>,
     /// Faults on demand.
     pub(crate) faults: Vec<Fault>,
     /// `/cluster/resources` lags 10 s behind, as on a real cluster.
@@ -253,6 +255,25 @@ pub(crate) struct HaRuleSpec {
     pub(crate) disable: bool,
     /// Comment.
     pub(crate) comment: Option<String>,
+}
+
+/// A task that ended.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskSpec {
+    /// `vzdump`, `qmstart`, `aptupdate`, …
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// What it was about, usually the id of a guest.
+    pub(crate) id: Option<Text>,
+    /// Its node; the first without it.
+    pub(crate) node: Option<String>,
+    /// Who started it, a user or a token; `root@pam` without it.
+    pub(crate) user: Option<String>,
+    /// How long ago it began; 60 without it.
+    pub(crate) minutes_ago: Option<u64>,
+    /// Its exit status: `OK` (without it), `WARNINGS: 1`, or an error.
+    pub(crate) status: Option<String>,
 }
 
 /// What a URL answers.

@@ -8,7 +8,7 @@ pub(crate) mod guest;
 pub(crate) mod lab;
 pub(crate) mod lock;
 pub(crate) mod node;
-mod past;
+pub(crate) mod past;
 pub(crate) mod privileges;
 pub(crate) mod report;
 pub(crate) mod snapshot;

@@ -11,8 +11,8 @@ const ALL_CONTENT: &[&str] =
     &["images", "rootdir", "iso", "vztmpl", "import", "snippets", "backup"];
 
 /// What the two nodes that joined had done before the recordings began, as far as their task
-/// lists showed it (`tasks.json`).
-const PAST: &[Past] = &[
+/// lists showed it (`tasks.json`): node, type, id, user, minutes before.
+const PAST: &[(&str, &str, &str, &str, u64)] = &[
     ("pve3", "startall", "", "root@pam", 62),
     ("pve3", "clusterjoin", "", "root@pam", 50),
     ("pve3", "stopall", "", "root@pam", 48),
@@ -65,7 +65,9 @@ impl World {
             import_image(40 * MIB, 16_912_896, true),
         );
         world.people();
-        world.add_past(PAST);
+        for &(node, kind, id, user, minutes_ago) in PAST {
+            world.add_past(&Past { node, kind, id, user, minutes_ago, status: "OK" });
+        }
         world
     }
 

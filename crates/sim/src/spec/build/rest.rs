@@ -8,9 +8,10 @@ use crate::api::router::TABLES;
 use crate::guest::format::{Kind, check, parse_bool};
 use crate::ha::rules::{Affinity, Rule};
 use crate::ha::{Resource, sid_of};
-use crate::spec::format::{HaResourceSpec, HaRuleSpec, WorldFile};
+use crate::spec::format::{HaResourceSpec, HaRuleSpec, TaskSpec, WorldFile};
 use crate::spec::problem::{At, suggest};
 use crate::spec::value::Many;
+use crate::world::past::Past;
 use crate::world::urls::UrlAnswer;
 
 const STATES: &[&str] = &["started", "stopped", "enabled", "disabled", "ignored"];
@@ -39,6 +40,7 @@ impl Builder<'_> {
         }
         self.world.lag = file.lag.unwrap_or(self.world.lag);
         self.unreachable(file);
+        self.tasks(file);
         let top = At::top("faults");
         for (index, fault) in file.faults.iter().enumerate() {
             if let Err(text) = fault.check().and_then(|()| self.world.check_names(fault)) {
@@ -46,6 +48,36 @@ impl Builder<'_> {
             }
             // Added at 0, which becomes the start of the simulator.
             self.world.faults.add(fault.clone(), 0);
+        }
+    }
+
+    fn tasks(&mut self, file: &WorldFile) {
+        let top = At::top("tasks");
+        let first = self.world.nodes.keys().next().cloned().unwrap_or_default();
+        let mut past: Vec<(usize, &TaskSpec)> = file.tasks.iter().enumerate().collect();
+        let ago = |spec: &TaskSpec| spec.minutes_ago.unwrap_or(60);
+        past.sort_by_key(|(_, spec)| std::cmp::Reverse(ago(spec)));
+        for (index, spec) in past {
+            let at = top.item(index);
+            let id = spec.id.as_ref().map_or("", |id| id.0.as_str());
+            let user = spec.user.as_deref().unwrap_or("root@pam");
+            let node = spec.node.as_ref().unwrap_or(&first);
+            for (key, text) in [("type", spec.kind.as_str()), ("id", id), ("user", user)] {
+                if text.contains([':', ' ', '\n']) || (text.is_empty() && key != "id") {
+                    let message = format!("'{text}' cannot stand in the UPID of a task");
+                    self.wrong(&at.key(key), message, None);
+                }
+            }
+            if self.knows_node(&at.key("node"), node) {
+                self.world.add_past(&Past {
+                    node,
+                    kind: &spec.kind,
+                    id,
+                    user,
+                    minutes_ago: ago(spec),
+                    status: spec.status.as_deref().unwrap_or("OK"),
+                });
+            }
         }
     }
 
