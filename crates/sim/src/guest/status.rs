@@ -17,15 +17,24 @@ pub(crate) struct Measure {
     pub(crate) disk: u64,
 }
 
-/// Processors, memory and boot disk.
+/// Processors, memory and boot disk. One walk over the configuration: looking each key up costs
+/// most of a list of tens of thousands.
 pub(crate) fn measure(guest: &Guest) -> Measure {
-    let number = |key: &str, default: u64| {
-        guest.get(key).and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
-    let cpus = number("sockets", 1).saturating_mul(number("cores", 1));
-    let cpus = number("vcpus", cpus);
-    let memory = memory_mib(guest.get("memory")).saturating_mul(1 << 20);
-    Measure { cpus, memory, disk: boot_disk_size(guest) }
+    let (mut sockets, mut cores, mut vcpus, mut memory, mut boot) = (1, 1, None, None, None);
+    let number = |text: &str| text.parse::<u64>().ok();
+    for (key, value) in &guest.config {
+        match key.as_str() {
+            "sockets" => sockets = number(value).unwrap_or(1),
+            "cores" => cores = number(value).unwrap_or(1),
+            "vcpus" => vcpus = number(value),
+            "memory" => memory = Some(value.as_str()),
+            "boot" => boot = Some(value.as_str()),
+            _ => {}
+        }
+    }
+    let cpus = vcpus.unwrap_or_else(|| sockets.saturating_mul(cores));
+    let memory = memory_mib(memory).saturating_mul(1 << 20);
+    Measure { cpus, memory, disk: boot_disk_size(guest, boot) }
 }
 
 /// MiB of a `memory` value.
@@ -39,12 +48,11 @@ pub(crate) fn memory_mib(value: Option<&str>) -> u64 {
 }
 
 /// Written without allocation: lists ask for it tens of thousands of times.
-fn boot_disk_size(guest: &Guest) -> u64 {
+fn boot_disk_size(guest: &Guest, boot: Option<&str>) -> u64 {
     let disk = |key: &str| guest.get(key).filter(|value| !value.contains("media=cdrom"));
-    let order = guest
-        .get("boot")
-        .and_then(|boot| boot.split(',').find_map(|part| part.strip_prefix("order=")));
-    let devices = order.unwrap_or_default().split(';').filter(|key| super::keys::is_drive(key));
+    let order = boot.and_then(|boot| boot.split(',').find_map(|part| part.strip_prefix("order=")));
+    let no_disk = |key: &&str| ["net", "usb", "hostpci"].iter().any(|stem| key.starts_with(stem));
+    let devices = order.unwrap_or_default().split(';').filter(|key| !no_disk(key));
     if let Some(value) = devices.into_iter().find_map(disk) {
         return size_of(value);
     }
@@ -53,7 +61,7 @@ fn boot_disk_size(guest: &Guest) -> u64 {
 }
 
 fn size_of(value: &str) -> u64 {
-    let size = value.split(',').find_map(|part| part.strip_prefix("size="));
+    let size = value.rsplit(',').find_map(|part| part.strip_prefix("size="));
     size.and_then(super::size::parse).unwrap_or(0)
 }
 
@@ -235,9 +243,12 @@ mod tests {
                 ("cores", "2"),
                 ("sockets", "2"),
                 ("memory", "current=1024"),
-                ("boot", "order=scsi1"),
+                ("boot", "order=net0;usb0;ide2;scsi1"),
+                ("ide2", "a:iso/x.iso,media=cdrom,size=5G"),
+                ("net0", "virtio=AA:BB:CC:00:00:01,size=6G"),
                 ("scsi0", "a:b,size=1G"),
-                ("scsi1", "a:c,size=2G"),
+                ("scsi1", "a:c,size=2G,ssd=1"),
+                ("usb0", "host=1-1"),
             ],
         );
         let size = measure(&guest);
