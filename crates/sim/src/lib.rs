@@ -24,6 +24,7 @@
 //! test.
 
 mod api;
+mod calendar;
 mod clock;
 pub mod direct;
 mod error;

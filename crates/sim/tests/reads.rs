@@ -140,9 +140,9 @@ async fn refusals() {
         ("root", "/cluster/backup/job", 400, "Parameter verification failed."),
         (
             "root",
-            "/nodes/pve1/aplinfo",
+            "/nodes/pve1/storage/local/rrd",
             501,
-            "Method 'GET /nodes/pve1/aplinfo' is not simulated: Proxmox VE has it, this simulator has not",
+            "Method 'GET /nodes/pve1/storage/local/rrd' is not simulated: Proxmox VE has it, this simulator has not",
         ),
         ("root", "/nodes/pve1/none", 501, "Method 'GET /nodes/pve1/none' not implemented"),
     ] {

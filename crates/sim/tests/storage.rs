@@ -118,6 +118,15 @@ async fn storages_are_made_changed_and_removed() {
         ("PUT /storage/a1?digest=x", "500 update storage failed: detected modified configuration - file changed by other user? Try again."),
         ("PUT /storage/no?disable=1", "500 update storage failed: storage 'no' does not exist"),
         ("PUT /storage/a1?delete=nodes&prune-backups=keep-last=3", "200 {\"storage\":\"a1\",\"type\":\"dir\"}"),
+        ("PUT /storage/a1?prune-backups=keep-last=x", "400 prune-backups: invalid format - format error\nprune-backups.keep-last: type check ('integer') failed - got 'x'"),
+        ("POST /storage?storage=m1&type=dir&path=/srv/m&is_mountpoint=1", "500 create storage failed: unable to activate storage 'm1' - directory is expected to be a mount point but is not mounted: '/srv/m'"),
+        ("POST /storage?storage=m1&type=dir&path=/srv/m&create-base-path=0", "500 create storage failed: unable to activate storage 'm1' - directory '/srv/m' does not exist or is unreachable"),
+        ("POST /storage?storage=m1&type=dir&path=/srv&mkdir=0", "200 {\"storage\":\"m1\",\"type\":\"dir\"}"),
+        ("DELETE /storage/m1", "200 null"),
+        ("POST /storage?storage=m1&type=dir&path=/srv/m&is_mountpoint=1&disable=1", "200 {\"storage\":\"m1\",\"type\":\"dir\"}"),
+        ("PUT /storage/m1?disable=0&content=none&shared=0", "200 {\"storage\":\"m1\",\"type\":\"dir\"}"),
+        ("GET /nodes/pve1/storage/m1/status", "200 {\"active\":0,\"avail\":0,\"content\":\"none\",\"enabled\":1,\"shared\":0,\"total\":0,\"type\":\"dir\",\"used\":0}"),
+        ("DELETE /storage/m1", "200 null"),
         ("GET /nodes/pve2/storage/a1/content", "200 []"),
         ("DELETE /storage/no", "500 delete storage failed: storage 'no' does not exist"),
         ("DELETE /storage/n1", "200 null"),
@@ -126,6 +135,13 @@ async fn storages_are_made_changed_and_removed() {
     .await;
     let one = lab.call("GET", "/storage/a1", &[]).await.body["data"].clone();
     assert_eq!((&one["path"], &one["content"]), (&json!("/srv/a"), &json!("iso,import")));
+    // `disable` is there or not, another flag keeps its 0; folders are no text.
+    lab.play("PUT /storage/a1?disable=0&shared=0&content-dirs=iso=isos").await;
+    let one = lab.call("GET", "/storage/a1", &[]).await.body["data"].clone();
+    assert_eq!(
+        (one.get("disable"), &one["shared"], &one["content-dirs"]),
+        (None, &json!(0), &json!({"iso": "isos"}))
+    );
     assert!(
         lab.sim.world().storage_cfg().contains("dir: a1\n\tpath /srv/a\n\tcontent iso,import\n")
     );

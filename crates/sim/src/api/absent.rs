@@ -22,8 +22,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         let text = format!("ACME account config file '{name}' does not exist.");
         Err(Refusal::param("name", text))
     }),
-    Endpoint::get("/cluster/backup/{id}", job).may(AUDIT),
-    Endpoint::get("/cluster/backup/{id}/included_volumes", job).may(AUDIT),
     Endpoint::get("/cluster/firewall/aliases/{name}", alias).may(AUDIT),
     Endpoint::get("/cluster/firewall/groups/{group}", |call| {
         missing(format!("no such security group '{}'", given(call, "group")))

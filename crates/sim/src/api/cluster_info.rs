@@ -1,5 +1,4 @@
-//! Reads of `/cluster` about what the world has: corosync, the log, notifications, networks,
-//! guests without a backup job.
+//! Reads of `/cluster` about what the world has: corosync, the log, notifications, networks.
 
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -16,7 +15,6 @@ const IPAMS: &[&str] = &["netbox", "phpipam", "pve"];
 const NOTIFICATIONS: &str = "/mapping/notifications";
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::get("/cluster/backup-info/not-backed-up", not_backed_up).may(AUDIT),
     Endpoint::get("/cluster/ceph/metadata", ceph_metadata)
         .with(&[optional("scope", Kind::Enum(&["all", "versions"]))])
         .may(CEPH),
@@ -56,20 +54,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 ];
 
 const CEPH: Permission = Permission::Any("/", &["Sys.Audit", "Datastore.Audit"]);
-
-/// Guests that no backup job covers: there are no jobs.
-fn not_backed_up(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let sees = call.visible_guests();
-    let guests = call.world.guests.values().filter(|guest| sees(guest.vmid));
-    let list = guests.map(|guest| {
-        let mut item = json!({ "vmid": guest.vmid, "type": "qemu" });
-        if let (Some(name), Some(members)) = (guest.get("name"), item.as_object_mut()) {
-            members.insert("name".to_owned(), json!(name));
-        }
-        item
-    });
-    Ok(list.collect::<Value>().into())
-}
 
 /// `PVE::Ceph::Tools::check_ceph_installed`.
 fn no_ceph(_: &mut Call<'_>) -> Result<Reply, Refusal> {

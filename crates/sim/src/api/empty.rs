@@ -1,4 +1,4 @@
-//! Lists of what this cluster has none of: containers, backup and replication jobs, mappings,
+//! Lists of what this cluster has none of: containers, replication jobs, mappings,
 //! networks of the SDN, firewall rules, ACME accounts, metric servers. Permissions, parameters and
 //! shapes are the real ones.
 
@@ -22,7 +22,6 @@ const CONTROLLERS: &[&str] = &["bgp", "evpn", "faucet", "isis"];
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/acme/account", none),
-    Endpoint::get("/cluster/backup", none).may(AUDIT),
     Endpoint::get("/cluster/config/qdevice", |_| Ok(json!({}).into())).may(AUDIT),
     Endpoint::get("/cluster/firewall/aliases", none).may(AUDIT),
     Endpoint::get("/cluster/firewall/groups", none),

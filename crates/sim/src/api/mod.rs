@@ -6,6 +6,11 @@
 mod absent;
 mod access;
 mod agent;
+mod appliances;
+mod backup_jobs;
+mod backup_options;
+#[cfg(test)]
+mod backup_tests;
 mod bulk;
 pub(crate) mod call;
 mod capabilities;
@@ -20,6 +25,7 @@ mod create;
 pub(crate) mod dispatch;
 mod empty;
 pub(crate) mod endpoint;
+mod file_restore;
 pub(crate) mod guest_checks;
 mod ha_resources;
 mod ha_rules;
@@ -47,6 +53,7 @@ pub(crate) mod refusal;
 mod resources;
 pub(crate) mod router;
 mod rrd;
+mod schedule;
 mod services;
 #[cfg(test)]
 mod snapshot_tests;

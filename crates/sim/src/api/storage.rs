@@ -45,7 +45,19 @@ fn item(storage: &Storage, digest: &str) -> Value {
     let mut out = Map::new();
     for (key, value) in config::entries(storage) {
         let number = value.parse::<i64>().ok().filter(|_| config::is_number(&key));
-        out.insert(key, number.map_or(json!(value), |number| json!(number)));
+        let shown = match number {
+            // Parsed and not put together again.
+            None if key == "content-dirs" => {
+                json!(
+                    list(&value)
+                        .filter_map(|part| part.split_once('='))
+                        .collect::<BTreeMap<_, _>>()
+                )
+            }
+            None => json!(value),
+            Some(number) => json!(number),
+        };
+        out.insert(key, shown);
     }
     if storage.shared {
         out.insert("shared".to_owned(), json!(1));

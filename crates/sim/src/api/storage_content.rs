@@ -250,7 +250,10 @@ fn info(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         StorageKind::Lvm | StorageKind::LvmThin => 0,
         _ => found.used,
     };
-    let mut item = json!({ "path": path, "size": size, "used": used, "format": parsed.format });
+    // An archive is asked about as a raw image (`file_size_info`).
+    let format =
+        if parsed.format == "ova" || parsed.format == "ovf" { "raw" } else { &parsed.format };
+    let mut item = json!({ "path": path, "size": size, "used": used, "format": format });
     if let Some(members) = item.as_object_mut().filter(|_| parsed.content == "backup") {
         members.insert("notes".to_owned(), json!(found.notes.as_deref().unwrap_or_default()));
         members.insert("protected".to_owned(), json!(u8::from(found.protected)));
@@ -295,8 +298,10 @@ fn attributes(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let node = call.node();
     if let Some(notes) = call.params.get("notes").map(str::to_owned) {
         if !storage.kind.has_files() {
-            let class = "volume notes are not supported for PVE::Storage::Plugin";
-            return Err(Refusal::die(class));
+            return Err(Refusal::die(format!(
+                "volume notes are not supported for PVE::Storage::{} at /usr/share/perl5/PVE/Storage/Plugin.pm line 1300.",
+                storage.kind.class()
+            )));
         }
         if parsed.content != "backup" {
             return Err(Refusal::die("only backups can have notes"));
@@ -307,6 +312,11 @@ fn attributes(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     let Some(protected) = call.params.flag("protected") else { return Ok(Value::Null.into()) };
     let storage = find(call.world, id)?;
+    if !storage.kind.has_files() {
+        let kind = storage.kind.name();
+        let error = format!("attribute 'protected' is not supported for storage type '{kind}'");
+        return Err(Refusal::die(error));
+    }
     if parsed.content != "backup" {
         return Err(Refusal::die("only backups support attribute 'protected'"));
     }
@@ -364,7 +374,8 @@ fn free(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 /// Copying a volume: "experimental code" upstream, which copies to another node.
 fn copy(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if !call.caller.is_root() {
-        return Err(Refusal::permission(""));
+        // Nobody but root may call a method that says nothing of permissions.
+        return Err(Refusal::permission("user != root@pam"));
     }
     let source = real_volume_id(call, "volume")?;
     let target = real_volume_id(call, "target")?;

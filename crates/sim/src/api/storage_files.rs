@@ -13,6 +13,7 @@ use crate::server::fetch::{Asker, Fetch};
 use crate::storage::activate::{active, enabled};
 use crate::storage::filename::{self, Target};
 use crate::storage::hash::ALGORITHMS;
+use crate::storage::options::FILE_CONTENT;
 use crate::work::{Work, download::Download, upload::Upload};
 use crate::world::lock::LockName;
 use crate::world::storage::Storage;
@@ -20,7 +21,6 @@ use crate::world::storage::Storage;
 /// The path that takes multipart forms.
 pub(crate) const UPLOAD: &str = "/nodes/{node}/storage/{storage}/upload";
 
-const CONTENT: Kind = Kind::Enum(&["iso", "vztmpl", "import"]);
 const NAME: Kind = Kind::Text { max: 255 };
 const URL: Kind = Kind::Check(is_url);
 
@@ -28,7 +28,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(UPLOAD, upload)
         .may(Permission::All("/storage/{storage}", &["Datastore.AllocateTemplate"]))
         .with(&[
-            required("content", CONTENT),
+            required("content", FILE_CONTENT),
             required("filename", NAME),
             optional("checksum", Kind::TEXT).requires("checksum-algorithm"),
             optional("checksum-algorithm", Kind::Enum(ALGORITHMS)).requires("checksum"),
@@ -38,7 +38,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .may(Permission::All("/storage/{storage}", &["Datastore.AllocateTemplate"]))
         .with(&[
             required("url", URL),
-            required("content", CONTENT),
+            required("content", FILE_CONTENT),
             required("filename", NAME),
             optional("checksum", Kind::TEXT).requires("checksum-algorithm"),
             optional("checksum-algorithm", Kind::Enum(ALGORITHMS)).requires("checksum"),
@@ -244,6 +244,16 @@ fn import_metadata(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     if !matches!(parsed.format.as_str(), "ova" | "ovf") {
         return Err(Refusal::die("invalid format"));
+    }
+    let path = call.world.path_of(&volid)?;
+    if call.world.volume(&call.node(), &volid).is_none() {
+        let error = match parsed.format.as_str() {
+            "ovf" => format!("can't open '{path}' - No such file or directory"),
+            _ => format!(
+                "command 'tar -xO --wildcards '--occurrence=1' -f {path} '*.ovf'' failed: exit code 2"
+            ),
+        };
+        return Err(Refusal::die(error));
     }
     Err(Refusal::die("the simulator keeps no archive's description"))
 }

@@ -10,34 +10,31 @@ use super::endpoint::{Endpoint, optional, required};
 use super::permission::Permission;
 use super::refusal::Refusal;
 use crate::guest::format::Kind;
-use crate::storage::volname::is_lvm_name;
+use crate::storage::options::{PORTAL, SERVER};
 use crate::world::storage::{Storage, StorageKind};
 
 const MAY: Permission = Permission::All("/storage", &["Datastore.Allocate"]);
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::get("/nodes/{node}/scan/nfs", nfs).may(MAY).with(&[required("server", Kind::TEXT)]),
+    Endpoint::get("/nodes/{node}/scan/nfs", nfs).may(MAY).with(&[required("server", SERVER)]),
     Endpoint::get("/nodes/{node}/scan/cifs", cifs).may(MAY).with(&[
-        required("server", Kind::TEXT),
+        required("server", SERVER),
         optional("username", Kind::TEXT),
         optional("password", Kind::TEXT),
         optional("domain", Kind::TEXT),
     ]),
-    Endpoint::get("/nodes/{node}/scan/iscsi", iscsi)
-        .may(MAY)
-        .with(&[required("portal", Kind::TEXT)]),
+    Endpoint::get("/nodes/{node}/scan/iscsi", iscsi).may(MAY).with(&[required("portal", PORTAL)]),
     Endpoint::get("/nodes/{node}/scan/lvm", lvm).may(MAY),
     Endpoint::get("/nodes/{node}/scan/lvmthin", thin)
         .may(MAY)
-        .with(&[required("vg", Kind::Check(group))]),
+        .with(&[required("vg", Kind::Pattern { fits: is_group, max: 100 })]),
     Endpoint::get("/nodes/{node}/scan/zfs", zfs).may(MAY),
 ];
 
-fn group(value: &str) -> Result<(), String> {
-    if is_lvm_name(value) {
-        return Ok(());
-    }
-    Err("value does not match the regex pattern".to_owned())
+/// See `lvm(8)`.
+fn is_group(value: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte);
+    value.len() > 1 && !value.starts_with('-') && value.bytes().all(known)
 }
 
 /// The storages of some types on the node, with an option's value.
@@ -60,7 +57,7 @@ fn nfs(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let items: Vec<Value> =
         own.map(|(_, export)| json!({ "path": export, "options": "*" })).collect();
     if items.is_empty() && !call.world.resources.contains_key(server) {
-        let error = if server.parse::<std::net::IpAddr>().is_ok() {
+        let error = if is_address(server) {
             format!("command '/sbin/showmount --no-headers --exports {server}' failed: exit code 1")
         } else {
             format!("unable to resolve address for server '{server}'")
@@ -78,9 +75,18 @@ fn cifs(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let items: Vec<Value> =
         own.map(|(_, share)| json!({ "share": share, "description": "" })).collect();
     if items.is_empty() {
-        return Err(Refusal::die(format!("unable to resolve address for server '{server}'")));
+        let error = match is_address(server) {
+            true => "unexpected status: NT_STATUS_HOST_UNREACHABLE)".to_owned(),
+            false => format!("unable to resolve address for server '{server}'"),
+        };
+        return Err(Refusal::die(error));
     }
     Ok(Value::Array(items).into())
+}
+
+/// Names resolve to nothing.
+fn is_address(server: &str) -> bool {
+    server.parse::<std::net::IpAddr>().is_ok()
 }
 
 fn iscsi(call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -91,7 +97,9 @@ fn iscsi(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         .filter(|(storage, _)| storage.options.get("portal").is_some_and(|own| own == portal));
     let items: Vec<Value> =
         own.map(|(_, target)| json!({ "target": target, "portal": portal })).collect();
-    if items.is_empty() {
+    // A portal that does not answer has no targets.
+    let host = portal.rsplit_once(':').map_or(portal, |(host, _)| host);
+    if items.is_empty() && !is_address(host.trim_matches(['[', ']'])) && !is_address(portal) {
         let text = format!("unable to resolve portal address '{portal}'");
         return Err(Refusal::param("portal", text));
     }
@@ -108,6 +116,13 @@ fn lvm(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn thin(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let group = call.params.get("vg").unwrap_or_default();
+    let kinds = [StorageKind::Lvm, StorageKind::LvmThin];
+    let there = having(call, &kinds, "vgname").any(|(_, own)| own == group);
+    if !there && !call.world.resources.contains_key(group) {
+        return Err(Refusal::die(format!(
+            "command '/sbin/lvs --separator : --noheadings --units b --unbuffered --nosuffix --config 'report/time_format=\"%s\"' --options vg_name,lv_name,lv_size,lv_attr,pool_lv,data_percent,metadata_percent,snap_percent,uuid,tags,metadata_size,time {group}' failed: exit code 5"
+        )));
+    }
     let pools = having(call, &[StorageKind::LvmThin], "thinpool");
     let own =
         pools.filter(|(storage, _)| storage.options.get("vgname").is_some_and(|own| own == group));

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply, check_node};
+use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, optional, required};
 use super::permission::Permission;
 use super::refusal::Refusal;
 use super::storage::SEE;
 use crate::guest::format::{Format, Kind, list};
 use crate::storage::activate::enabled;
+use crate::storage::config;
 use crate::storage::options::CONTENT_LIST;
 use crate::world::World;
 use crate::world::storage::{Storage, StorageKind};
@@ -48,7 +49,7 @@ fn item(world: &World, storage: &Storage, node: &str, formats: bool) -> Value {
     let (total, used) =
         if active { (storage.capacity, world.used(&storage.id, node)) } else { (0, 0) };
     let mut item = json!({
-        "type": storage.kind.name(), "content": storage.content.join(","),
+        "type": storage.kind.name(), "content": config::content_of(storage),
         "shared": u8::from(storage.shared), "active": u8::from(active),
         "enabled": u8::from(is_enabled(storage, node)), "total": total, "used": used.min(total),
         "avail": total.saturating_sub(used),
@@ -70,9 +71,6 @@ fn status_list(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let node = call.node();
     let target =
         call.params.get("target").filter(|target| *target != node && *target != "localhost");
-    if let Some(target) = target {
-        check_node(call.world, target)?;
-    }
     let content = call.params.get("content");
     let kinds: Vec<&str> = list(content.unwrap_or_default()).collect();
     let wanted = call.params.get("storage");

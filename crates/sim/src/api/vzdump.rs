@@ -1,170 +1,32 @@
 //! `/nodes/{node}/vzdump`: backups, and the configuration in one.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::backup_options::{self, Options};
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, Param, optional, required};
 use super::guest_checks::check_volume;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind, list};
-use crate::storage::options::PRUNE;
+use crate::storage::volname;
 use crate::work::{Work, backup::Backup};
 use crate::world::volumes::split_volid;
 
 const PATH: &str = "/nodes/{node}/vzdump";
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::post(PATH, backup).with(PARAMS),
+    Endpoint::post(PATH, backup).with(&PARAMS),
     Endpoint::get("/nodes/{node}/vzdump/extractconfig", extract)
         .with(&[required("volume", Kind::TEXT)]),
     Endpoint::get("/nodes/{node}/vzdump/defaults", defaults)
         .with(&[optional("storage", Kind::Format(Format::StorageId))]),
 ];
 
-const PARAMS: &[Param] = &[
-    optional("all", Kind::Bool),
-    optional("bwlimit", Kind::NATURAL),
-    optional("compress", Kind::Enum(&["0", "1", "gzip", "lzo", "zstd"])),
-    optional("dumpdir", Kind::TEXT),
-    optional("exclude", Kind::Check(vmids)),
-    optional("exclude-path", Kind::TEXT),
-    optional("fleecing", Kind::TEXT),
-    optional("ionice", Kind::between(0, 8)),
+/// The options, and those of this call alone.
+const PARAMS: [Param; backup_options::PARAMS.len() + 2] = backup_options::with(&[
     optional("job-id", Kind::Text { max: 50 }),
-    optional("lockwait", Kind::NATURAL),
-    optional("mailnotification", Kind::Enum(&["always", "failure"])),
-    optional("mailto", Kind::TEXT),
-    optional("mode", Kind::Enum(&["snapshot", "suspend", "stop"])),
-    optional("notes-template", Kind::Text { max: 1024 }).requires("storage"),
-    optional("notification-mode", Kind::Enum(&["auto", "legacy-sendmail", "notification-system"])),
-    optional("pbs-change-detection-mode", Kind::Enum(&["legacy", "data", "metadata"])),
-    optional("performance", Kind::TEXT),
-    optional("pigz", Kind::INT),
-    optional("pool", Kind::TEXT),
-    optional("protected", Kind::Bool).requires("storage"),
-    optional("prune-backups", PRUNE),
-    optional("quiet", Kind::Bool),
-    optional("remove", Kind::Bool),
-    optional("script", Kind::TEXT),
-    optional("stdexcludes", Kind::Bool),
     optional("stdout", Kind::Bool),
-    optional("stop", Kind::Bool),
-    optional("stopwait", Kind::NATURAL),
-    optional("storage", Kind::Format(Format::StorageId)),
-    optional("tmpdir", Kind::TEXT),
-    optional("vmid", Kind::Check(vmids)),
-    optional("zstd", Kind::INT),
-];
-
-/// `pve-vmid-list`.
-fn vmids(value: &str) -> Result<(), String> {
-    let one = |vmid| crate::guest::format::check_format(Format::Vmid, vmid);
-    list(value).try_for_each(one).map_err(|text| format!("invalid format - {text}\n"))
-}
-
-/// `assert_param_permission_common` of `PVE::API2::Backup`, and pruning.
-fn check_params(call: &Call<'_>, storage: &str) -> Result<(), Refusal> {
-    if call.caller.is_root() {
-        return Ok(());
-    }
-    for name in ["tmpdir", "dumpdir", "script", "job-id"] {
-        if call.params.get(name).is_some() {
-            let text = "Only root may set this option.";
-            return Err(Refusal::param(name, text));
-        }
-    }
-    let slows = ["bwlimit", "ionice", "performance"];
-    if slows.iter().any(|name| call.params.get(name).is_some()) {
-        call.require("/", &["Sys.Modify"])?;
-    }
-    if call.params.get("prune-backups").is_some() {
-        call.require(&format!("/storage/{storage}"), &["Datastore.Allocate"])?;
-    }
-    Ok(())
-}
-
-/// The options that exclude each other (`verify_vzdump_parameters`).
-fn check_choice(call: &Call<'_>) -> Result<(), Refusal> {
-    let given = |name: &str| call.params.get(name).is_some_and(|value| !matches!(value, "" | "0"));
-    if given("vmid") {
-        for name in ["all", "exclude", "pool"] {
-            if given(name) {
-                return Err(Refusal::param(name, "option conflicts with option 'vmid'"));
-            }
-        }
-    }
-    if let Some(notes) = call.params.get("notes-template") {
-        check_template(notes)?;
-    }
-    let any = ["all", "exclude", "stop", "pool", "vmid"].iter().any(|name| given(name));
-    if any { Ok(()) } else { Err(Refusal::param("vmid", "property is missing")) }
-}
-
-/// `$verify_notes_template`.
-fn check_template(text: &str) -> Result<(), Refusal> {
-    let wrong = |error: String| Refusal::param("notes-template", error);
-    if text.contains('\n') {
-        return Err(wrong("contains a line feed\n".to_owned()));
-    }
-    let mut unknown = Vec::new();
-    let mut at = 0;
-    while let Some(slash) = text.get(at..).and_then(|rest| rest.find('\\')).map(|found| at + found)
-    {
-        let Some(letter) = text.get(slash + 1..).and_then(|rest| rest.chars().next()) else {
-            break;
-        };
-        if !matches!(letter, 'n' | '\\') {
-            let place = text.get(..slash).map_or(slash, |before| before.chars().count());
-            unknown.push(format!("escape sequence '\\{letter}' at char {place}"));
-        }
-        at = slash + 1 + letter.len_utf8();
-    }
-    let mut at = 0;
-    while let Some(open) = text.get(at..).and_then(|rest| rest.find("{{")).map(|found| at + found) {
-        let inner = text.get(open + 2..).unwrap_or_default();
-        let end = inner.find(|c: char| c.is_whitespace() || matches!(c, '{' | '}'));
-        let name = end.and_then(|end| inner.get(..end)).filter(|name| !name.is_empty());
-        match name.filter(|name| inner.get(name.len()..).is_some_and(|rest| rest.starts_with("}}")))
-        {
-            Some(name) => {
-                at = open + 4 + name.len();
-                if !matches!(name, "cluster" | "guestname" | "node" | "vmid") {
-                    // Perl counts from the end of the match.
-                    unknown.push(format!("variable '{name}' at char {}", at - name.len()));
-                }
-            }
-            None => at = open + 1,
-        }
-    }
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    Err(wrong(format!("found unknown: {}\n", unknown.join(", "))))
-}
-
-/// The guests to back up, those of this node and those that are nowhere, and those of other nodes
-/// (`get_included_guests`).
-fn guests(call: &Call<'_>, node: &str, all: bool) -> (Vec<u32>, Vec<u32>) {
-    let numbers = |name: &str| -> Vec<u32> {
-        let text = call.params.get(name).unwrap_or_default();
-        list(text).filter_map(|vmid| vmid.parse().ok()).collect()
-    };
-    let mut wanted = if let Some(pool) = call.params.get("pool") {
-        let pool = call.world.pools.get(pool);
-        pool.map(|pool| pool.guests.iter().copied().collect()).unwrap_or_default()
-    } else if call.params.get("vmid").is_some() {
-        numbers("vmid")
-    } else if all {
-        let excluded = numbers("exclude");
-        call.world.guests.keys().copied().filter(|vmid| !excluded.contains(vmid)).collect()
-    } else {
-        Vec::new()
-    };
-    wanted.sort_unstable();
-    wanted.dedup();
-    let here = |vmid: &u32| call.world.guest(*vmid).is_none_or(|guest| guest.node == node);
-    wanted.into_iter().partition(here)
-}
+]);
 
 fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let node = call.node();
@@ -172,12 +34,13 @@ fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         let text = "option is only allowed on the command line interface.";
         return Err(Refusal::param("stdout", text));
     }
-    let storage = call.params.get("storage").unwrap_or("local").to_owned();
-    check_params(call, &storage)?;
-    check_choice(call)?;
-    let excludes = call.params.get("exclude").is_some() && call.params.get("pool").is_none();
-    let all = call.params.flag("all").unwrap_or(false) || excludes;
-    let (vmids, skipped) = guests(call, &node, all);
+    let mut options = call.params.0.clone();
+    let storage = backup_options::storage(&options).unwrap_or("local").to_owned();
+    assert_allowed(call, &options, &storage)?;
+    backup_options::verify(&mut options, true)?;
+    let all = options.get("all").is_some_and(|all| all == "1");
+    // The node of the path is an option too: guests of other nodes are not even skipped.
+    let vmids = backup_options::included_guests(call.world, &options)?;
     if call.params.flag("stop").unwrap_or(false) {
         call.require(&format!("/nodes/{node}"), &["Sys.Modify"])?;
         stop_running(call, &node);
@@ -200,7 +63,6 @@ fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         notes: text("notes-template"),
         protected: call.params.flag("protected").unwrap_or(false),
         all,
-        skipped,
         lockwait: text("lockwait").and_then(|text| text.parse().ok()),
         stopwait: text("stopwait").and_then(|text| text.parse().ok()),
         ionice: text("ionice"),
@@ -213,6 +75,15 @@ fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         _ => String::new(),
     };
     Ok(call.fork(&node, "vzdump", &id, Work::Backup(Box::new(work))))
+}
+
+/// `assert_param_permission_vzdump`.
+fn assert_allowed(call: &Call<'_>, options: &Options, storage: &str) -> Result<(), Refusal> {
+    backup_options::assert_allowed(call, options, false)?;
+    if options.contains_key("prune-backups") {
+        call.require(&format!("/storage/{storage}"), &["Datastore.Allocate"])?;
+    }
+    Ok(())
 }
 
 /// `stop_running_backups`.
@@ -247,21 +118,30 @@ fn command_line(call: &Call<'_>) -> String {
 fn extract(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let volid = call.params.get("volume").unwrap_or_default().to_owned();
     check_volume(call.world, &call.caller, None, &volid, Some("backup"))?;
-    let owner = crate::storage::prune::standard_name(volid.rsplit('/').next().unwrap_or(&volid));
-    if let Some((_, vmid, _)) = owner {
-        call.require(&format!("/vms/{vmid}"), &["VM.Backup"])?;
-    }
-    let (id, _) = split_volid(&volid).unwrap_or_default();
+    let (id, name) = split_volid(&volid).unwrap_or_default();
+    let storage = crate::storage::activate::find(call.world, id)?;
+    let owner = volname::parse(storage.kind, name)?.vmid;
+    let owner = owner.map(|vmid| vmid.to_string()).unwrap_or_default();
+    call.require(&format!("/vms/{owner}"), &["VM.Backup"])?;
     let node = call.node();
     crate::storage::activate::active(call.world, id, &node)?;
-    let path = call.world.path_of(&volid)?;
-    match call.world.volume(&node, &volid).map(|volume| volume.text.clone()) {
-        Some(Some(text)) => Ok(json!(text).into()),
-        Some(None) => Err(Refusal::die("ERROR: no configuration found in backup archive")),
-        None => Err(Refusal::die(format!("ERROR: archive '{path}' does not exist"))),
+    let Some(text) = call.world.volume(&node, &volid).map(|volume| volume.text.clone()) else {
+        return Err(Refusal::die(format!("volume '{volid}' does not exist")));
+    };
+    let file = name.strip_prefix("backup/").unwrap_or(name);
+    if !["lxc", "openvz", "qemu"].iter().any(|kind| file.starts_with(&format!("vzdump-{kind}-"))) {
+        let path = call.world.path_of(&volid)?;
+        let error = format!("ERROR: couldn't determine archive info from '{path}'");
+        return Err(Refusal::die(error));
+    }
+    match text {
+        Some(text) => Ok(json!(text).into()),
+        None => Err(Refusal::die("ERROR: no configuration found in backup archive")),
     }
 }
 
+/// `read_vzdump_defaults` of a node whose `/etc/vzdump.conf` sets nothing, and what the storage
+/// says. Some of it is for those who may look at the node.
 fn defaults(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let id = call.params.get("storage").unwrap_or("local");
     call.world.require_any(
@@ -270,11 +150,24 @@ fn defaults(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         &["Datastore.Audit", "Datastore.AllocateSpace"],
     )?;
     let storage = crate::storage::activate::find(call.world, id)?;
-    let keep = storage.options.get("prune-backups");
-    Ok(json!({
-        "compress": "0", "ionice": 7, "lockwait": 180, "mode": "snapshot",
-        "prune-backups": keep.cloned().map_or(Value::Null, Value::String), "remove": 1,
-        "stdexcludes": 1, "stopwait": 10, "storage": id, "zstd": 1,
-    })
-    .into())
+    if !storage.holds("backup") {
+        let error = format!("can't use storage '{id}' for backups - wrong content type");
+        return Err(Refusal::die(error));
+    }
+    let keep = storage.options.get("prune-backups").map_or("keep-all=1", String::as_str);
+    let mut item = json!({
+        "all": 0, "bwlimit": 0, "compress": "0", "fleecing": { "enabled": 0 }, "lockwait": 180,
+        "mailnotification": "always", "mode": "snapshot", "notification-mode": "auto",
+        "performance": { "max-workers": 16, "pbs-entries-max": 1_048_576 }, "pigz": 0,
+        "prune-backups": keep, "quiet": 0, "remove": 1, "stdexcludes": 1, "stop": 0,
+        "stopwait": 10, "storage": id, "zstd": 1,
+    });
+    let audits = call.may(&format!("/nodes/{}", call.node()), &["Sys.Audit"]);
+    if let Some(members) = item.as_object_mut().filter(|_| audits) {
+        members.insert("ionice".to_owned(), json!(7));
+        if let Some(folder) = crate::storage::path::folder(storage, "backup") {
+            members.insert("dumpdir".to_owned(), json!(folder));
+        }
+    }
+    Ok(item.into())
 }

@@ -363,9 +363,7 @@ fn existing(
                 "cannot use volume {file} - content type needs to be 'images' or 'iso' at /usr/share/perl5/PVE/API2/Qemu.pm line 688."
             ));
         }
-        let Some(volume) = world.volume(node, &file) else {
-            return Err(format!("volume '{file}' does not exist"));
-        };
+        let volume = crate::storage::activate::volume(world, node, &file)?;
         let stored = if kind == "iso" { "raw" } else { volume.format.as_str() };
         if let Some(asked) = drive.values.get("format").filter(|asked| *asked != stored) {
             return Err(format!(

@@ -1,7 +1,8 @@
 //! Whether a storage can be used on a node (`storage_check_enabled`, `activate_storage`).
 
 use crate::world::World;
-use crate::world::storage::{Storage, StorageKind};
+use crate::world::storage::{Storage, StorageKind, Volume};
+use crate::world::volumes::split_volid;
 
 /// The storage, or the error of `storage_config`.
 pub(crate) fn find<'a>(world: &'a World, id: &str) -> Result<&'a Storage, String> {
@@ -29,6 +30,14 @@ pub(crate) fn active<'a>(world: &'a World, id: &str, node: &str) -> Result<&'a S
     Err(unreachable(storage))
 }
 
+/// A volume, once its storage can be used (`activate_volumes`).
+pub(crate) fn volume<'a>(world: &'a World, node: &str, volid: &str) -> Result<&'a Volume, String> {
+    if let Some((id, _)) = split_volid(volid) {
+        active(world, id, node)?;
+    }
+    world.volume(node, volid).ok_or_else(|| format!("volume '{volid}' does not exist"))
+}
+
 /// What the plugin says of a storage that is not there.
 pub(crate) fn unreachable(storage: &Storage) -> String {
     let id = &storage.id;
@@ -36,14 +45,13 @@ pub(crate) fn unreachable(storage: &Storage) -> String {
     match storage.kind {
         StorageKind::Dir | StorageKind::Btrfs => {
             let path = storage.path.as_deref().unwrap_or_default();
-            if storage.options.contains_key("is_mountpoint") {
-                format!(
-                    "unable to activate storage '{id}' - directory is expected to be a mount point but is not mounted: '{path}'"
-                )
-            } else {
-                format!(
+            match super::config::mount_point(storage) {
+                Some(mount) => format!(
+                    "unable to activate storage '{id}' - directory is expected to be a mount point but is not mounted: '{mount}'"
+                ),
+                None => format!(
                     "unable to activate storage '{id}' - directory '{path}' does not exist or is unreachable"
-                )
+                ),
             }
         }
         StorageKind::LvmThin => {

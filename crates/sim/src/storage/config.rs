@@ -26,7 +26,14 @@ pub(crate) fn text(world: &World) -> String {
     all.sort_by_key(|storage| (storage.id != "local", storage.id.clone()));
     for storage in all {
         out.push_str(&format!("{}: {}\n", storage.kind.name(), storage.id));
-        for (key, value) in entries(storage) {
+        let (switched, mut entries): (Vec<_>, Vec<_>) =
+            entries(storage).into_iter().partition(|(key, _)| key == "disable");
+        if !switched.is_empty() {
+            out.push_str("\tdisable\n");
+        }
+        let needed = |key: &str| rule(storage.kind, key).is_some_and(|rule| !rule.is_optional());
+        entries.sort_by_key(|(key, _)| (!needed(key), key.clone()));
+        for (key, value) in entries {
             out.push_str(&format!("\t{key} {value}\n"));
         }
         out.push('\n');
@@ -34,15 +41,13 @@ pub(crate) fn text(world: &World) -> String {
     out
 }
 
-/// The options of a storage as they are stored: `path` first.
+/// The options of a storage as they are stored.
 pub(crate) fn entries(storage: &Storage) -> Vec<(String, String)> {
     let mut out = Vec::new();
     if let Some(path) = &storage.path {
         out.push(("path".to_owned(), path.clone()));
     }
-    let content = storage.content.join(",");
-    let content = if content.is_empty() { "none".to_owned() } else { content };
-    out.push(("content".to_owned(), content));
+    out.push(("content".to_owned(), content_of(storage)));
     out.extend(storage.options.iter().map(|(key, value)| (key.clone(), value.clone())));
     if let Some(nodes) = &storage.nodes {
         out.push(("nodes".to_owned(), nodes.join(",")));
@@ -51,6 +56,14 @@ pub(crate) fn entries(storage: &Storage) -> Vec<(String, String)> {
         out.push(("shared".to_owned(), "1".to_owned()));
     }
     out
+}
+
+/// The content types as one text; `none` when there are none.
+pub(crate) fn content_of(storage: &Storage) -> String {
+    if storage.content.is_empty() {
+        return "none".to_owned();
+    }
+    storage.content.join(",")
 }
 
 /// `check_config`: the options of a type, as they will be stored.
@@ -107,7 +120,13 @@ fn set(storage: &mut Storage, params: &BTreeMap<String, String>) {
                 storage.nodes = Some(nodes).filter(|nodes| !nodes.is_empty());
             }
             "shared" => {
-                storage.shared = storage.kind.always_shared() || parse_bool(value).unwrap_or(false);
+                let shared = parse_bool(value).unwrap_or(false);
+                storage.shared = storage.kind.always_shared() || shared;
+                storage.options.remove(key);
+                if !shared {
+                    // A plain `no` is stored too.
+                    storage.options.insert(key.clone(), "0".to_owned());
+                }
             }
             name if is_sensitive(name) => {}
             _ => {
@@ -115,7 +134,12 @@ fn set(storage: &mut Storage, params: &BTreeMap<String, String>) {
                     Some(flag) => u8::from(flag).to_string(),
                     None => value.clone(),
                 };
-                storage.options.insert(key.clone(), stored);
+                // `disable` stands there or not, and nothing is no value (`write_config`).
+                if stored.is_empty() || (key == "disable" && stored == "0") {
+                    storage.options.remove(key);
+                } else {
+                    storage.options.insert(key.clone(), stored);
+                }
             }
         }
     }
@@ -165,6 +189,7 @@ pub(crate) fn create(
     set(&mut storage, &params);
     if matches!(kind, StorageKind::Dir | StorageKind::Btrfs) {
         check_path(&mut storage)?;
+        find_folder(world, node, &mut storage);
     }
     let failed = |text: String| format!("create storage failed: {text}");
     if world.storages.contains_key(id) {
@@ -190,6 +215,36 @@ fn check_path(storage: &mut Storage) -> Result<(), String> {
         path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     storage.path = Some(format!("/{}", parts.join("/")));
     Ok(())
+}
+
+/// Whether a new storage's folder is there: a mount point only where another storage has it, and
+/// without `create-base-path` only what is there already (`config_aware_base_mkdir`).
+fn find_folder(world: &mut World, node: &str, storage: &mut Storage) {
+    let flag = |key: &str| storage.options.get(key).and_then(|text| parse_bool(text));
+    let makes = flag("create-base-path").or(flag("mkdir")).unwrap_or(true);
+    let wanted = mount_point(storage).or(storage.path.clone().filter(|_| !makes));
+    let Some(wanted) = wanted else { return };
+    let mounted = mount_point(storage).is_some();
+    let known = world.storages.values().any(|other| other.path.as_ref() == Some(&wanted));
+    let there = known || (!mounted && is_folder(world, node, &wanted));
+    if !there {
+        storage.unreachable = vec!["*".to_owned()];
+    }
+}
+
+/// `parse_is_mountpoint`: where something has to be mounted.
+pub(crate) fn mount_point(storage: &Storage) -> Option<String> {
+    let text = storage.options.get("is_mountpoint")?;
+    match parse_bool(text) {
+        Some(true) => storage.path.clone(),
+        Some(false) => None,
+        None => Some(text.clone()),
+    }
+}
+
+/// Whether a node has a folder at a path.
+fn is_folder(world: &mut World, node: &str, path: &str) -> bool {
+    crate::shell::fs::Fs { world, node, now: 0 }.is_folder(path)
 }
 
 /// What a new storage stands on: the root file system, or what another storage of the world shows
@@ -279,7 +334,10 @@ fn try_update(world: &mut World, change: &Change) -> Result<StorageKind, String>
     for key in &change.delete {
         match key.as_str() {
             "nodes" => storage.nodes = None,
-            "shared" => storage.shared = kind.always_shared(),
+            "shared" => {
+                storage.shared = kind.always_shared();
+                storage.options.remove(key);
+            }
             "content" => {
                 storage.content =
                     kind.default_content().iter().map(|&word| word.to_owned()).collect();
@@ -290,6 +348,11 @@ fn try_update(world: &mut World, change: &Change) -> Result<StorageKind, String>
         }
     }
     set(storage, &change.set);
+    let named = |key: &str| change.set.contains_key(key) || change.delete.iter().any(|k| k == key);
+    if named("is_mountpoint") {
+        let mounted = mount_point(storage).is_none();
+        storage.unreachable = if mounted { Vec::new() } else { vec!["*".to_owned()] };
+    }
     // `local` is on every node (`parse_config`).
     if change.id == "local" {
         storage.nodes = None;
@@ -309,6 +372,9 @@ pub(crate) fn delete(world: &mut World, id: &str) -> Result<(), String> {
     if world.storages.values().any(based) {
         return failed("can't remove storage - storage is used as base of another storage");
     }
+    // `remove_storage_access`.
+    let place = format!("/storage/{id}");
+    world.access.acl.retain(|entry| entry.path != place);
     if id == "local" {
         // Reading the configuration brings it back with its defaults.
         let mut local = Storage::new(

@@ -32,6 +32,26 @@ impl StorageKind {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
+    /// The class of the type's plugin below `PVE::Storage`.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Self::Dir => "DirPlugin",
+            Self::Nfs => "NFSPlugin",
+            Self::Cifs => "CIFSPlugin",
+            Self::Btrfs => "BTRFSPlugin",
+            Self::Lvm => "LVMPlugin",
+            Self::LvmThin => "LvmThinPlugin",
+            Self::ZfsPool => "ZFSPoolPlugin",
+            Self::Zfs => "ZFSPlugin",
+            Self::Rbd => "RBDPlugin",
+            Self::CephFs => "CephFSPlugin",
+            Self::Iscsi => "ISCSIPlugin",
+            Self::IscsiDirect => "ISCSIDirectPlugin",
+            Self::Pbs => "PBSPlugin",
+            Self::Esxi => "ESXiPlugin",
+        }
+    }
+
     /// The content types that a storage of this type may be given.
     pub(crate) fn content(self) -> &'static [&'static str] {
         match self {

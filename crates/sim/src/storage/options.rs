@@ -116,6 +116,8 @@ const TYPES: &[&str] = &[
 pub(crate) const TYPE: Kind = Kind::Enum(TYPES);
 /// `pve-storage-content`.
 pub(crate) const CONTENT: Kind = Kind::Check(content);
+/// `pve-storage-content`, of files that are uploaded or fetched.
+pub(crate) const FILE_CONTENT: Kind = Kind::Check(file_content);
 /// `pve-storage-content-list`.
 pub(crate) const CONTENT_LIST: Kind = Kind::Check(content_list);
 /// `pve-storage-image-format`.
@@ -123,7 +125,12 @@ pub(crate) const IMAGE_FORMAT: Kind = Kind::Enum(&["raw", "qcow2", "subvol", "vm
 /// `prune-backups`.
 pub(crate) const PRUNE: Kind = Kind::Check(prune);
 const PATH: Kind = Kind::Check(path);
+/// `pve-storage-vgname`.
 const GROUP: Kind = Kind::Check(group);
+/// `pve-storage-server`.
+pub(crate) const SERVER: Kind = Kind::Check(server);
+/// `pve-storage-portal-dns`.
+pub(crate) const PORTAL: Kind = Kind::Check(portal);
 
 /// All options of all types.
 pub(crate) const PROPERTIES: &[Param] = &[
@@ -168,13 +175,13 @@ pub(crate) const PROPERTIES: &[Param] = &[
     optional("path", PATH),
     optional("pool", Kind::TEXT),
     optional("port", Kind::between(1, 65535)),
-    optional("portal", Kind::Check(portal)),
+    optional("portal", PORTAL),
     optional("preallocation", Kind::Enum(&["off", "metadata", "falloc", "full"])),
     optional("prune-backups", PRUNE),
     optional("saferemove", Kind::Bool),
     optional("saferemove-stepsize", Kind::Enum(&["1", "2", "4", "8", "16", "32"])),
     optional("saferemove_throughput", Kind::TEXT),
-    optional("server", Kind::Check(server)),
+    optional("server", SERVER),
     optional("share", Kind::TEXT),
     optional("shared", Kind::Bool),
     optional("skip-cert-verification", Kind::Bool),
@@ -207,6 +214,11 @@ fn content(value: &str) -> Result<(), String> {
         return Ok(());
     }
     wrong(format!("invalid content type '{value}'"))
+}
+
+fn file_content(value: &str) -> Result<(), String> {
+    content(value)?;
+    crate::guest::format::check(Kind::Enum(&["iso", "vztmpl", "import"]), "content", value)
 }
 
 fn content_list(value: &str) -> Result<(), String> {
@@ -325,13 +337,13 @@ const KEEP: &[Property] = &[
 
 fn bandwidth(value: &str) -> Result<(), String> {
     property::check(BANDWIDTH, "bwlimit", value)
-        .map_err(|text| format!("invalid format - format error\n{text}"))?;
+        .map_err(|text| format!("invalid format - {text}"))?;
     Ok(())
 }
 
 fn prune(value: &str) -> Result<(), String> {
     property::check(KEEP, "prune-backups", value)
-        .map_err(|text| format!("invalid format - format error\n{text}"))?;
+        .map_err(|text| format!("invalid format - {text}"))?;
     let keep = super::prune::Keep::parse(value);
     if keep.all && keep.limits() {
         return wrong("keep-all cannot be set together with other options.");

@@ -19,9 +19,6 @@ const LOCKWAIT: i64 = 180;
 pub(crate) struct Backup {
     /// Those that are not done yet.
     pub(crate) vmids: Vec<u32>,
-    /// Guests of other nodes that the choice names too.
-    #[serde(default)]
-    pub(crate) skipped: Vec<u32>,
     pub(crate) storage: String,
     /// `snapshot`, `suspend` or `stop`.
     pub(crate) mode: String,
@@ -123,10 +120,6 @@ impl Backup {
             stage.say("INFO: got global lock");
         }
         stage.say(format!("INFO: starting new backup job: {}", self.command));
-        if !self.skipped.is_empty() {
-            let list: Vec<String> = self.skipped.iter().map(u32::to_string).collect();
-            stage.say(format!("INFO: skip external VMs: {}", list.join(", ")));
-        }
         let caller = Caller { authid: stage.user.clone() };
         let mut allowed = Vec::new();
         for vmid in std::mem::take(&mut self.vmids) {

@@ -444,9 +444,7 @@ fn describe(stage: &mut Stage<'_>, guest: &Guest) -> Result<(), String> {
     }
     for (_, drive) in included(guest) {
         let file = drive.file();
-        if stage.world.volume(&guest.node, file).is_none() {
-            return Err(format!("volume '{file}' does not exist"));
-        }
+        crate::storage::activate::volume(stage.world, &guest.node, file)?;
     }
     Ok(())
 }

@@ -259,9 +259,7 @@ impl CloneGuest {
         let whole = self.full || drive.is_cloudinit() || key == "tpmstate0";
         let node = stage.node.clone();
         let file = drive.file().to_owned();
-        let Some(mut volume) = stage.world.volume(&node, &file).cloned() else {
-            return Err(format!("volume '{file}' does not exist"));
-        };
+        let mut volume = crate::storage::activate::volume(stage.world, &node, &file)?.clone();
         let then = volume.snapshots.iter().find(|then| Some(&then.name) == self.snapname.as_ref());
         if let Some(then) = then.cloned() {
             // A copy is as large as the volume is now, a linked clone as its origin.

@@ -97,6 +97,7 @@ impl Destroy {
         stage.world.access.acl.retain(|entry| entry.path != path);
         if self.purge {
             stage.say(format!("purging VM {} from related configurations..", self.vmid));
+            stage.world.purge_from_jobs(self.vmid);
             let sid = crate::ha::sid_of(self.vmid);
             if stage.world.ha.resources.contains_key(&sid) {
                 stage.world.ha.remove(&sid, true);

@@ -75,9 +75,7 @@ impl Resize {
         world
             .require(&caller, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"])
             .map_err(|refusal| refusal.exit())?;
-        let Some(volume) = world.volume(node, file) else {
-            return Err(format!("volume '{file}' does not exist"));
-        };
+        let volume = crate::storage::activate::volume(world, node, file)?;
         let (relative, text) = match self.size.strip_prefix('+') {
             Some(text) => (true, text),
             None => (false, self.size.as_str()),

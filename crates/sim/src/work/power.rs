@@ -268,8 +268,8 @@ pub(super) fn prepare_start(stage: &mut Stage<'_>, guest: &Guest) -> Result<bool
 fn missing_volumes(world: &World, guest: &Guest) -> Result<(), String> {
     for (_, drive) in drives(guest).iter().filter(|(_, drive)| !drive.is_cloudinit()) {
         let file = drive.file();
-        if split_volid(file).is_some() && world.volume(&guest.node, file).is_none() {
-            return Err(format!("volume '{file}' does not exist"));
+        if split_volid(file).is_some() {
+            crate::storage::activate::volume(world, &guest.node, file)?;
         }
     }
     Ok(())
@@ -283,9 +283,7 @@ pub(crate) fn custom_files(world: &World, guest: &Guest) -> Result<(), String> {
         if crate::api::guest_checks::volume_type(world, volid)? != "snippets" {
             return Err(format!("{volid} is not in the snippets directory"));
         }
-        if world.volume(&guest.node, volid).is_none() {
-            return Err(format!("volume '{volid}' does not exist"));
-        }
+        crate::storage::activate::volume(world, &guest.node, volid)?;
     }
     Ok(())
 }

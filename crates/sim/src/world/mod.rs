@@ -5,6 +5,7 @@ mod file;
 pub(crate) use file::write as write_file;
 pub(crate) mod files;
 pub(crate) mod guest;
+pub(crate) mod jobs;
 pub(crate) mod lab;
 pub(crate) mod lock;
 pub(crate) mod node;
@@ -77,6 +78,9 @@ pub struct World {
     /// Volume groups, pools and servers that no storage uses yet, with their size in bytes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) resources: BTreeMap<String, u64>,
+    /// In the order in which they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) backup_jobs: Vec<jobs::BackupJob>,
     /// Last sim time seen, ms.
     #[serde(default)]
     pub(crate) clock_ms: i64,
@@ -156,6 +160,7 @@ impl World {
             operator: (String::new(), String::new()),
             urls: BTreeMap::new(),
             resources: BTreeMap::new(),
+            backup_jobs: Vec::new(),
             clock_ms: 0,
             next_pid: 0,
             identity: None,

@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     "corosync.conf",
     "datacenter.cfg",
     "ha/resources.cfg",
+    "jobs.cfg",
     "pve-root-ca.pem",
     "storage.cfg",
     "user.cfg",
@@ -49,7 +50,8 @@ fn text(fs: &Fs<'_>, rest: &str) -> Option<String> {
             .map(crate::world::guest::Guest::text);
     }
     Some(match rest {
-        "storage.cfg" => pve_conf::storage(world),
+        "jobs.cfg" => world.jobs_cfg(),
+        "storage.cfg" => world.storage_cfg(),
         "user.cfg" => pve_conf::users(world),
         "datacenter.cfg" => {
             let lines = world.options.iter().map(|(key, value)| format!("{key}: {value}\n"));

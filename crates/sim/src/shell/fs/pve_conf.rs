@@ -6,30 +6,6 @@ use super::Errno;
 use crate::world::World;
 use crate::world::access::AclKind;
 use crate::world::guest::Guest;
-use crate::world::storage::StorageKind;
-
-/// `storage.cfg`.
-pub(super) fn storage(world: &World) -> String {
-    let mut out = String::new();
-    for storage in world.storages.values() {
-        out.push_str(&format!("{}: {}\n", storage.kind.name(), storage.id));
-        if let Some(path) = &storage.path {
-            out.push_str(&format!("\tpath {path}\n"));
-        }
-        out.push_str(&format!("\tcontent {}\n", storage.content.join(",")));
-        if let Some(nodes) = &storage.nodes {
-            out.push_str(&format!("\tnodes {}\n", nodes.join(",")));
-        }
-        for (key, value) in &storage.options {
-            out.push_str(&format!("\t{key} {value}\n"));
-        }
-        if storage.shared && storage.kind == StorageKind::Dir {
-            out.push_str("\tshared 1\n");
-        }
-        out.push('\n');
-    }
-    out
-}
 
 /// `user.cfg` (`PVE::AccessControl::write_user_config`).
 pub(super) fn users(world: &World) -> String {
