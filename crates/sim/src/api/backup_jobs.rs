@@ -11,7 +11,6 @@ use super::permission::Permission;
 use super::quorum::Writes;
 use super::refusal::Refusal;
 use super::schedule::EVENT;
-use crate::calendar::Calendar;
 use crate::guest::drive::drives;
 use crate::guest::format::{Format, Kind, list};
 use crate::guest::property::Values;
@@ -132,8 +131,7 @@ fn index(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let now = call.moment.seconds();
     let items = call.world.backup_jobs.iter().map(|job| {
         let mut item = item(job);
-        let schedule = job.options.get("schedule").and_then(|text| Calendar::parse(text).ok());
-        if let Some(next) = schedule.and_then(|calendar| calendar.next(now)) {
+        if let Some(next) = job.calendar().and_then(|calendar| calendar.next(now)) {
             item.insert("next-run".to_owned(), json!(next));
         }
         Value::Object(item)
@@ -222,7 +220,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     backup_options::verify(&mut options, true).map_err(within_lock)?;
     options.retain(|_, value| !value.is_empty());
-    call.world.backup_jobs.push(BackupJob { id, options });
+    call.world.backup_jobs.push(BackupJob::new(id, options, call.moment.seconds()));
     Ok(Value::Null.into())
 }
 
@@ -252,7 +250,7 @@ fn update(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     let job = changed(call, &id, set, &deleted).map_err(within_lock)?;
     if let Some(stored) = call.world.backup_jobs.iter_mut().find(|stored| stored.id == id) {
-        stored.options = job;
+        *stored = BackupJob::new(id, job, call.moment.seconds());
     }
     Ok(Value::Null.into())
 }

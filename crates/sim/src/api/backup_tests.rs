@@ -264,6 +264,26 @@ fn reads_and_refusals_around_backups() {
     }
 }
 
+/// A job begins by itself, on each node that has guests of it, and not while it is switched off.
+#[test]
+fn a_job_runs_when_its_time_has_come() {
+    let mut world = world();
+    ask(&mut world, "POST /cluster/backup?id=j1&all=1&schedule=*/10&storage=shared");
+    ask(&mut world, "POST /cluster/backup?id=j2&vmid=101&schedule=*/10&enabled=0");
+    assert_eq!(crate::work::next_due(&world), Some(NOW + 600_000));
+    let begun = |world: &mut World, now: i64| {
+        crate::work::run_due(world, Moment { now, instant: true });
+        let tasks = world.tasks().filter(|task| task.kind == "vzdump");
+        tasks.map(|task| format!("{} {} {}", task.node, task.id, task.user)).collect::<Vec<_>>()
+    };
+    let all = ["pve1 100 root@pam", "pve2 101 root@pam", "pve3  root@pam"];
+    assert_eq!(begun(&mut world, NOW + 599_999), [""; 0]);
+    assert_eq!(begun(&mut world, NOW + 600_000), all);
+    assert_eq!(begun(&mut world, NOW + 700_000), all);
+    ask(&mut world, "PUT /cluster/backup/j1?enabled=0");
+    assert_eq!(begun(&mut world, NOW + 1_300_000), all);
+}
+
 /// What stands on a storage that is switched off cannot be used, and the storage is what is named.
 #[test]
 fn volumes_of_a_disabled_storage() {

@@ -8,7 +8,7 @@ mod access;
 mod agent;
 mod appliances;
 mod backup_jobs;
-mod backup_options;
+pub(crate) mod backup_options;
 #[cfg(test)]
 mod backup_tests;
 mod bulk;

@@ -15,6 +15,7 @@ use crate::storage::path;
 use crate::storage::volname::{self, VolName};
 use crate::work::{Work, copy_volume::CopyVolume, disk::Free};
 use crate::world::lock::LockName;
+use crate::world::snapshot::is_chain;
 use crate::world::storage::{Storage, StorageKind, Volume};
 use crate::world::volumes::split_volid;
 
@@ -117,7 +118,12 @@ fn item(storage: &Storage, name: &str, volume: &Volume) -> Value {
         _ => {
             put("ctime", json!(volume.ctime));
             put("used", json!(volume.used));
-            put("parent", json!(volume.parent.as_ref().map(|parent| format!("../{parent}"))));
+            let base = volume.parent.as_ref().map(|parent| format!("../{parent}"));
+            // An image stands on the file of its last snapshot, where snapshots are files.
+            let last = volume.snapshots.last().filter(|_| is_chain(storage));
+            let own = name.rsplit('/').next().unwrap_or(name);
+            let snapshot = last.map(|snapshot| format!("snap-{}-{own}", snapshot.name));
+            put("parent", json!(snapshot.or(base)));
         }
     }
     item

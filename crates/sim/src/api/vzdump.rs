@@ -7,7 +7,7 @@ use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, Param, optional, required};
 use super::guest_checks::check_volume;
 use super::refusal::Refusal;
-use crate::guest::format::{Format, Kind, list};
+use crate::guest::format::{Format, Kind};
 use crate::storage::volname;
 use crate::work::{Work, backup::Backup};
 use crate::world::volumes::split_volid;
@@ -52,24 +52,7 @@ fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         return Ok(json!("OK").into());
     }
     call.require(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
-    let text = |name: &str| call.params.get(name).map(str::to_owned);
-    let work = Backup {
-        vmids: vmids.clone(),
-        storage,
-        mode: text("mode").unwrap_or_else(|| "snapshot".to_owned()),
-        compress: text("compress").unwrap_or_default(),
-        keep: text("prune-backups"),
-        remove: call.params.flag("remove").unwrap_or(true),
-        notes: text("notes-template"),
-        protected: call.params.flag("protected").unwrap_or(false),
-        all,
-        lockwait: text("lockwait").and_then(|text| text.parse().ok()),
-        stopwait: text("stopwait").and_then(|text| text.parse().ok()),
-        ionice: text("ionice"),
-        bwlimit: text("bwlimit"),
-        command: command_line(call),
-        ..Backup::default()
-    };
+    let work = Backup::of(&options, vmids.clone());
     let id = match vmids.as_slice() {
         [one] => one.to_string(),
         _ => String::new(),
@@ -96,23 +79,6 @@ fn stop_running(call: &mut Call<'_>, node: &str) {
     for key in found {
         crate::work::stop(call.world, call.moment, key);
     }
-}
-
-/// `vzdump 100 --storage local …`, as the log shows it.
-fn command_line(call: &Call<'_>) -> String {
-    let mut line = "vzdump".to_owned();
-    for vmid in list(call.params.get("vmid").unwrap_or_default()) {
-        line.push_str(&format!(" {vmid}"));
-    }
-    for (name, value) in call.params.0.iter().filter(|(name, value)| {
-        !matches!(name.as_ref(), "vmid" | "stdout" | "job-id") && !value.is_empty()
-    }) {
-        let plain =
-            value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./=,:@".contains(&byte));
-        let value = if plain { value.clone() } else { format!("'{value}'") };
-        line.push_str(&format!(" --{name} {value}"));
-    }
-    line
 }
 
 fn extract(call: &mut Call<'_>) -> Result<Reply, Refusal> {

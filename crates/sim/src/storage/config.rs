@@ -23,7 +23,7 @@ pub(crate) fn digest(world: &World) -> String {
 pub(crate) fn text(world: &World) -> String {
     let mut out = String::new();
     let mut all: Vec<&Storage> = world.storages.values().collect();
-    all.sort_by_key(|storage| (storage.id != "local", storage.id.clone()));
+    all.sort_by_key(|storage| storage.order);
     for storage in all {
         out.push_str(&format!("{}: {}\n", storage.kind.name(), storage.id));
         let (switched, mut entries): (Vec<_>, Vec<_>) =

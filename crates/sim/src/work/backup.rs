@@ -1,11 +1,14 @@
 //! `vzdump`: a job that backs up guests, one after the other (`PVE::VZDump`). What is done with one
 //! of them is in [`super::backup_guest`].
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::backup_guest::Current;
 use super::{Next, Stage};
 use crate::fetch::stamp;
+use crate::guest::format::{list, parse_bool};
 use crate::storage::activate::active;
 use crate::world::World;
 use crate::world::access::Caller;
@@ -13,6 +16,23 @@ use crate::world::lock::LockName;
 
 /// Minutes that a job waits for the one before it (`lockwait`).
 const LOCKWAIT: i64 = 180;
+
+/// `vzdump 100 --storage local …`, as the log shows it.
+fn command_line(options: &BTreeMap<String, String>) -> String {
+    let mut line = "vzdump".to_owned();
+    for vmid in list(options.get("vmid").map(String::as_str).unwrap_or_default()) {
+        line.push_str(&format!(" {vmid}"));
+    }
+    for (name, value) in options.iter().filter(|(name, value)| {
+        !matches!(name.as_ref(), "vmid" | "stdout" | "job-id") && !value.is_empty()
+    }) {
+        let plain =
+            value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./=,:@".contains(&byte));
+        let value = if plain { value.clone() } else { format!("'{value}'") };
+        line.push_str(&format!(" --{name} {value}"));
+    }
+    line
+}
 
 /// Guests to back up.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -54,6 +74,29 @@ pub(crate) struct Backup {
 }
 
 impl Backup {
+    /// Of guests, as the options say.
+    pub(crate) fn of(options: &BTreeMap<String, String>, vmids: Vec<u32>) -> Self {
+        let text = |name: &str| options.get(name).cloned().filter(|text| !text.is_empty());
+        let flag = |name: &str| text(name).as_deref().and_then(parse_bool);
+        Self {
+            vmids,
+            storage: text("storage").unwrap_or_else(|| "local".to_owned()),
+            mode: text("mode").unwrap_or_else(|| "snapshot".to_owned()),
+            compress: text("compress").unwrap_or_default(),
+            keep: text("prune-backups"),
+            remove: flag("remove").unwrap_or(true),
+            notes: text("notes-template"),
+            protected: flag("protected").unwrap_or(false),
+            all: flag("all").unwrap_or(false),
+            lockwait: text("lockwait").and_then(|text| text.parse().ok()),
+            stopwait: text("stopwait").and_then(|text| text.parse().ok()),
+            ionice: text("ionice"),
+            bwlimit: text("bwlimit"),
+            command: command_line(options),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         if stage.number == 0 {
             return self.prepare(stage);

@@ -16,6 +16,7 @@ pub(crate) mod destroy;
 pub(crate) mod disk;
 pub(crate) mod download;
 pub(crate) mod ha;
+mod jobs;
 pub(crate) mod migrate;
 pub(crate) mod node_bulk;
 pub(crate) mod power;

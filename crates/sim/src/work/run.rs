@@ -72,6 +72,7 @@ pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     world.report(moment.now);
     let mut changed = world.run_faults(moment.now);
     changed |= start_nodes(world, moment);
+    changed |= super::jobs::run(world, moment);
     let quiet = world.tasks.quiet(moment.now) && crate::ha::quiet(world, moment);
     if !changed && !world.locks.freed && quiet {
         return false;
@@ -117,7 +118,8 @@ fn start_nodes(world: &mut World, moment: Moment) -> bool {
 
 /// The next point in sim time at which a stage is due or a wait ends.
 pub(crate) fn next_due(world: &World) -> Option<i64> {
-    tasks_due(world).into_iter().chain(world.faults.next_due()).min()
+    let jobs = super::jobs::next_due(world);
+    tasks_due(world).into_iter().chain(world.faults.next_due()).chain(jobs).min()
 }
 
 fn tasks_due(world: &World) -> Option<i64> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::World;
+use crate::calendar::Calendar;
 use crate::guest::format::list;
 
 /// A job that backs up guests.
@@ -13,9 +14,30 @@ pub(crate) struct BackupJob {
     pub(crate) id: String,
     /// As they are stored.
     pub(crate) options: BTreeMap<String, String>,
+    /// Sim time at which it begins, ms; none while it is switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next_ms: Option<i64>,
 }
 
 impl BackupJob {
+    /// A new job, or a changed one.
+    pub(crate) fn new(id: String, options: BTreeMap<String, String>, now: i64) -> Self {
+        let mut job = Self { id, options, next_ms: None };
+        job.plan(now);
+        job
+    }
+
+    /// Finds out when it begins next, after a time in Unix seconds.
+    pub(crate) fn plan(&mut self, now: i64) {
+        let on = self.options.get("enabled").is_none_or(|enabled| enabled != "0");
+        self.next_ms = self.calendar().filter(|_| on).and_then(|calendar| calendar.next(now));
+        self.next_ms = self.next_ms.map(|next| next.saturating_mul(1000));
+    }
+
+    pub(crate) fn calendar(&self) -> Option<Calendar> {
+        Calendar::parse(self.options.get("schedule")?).ok()
+    }
+
     /// Takes a guest out of the job; false when the job has none left
     /// (`remove_vmid_from_job`).
     fn forget(&mut self, vmid: u32) -> bool {

@@ -261,7 +261,11 @@ impl World {
     }
 
     /// Adds or replaces a storage.
-    pub fn add_storage(&mut self, storage: Storage) {
+    pub fn add_storage(&mut self, mut storage: Storage) {
+        if storage.order == 0 {
+            let last = self.storages.values().map(|storage| storage.order).max();
+            storage.order = last.unwrap_or(0).saturating_add(1);
+        }
         self.storages.insert(storage.id.clone(), storage);
     }
 

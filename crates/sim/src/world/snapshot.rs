@@ -27,7 +27,7 @@ fn file_name(volid: &str) -> &str {
 }
 
 /// Snapshots of this storage are files that stand on each other.
-fn is_chain(storage: &Storage) -> bool {
+pub(crate) fn is_chain(storage: &Storage) -> bool {
     storage.options.get("snapshot-as-volume-chain").is_some_and(|value| value == "1")
 }
 

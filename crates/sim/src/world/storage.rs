@@ -92,6 +92,9 @@ pub struct Storage {
     /// Bytes taken by what is no volume of it (the system, on a root file system).
     #[serde(default)]
     pub reserved: u64,
+    /// Its place in `storage.cfg`; 0 until it is in a world.
+    #[serde(default)]
+    pub order: u32,
     /// The nodes from which it cannot be reached at the moment; `*` stands for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable: Vec<String>,
@@ -111,6 +114,7 @@ impl Storage {
             capacity,
             options: std::collections::BTreeMap::new(),
             reserved: 0,
+            order: 0,
             unreachable: Vec::new(),
         }
     }
