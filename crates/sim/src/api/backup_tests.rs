@@ -256,6 +256,10 @@ fn reads_and_refusals_around_backups() {
         ),
         ("GET /nodes/pve1/scan/iscsi?portal=192.0.2.1".to_owned(), "[]"),
         (
+            "GET /nodes/pve1/scan/pbs?server=192.0.2.1&username=root@pam&password=x".to_owned(),
+            "500 error fetching datastores - 500 Can't connect to 192.0.2.1:8007 (No route to host)",
+        ),
+        (
             "GET /cluster/jobs/schedule-analyze?schedule=hourly&iterations=1".to_owned(),
             r#"[{"timestamp":1795870800,"utc":"Sat Nov 28 13:00:00 2026"}]"#,
         ),

@@ -112,7 +112,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     };
     let node = answering_node(call);
     config::create(call.world, &node, &id, kind, params)?;
-    Ok(json!({ "storage": id, "type": kind.name() }).into())
+    Ok(done(&id, kind))
 }
 
 fn update(call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -135,7 +135,16 @@ fn update(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let delete = list(&delete).map(str::to_owned).collect();
     let id = id(call);
     let kind = config::update(call.world, &Change { id: id.clone(), set, delete, digest })?;
-    Ok(json!({ "storage": id, "type": kind.name() }).into())
+    Ok(done(&id, kind))
+}
+
+/// Of a backup server, what was made by the server stands there too: nothing, without a new key.
+fn done(id: &str, kind: StorageKind) -> Reply {
+    let mut item = json!({ "storage": id, "type": kind.name() });
+    if let Some(members) = item.as_object_mut().filter(|_| kind == StorageKind::Pbs) {
+        members.insert("config".to_owned(), json!({}));
+    }
+    item.into()
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Reply, Refusal> {

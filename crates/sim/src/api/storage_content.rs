@@ -152,7 +152,11 @@ fn backup(volume: &Volume, name: &str, put: &mut impl FnMut(&str, Value)) {
 fn index(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let id = call.params.get("storage").unwrap_or_default();
     let node = call.node();
-    let storage = active(call.world, id, &node)?;
+    let storage = match enabled(call.world, id, &node)? {
+        // A volume group that is not there has no volumes.
+        storage if storage.kind == StorageKind::Lvm => storage,
+        _ => active(call.world, id, &node)?,
+    };
     let kind = call.params.get("content");
     let vmid: Option<u32> = call.params.get("vmid").and_then(|text| text.parse().ok());
     let mut items = Vec::new();

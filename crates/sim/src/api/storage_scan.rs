@@ -10,7 +10,7 @@ use super::endpoint::{Endpoint, optional, required};
 use super::permission::Permission;
 use super::refusal::Refusal;
 use crate::guest::format::Kind;
-use crate::storage::options::{PORTAL, SERVER};
+use crate::storage::options::{FINGERPRINT, PORTAL, SERVER};
 use crate::world::storage::{Storage, StorageKind};
 
 const MAY: Permission = Permission::All("/storage", &["Datastore.Allocate"]);
@@ -28,6 +28,13 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/nodes/{node}/scan/lvmthin", thin)
         .may(MAY)
         .with(&[required("vg", Kind::Pattern { fits: is_group, max: 100 })]),
+    Endpoint::get("/nodes/{node}/scan/pbs", pbs).may(MAY).with(&[
+        required("server", SERVER),
+        required("username", Kind::TEXT),
+        required("password", Kind::TEXT),
+        optional("fingerprint", FINGERPRINT),
+        optional("port", Kind::between(1, 65535)),
+    ]),
     Endpoint::get("/nodes/{node}/scan/zfs", zfs).may(MAY),
 ];
 
@@ -127,6 +134,15 @@ fn thin(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let own =
         pools.filter(|(storage, _)| storage.options.get("vgname").is_some_and(|own| own == group));
     Ok(Value::Array(own.map(|(_, pool)| json!({ "lv": pool })).collect()).into())
+}
+
+/// No backup server answers.
+fn pbs(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let server = call.params.get("server").unwrap_or_default();
+    let port = call.params.get("port").unwrap_or("8007");
+    let why = if is_address(server) { "No route to host" } else { "Name or service not known" };
+    let error = format!("error fetching datastores - 500 Can't connect to {server}:{port} ({why})");
+    Err(Refusal::die(error))
 }
 
 fn zfs(call: &mut Call<'_>) -> Result<Reply, Refusal> {

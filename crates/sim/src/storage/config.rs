@@ -195,13 +195,34 @@ pub(crate) fn create(
     if world.storages.contains_key(id) {
         return Err(failed(format!("storage ID '{id}' already defined")));
     }
+    before_adding(world, &storage, &params).map_err(failed)?;
     resources(world, node, &mut storage);
     let used_here = !storage.disabled() && storage.on_node(node);
-    if used_here && !storage.reachable(node) {
+    if used_here && !storage.reachable(node) && kind.is_tried() {
         return Err(failed(activate::unreachable(&storage)));
     }
     world.add_storage(storage);
     Ok(())
+}
+
+/// What plugins refuse before a storage is tried (`on_add_hook`).
+fn before_adding(
+    world: &World,
+    storage: &Storage,
+    params: &BTreeMap<String, String>,
+) -> Result<(), String> {
+    if storage.kind == StorageKind::Esxi && !params.contains_key("password") {
+        return Err("missing password".to_owned());
+    }
+    let base = storage.options.get("base").and_then(|base| base.split(':').next());
+    match base.map(|id| (id, world.storages.get(id))) {
+        Some((id, None)) => Err(format!("base storage ID '{id}' does not exist")),
+        Some((_, Some(other))) if other.kind != StorageKind::Iscsi => Err(format!(
+            "unsupported base type '{}' at /usr/share/perl5/PVE/Storage/LVMPlugin.pm line 489.",
+            other.kind.name()
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A directory's path has few characters, and no slash at its end.

@@ -52,6 +52,13 @@ impl StorageKind {
         }
     }
 
+    /// Whether making a storage, or asking what is on it, fails when it is not there
+    /// (`activate_storage`, `check_connection`). For others that shows in its status, and when
+    /// volumes are made.
+    pub(crate) fn is_tried(self) -> bool {
+        !matches!(self, Self::Lvm | Self::Rbd | Self::IscsiDirect | Self::Zfs)
+    }
+
     /// The content types that a storage of this type may be given.
     pub(crate) fn content(self) -> &'static [&'static str] {
         match self {

@@ -127,6 +127,8 @@ pub(crate) const PRUNE: Kind = Kind::Check(prune);
 const PATH: Kind = Kind::Check(path);
 /// `pve-storage-vgname`.
 const GROUP: Kind = Kind::Check(group);
+/// `fingerprint-sha256`.
+pub(crate) const FINGERPRINT: Kind = Kind::Check(fingerprint);
 /// `pve-storage-server`.
 pub(crate) const SERVER: Kind = Kind::Check(server);
 /// `pve-storage-portal-dns`.
@@ -152,7 +154,7 @@ pub(crate) const PROPERTIES: &[Param] = &[
     optional("domain", Kind::Text { max: 256 }),
     optional("encryption-key", Kind::TEXT),
     optional("export", PATH),
-    optional("fingerprint", Kind::Check(fingerprint)),
+    optional("fingerprint", FINGERPRINT),
     optional("format", IMAGE_FORMAT),
     optional("fs-name", Kind::Format(Format::ConfigId)),
     optional("fuse", Kind::Bool),
