@@ -173,7 +173,7 @@ fn weekday(text: &str) -> Result<(&str, usize), &str> {
     let (word, rest) = text.split_at(end);
     let lower = word.to_ascii_lowercase();
     let same = |name: &&str| **name == lower || name.get(..3) == Some(lower.as_str());
-    WEEKDAYS.iter().position(|name| same(&name)).map(|day| (rest, day)).ok_or(word)
+    WEEKDAYS.iter().position(same).map(|day| (rest, day)).ok_or(word)
 }
 
 fn number(text: &str, limit: u32) -> Parsed<'_, u32> {
