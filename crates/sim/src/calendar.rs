@@ -3,6 +3,8 @@
 /// Days that are looked at for the next run.
 const DAYS: i64 = 366 * 40;
 const DAY: i64 = 86_400;
+/// Unix seconds at the end of the year 9950: nothing is planned so far from now.
+const FAR: u64 = 251_856_000_000;
 /// Keywords and what they stand for.
 const WORDS: &[(&str, &str)] = &[
     ("minutely", "*:*"),
@@ -74,6 +76,9 @@ impl Calendar {
 
     /// The first time after a moment, in Unix seconds.
     pub(crate) fn next(&self, after: i64) -> Option<i64> {
+        if after.unsigned_abs() > FAR {
+            return None;
+        }
         let begin = after + 1;
         let today = begin.div_euclid(DAY);
         (today..today + DAYS).find_map(|day| {
@@ -280,6 +285,7 @@ mod tests {
             assert_eq!(calendar.next(*after), Some(*expected), "{text} after {after}");
         }
         assert_eq!(Calendar::parse("1969-1-1").unwrap().next(0), None);
+        assert_eq!(Calendar::parse("daily").unwrap().next(i64::MAX), None);
     }
 
     #[test]
