@@ -34,7 +34,7 @@ pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: 
     let Some(mut guest) = world.guests.remove(&vmid) else { return Errors::new() };
     let mut errors = Errors::new();
     fast(&mut guest);
-    let features = Features::of(&guest);
+    let features = Features::of(world, &guest);
     let selected = |key: &&String| only.contains(*key);
     let removals: Vec<String> = guest.pending_delete.keys().filter(selected).cloned().collect();
     for key in removals {
@@ -110,10 +110,12 @@ struct Features {
     memory: bool,
     usb: bool,
     cloudinit: bool,
+    /// The bridges of the node.
+    bridges: Vec<String>,
 }
 
 impl Features {
-    fn of(guest: &Guest) -> Self {
+    fn of(world: &World, guest: &Guest) -> Self {
         let value = match guest.get("hotplug") {
             None | Some("1") => "network,disk,usb",
             Some("0") => "",
@@ -127,6 +129,11 @@ impl Features {
             memory: has("memory"),
             usb: has("usb"),
             cloudinit: has("cloudinit"),
+            bridges: world
+                .nodes
+                .get(&guest.node)
+                .map(|node| node.bridges.clone())
+                .unwrap_or_default(),
         }
     }
 }
@@ -290,18 +297,38 @@ fn modules(fixed: u64, mut module: u64, wanted: u64) -> u64 {
 /// `vmconfig_update_net`: the host's side of a card changes without plugging.
 fn card(guest: &Guest, features: &Features, key: &str, value: &str, now: i64) -> Result<(), Not> {
     let read = |text: &str| parse(formats::NET, text).unwrap_or_default();
-    let Some(old) = guest.get(key).map(read) else { return when(features.network) };
     let new = read(value);
+    let missing = new.get("bridge").filter(|name| !features.bridges.iter().any(|it| it == name));
+    // The script that plugs it in fails.
+    let plug = || match missing {
+        Some(_) => Err(never(format!(
+            "VM {} qmp command 'netdev_add' failed - network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status 512",
+            guest.vmid
+        ))),
+        None => Ok(()),
+    };
+    let Some(old) = guest.get(key).map(read) else {
+        when(features.network)?;
+        return plug();
+    };
     let number = |values: &Values, name: &str| {
         values.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
     };
     let same_device = ["model", "macaddr"].iter().all(|name| old.get(name) == new.get(name))
         && ["queues", "mtu"].iter().all(|name| number(&old, name) == number(&new, name));
     if same_device && old.get("bridge").is_some() && new.get("bridge").is_some() {
-        return Ok(());
+        let moves = ["bridge", "trunks"].iter().any(|name| old.get(name) != new.get(name))
+            || ["tag", "firewall"].iter().any(|name| number(&old, name) != number(&new, name));
+        return match missing.filter(|_| moves) {
+            Some(bridge) => {
+                Err(never(format!("bridge '{bridge}' is neither a linux nor an OVS bridge!")))
+            }
+            None => Ok(()),
+        };
     }
     when(features.network)?;
-    unplug(guest, key, now)
+    unplug(guest, key, now)?;
+    plug()
 }
 
 /// `vmconfig_update_agent`: only whether clones are trimmed changes at once.
@@ -380,7 +407,7 @@ mod tests {
     fn what_applies_and_what_waits() {
         let (new, now, waits) = (None, true, false);
         type Row = (&'static str, &'static str, &'static str, Option<&'static str>, bool);
-        let net = "virtio=BC:24:11:00:00:01,bridge=vmbr1,firewall=1";
+        let net = "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=6";
         let scsi1 = "vmdata:100/vm-100-disk-1.raw,size=1G";
         let table: &[Row] = &[
             ("", "name", "x", new, now),
@@ -454,6 +481,20 @@ mod tests {
         for (hotplug, booted, key, value, text) in [
             ("", true, "scsi0", None, "can't unplug bootdisk 'scsi0'"),
             ("", false, "net0", None, busy),
+            (
+                "0",
+                true,
+                "net0",
+                Some("virtio=BC:24:11:00:00:01,bridge=vmbr9"),
+                "bridge 'vmbr9' is neither a linux nor an OVS bridge!",
+            ),
+            (
+                "",
+                true,
+                "net1",
+                Some("virtio=BC:24:11:00:00:02,bridge=vmbr9"),
+                "VM 100 qmp command 'netdev_add' failed - network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status 512",
+            ),
             ("", true, "sata0", Some("none,media=cdrom"), "unable to change media type"),
             ("cpu", true, "vcpus", Some("9"), "you can't add more vcpus than maxcpus"),
             (

@@ -236,18 +236,14 @@ pub(crate) fn is_numbered(name: &str, stem: &str) -> bool {
     split_number(name).is_some_and(|(found, _)| found == stem)
 }
 
-/// A value as the API answers it: numbers for numeric keys.
+/// A value as the API answers it: whole numbers as such, broken ones as they are written
+/// (`check_type`).
 pub(crate) fn typed(name: &str, value: &str) -> serde_json::Value {
     let text = || serde_json::Value::String(value.to_owned());
     match find(name).map(|key| key.kind) {
         Some(Kind::Bool | Kind::Int { .. }) => {
             value.parse::<i64>().map_or_else(|_| text(), Into::into)
         }
-        Some(Kind::Num { .. }) => match (value.parse::<i64>(), value.parse::<f64>()) {
-            (Ok(whole), _) => whole.into(),
-            (_, Ok(number)) => number.into(),
-            _ => text(),
-        },
         _ if name == "snaptime" => value.parse::<i64>().map_or_else(|_| text(), Into::into),
         _ => text(),
     }
@@ -284,7 +280,8 @@ mod tests {
     fn numbers_are_numbers() {
         assert_eq!(typed("cores", "2"), serde_json::json!(2));
         assert_eq!(typed("memory", "2048"), serde_json::json!("2048"));
-        assert_eq!(typed("cpulimit", "1.5"), serde_json::json!(1.5));
+        assert_eq!(typed("cpulimit", "1.5"), serde_json::json!("1.5"));
+        assert_eq!(typed("cpulimit", "1"), serde_json::json!("1"));
         assert_eq!(typed("agent", "1"), serde_json::json!("1"));
     }
 }

@@ -2,6 +2,7 @@
 //! pending changes. Values stay text, as Proxmox VE stores them.
 
 pub(crate) mod agent;
+pub(crate) mod base;
 pub(crate) mod cloudinit;
 pub(crate) mod cpu;
 pub(crate) mod drive;
@@ -22,3 +23,4 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod vmstate;
 pub(crate) mod volids;
+pub(crate) mod written;

@@ -10,10 +10,10 @@ use super::{Next, Stage, config_lock};
 use crate::api::call::{check_lock, load_config};
 use crate::api::guest_checks::{Deed, Settings, check_bridges, check_device, check_tags};
 use crate::api::refusal::Refusal;
-use crate::guest::drive::{Drive, allocate, boot_order, to_copy};
+use crate::guest::drive::{Drive, allocate, boot_order, print_order, to_copy};
 use crate::guest::property::parse;
 use crate::guest::status::memory_mib;
-use crate::guest::{format, formats, hotplug, keys, machine, network, pending};
+use crate::guest::{format, formats, hotplug, keys, machine, network, pending, written};
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::{Guest, hex};
@@ -48,6 +48,19 @@ pub(crate) enum Making {
 }
 
 impl Update {
+    /// Taking a change back is setting what is there, or removing what only waits.
+    fn expanded(&self, guest: &Guest) -> Self {
+        let mut update = self.clone();
+        for key in &self.revert {
+            if let Some(value) = guest.get(key) {
+                update.set.insert(key.clone(), value.to_owned());
+            } else if guest.pending.contains_key(key) {
+                update.delete.push(key.clone());
+            }
+        }
+        update
+    }
+
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         let (node, now) = (stage.node.clone(), stage.moment.now);
         match stage.number {
@@ -141,8 +154,9 @@ pub(crate) fn check<'a>(
     if !update.skiplock && !revives {
         check_lock(guest).map_err(Refusal::die)?;
     }
-    if update.set.contains_key("memory") || update.set.contains_key("balloon") {
-        let given = |key: &str| update.set.get(key).map(String::as_str);
+    let set = update.expanded(guest).set;
+    if set.contains_key("memory") || set.contains_key("balloon") {
+        let given = |key: &str| set.get(key).map(String::as_str);
         let stored = |key: &str| {
             let waits = guest.pending.get(key).map(String::as_str).filter(|text| *text != "0");
             waits.or_else(|| guest.get(key))
@@ -168,6 +182,7 @@ pub(crate) fn apply(
 ) -> Result<(), Refusal> {
     let guest = check(world, node, update)?;
     let order = boot_order(guest.get("boot").unwrap_or_default());
+    let update = &update.expanded(guest);
     log.push(update.line.clone());
     let mut change = Change {
         update,
@@ -177,7 +192,6 @@ pub(crate) fn apply(
         order,
         modified: BTreeSet::new(),
     };
-    revert(world, update);
     for key in &update.delete {
         change.delete(world, key, log)?;
     }
@@ -199,17 +213,6 @@ pub(crate) fn apply(
     }
     let errors = hotplug::apply(world, update.vmid, &change.modified, now);
     if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) }
-}
-
-/// Drops pending changes; a new disk that waited becomes unused.
-fn revert(world: &mut World, update: &Update) {
-    let Some(guest) = world.guests.get_mut(&update.vmid) else { return };
-    for key in &update.revert {
-        guest.pending_delete.remove(key);
-        if let Some(value) = guest.pending.remove(key).filter(|_| keys::is_drive(key)) {
-            pending::add_unused(guest, Drive::parse(&value).file());
-        }
-    }
 }
 
 /// A change under way.
@@ -240,8 +243,6 @@ impl Change<'_> {
             return Ok(());
         };
         self.modified.insert(key.to_owned());
-        self.leave_boot_order(world, key);
-        let Some(guest) = world.guest(vmid) else { return Ok(()) };
         let protection = |what: &str| protection(guest, what);
         if keys::is_numbered(key, "unused") {
             let volid = Drive::parse(&value).file().to_owned();
@@ -270,14 +271,15 @@ impl Change<'_> {
             }
             _ => {}
         }
+        self.leave_boot_order(world, key);
+        if waiting && keys::is_drive(key) {
+            pending::give_up(world, vmid, key);
+        }
         let Some(guest) = world.guests.get_mut(&vmid) else { return Ok(()) };
         guest.pending.remove(key);
         if key == "tags" {
             guest.config.remove(key);
             return Ok(());
-        }
-        if waiting && keys::is_drive(key) {
-            pending::add_unused(guest, Drive::parse(&value).file());
         }
         guest.pending_delete.insert(key.to_owned(), self.update.force);
         Ok(())
@@ -293,13 +295,11 @@ impl Change<'_> {
     }
 
     fn write_order(&mut self, world: &mut World) {
-        let value = if self.order.is_empty() {
-            String::new()
-        } else {
-            format!("order={}", self.order.join(";"))
-        };
+        let value = print_order(self.order.iter().map(String::as_str));
         self.modified.insert("boot".to_owned());
-        if let Some(guest) = world.guests.get_mut(&self.update.vmid) {
+        if let (Ok(Some(value)), Some(guest)) =
+            (written::written("boot", &value), world.guests.get_mut(&self.update.vmid))
+        {
             guest.pending.insert("boot".to_owned(), value);
         }
     }
@@ -378,16 +378,19 @@ impl Change<'_> {
             return Ok(());
         }
         let stored = self.stored(world, key, value, log)?;
+        let stored = written::written(key, &stored).map_err(Refusal::die)?;
         let Some(guest) = world.guests.get_mut(&vmid) else { return Ok(()) };
         guest.pending_delete.remove(key);
-        if key == "cipassword" {
-            guest.config.insert(key.to_owned(), stored);
-        } else if stored.is_empty() && matches!(key, "description" | "tags") {
-            guest.pending.remove(key);
-            guest.config.remove(key);
-        } else {
-            guest.pending.insert(key.to_owned(), stored);
+        guest.pending.remove(key);
+        match stored {
+            None => {}
+            Some(hash) if key == "cipassword" => drop(guest.config.insert(key.to_owned(), hash)),
+            Some(text) if key == "description" && text.is_empty() => {
+                guest.config.remove(key);
+            }
+            Some(value) => drop(guest.pending.insert(key.to_owned(), value)),
         }
+        pending::drop_used(guest);
         Ok(())
     }
 
@@ -432,7 +435,7 @@ impl Change<'_> {
             "boot" => return self.boot(world, value),
             _ => {}
         }
-        Ok(normalise(key, value))
+        Ok(normalise(world, key, value))
     }
 
     fn drive(
@@ -449,11 +452,10 @@ impl Change<'_> {
             same_tpm(key, old, value).map_err(Refusal::die)?;
         }
         self.drive_permission(world, value)?;
-        if let Some(waits) = guest.pending.get(key).cloned()
-            && let Some(guest) = world.guests.get_mut(&vmid)
-        {
-            guest.pending.remove(key);
-            pending::add_unused(guest, Drive::parse(&waits).file());
+        // A cloud-init drive that waited is freed before its name is taken again.
+        let waits = guest.pending.get(key).map(|value| Drive::parse(value).is_cloudinit());
+        if waits == Some(true) {
+            pending::give_up(world, vmid, key);
         }
         let Some(guest) = world.guest(vmid) else { return Ok(value.to_owned()) };
         let mut others = guest.pending.clone();
@@ -461,6 +463,7 @@ impl Change<'_> {
         let made = allocate(world, self.node, vmid, key, value, &others, self.now)
             .map_err(Refusal::die)?;
         log.extend(made.log);
+        pending::give_up(world, vmid, key);
         // A new CD-ROM drive joins a boot order that is set.
         let drive = Drive::parse(&made.value);
         let joins = !self.order.is_empty() && drive.is_cdrom() && !drive.is_cloudinit();
@@ -558,9 +561,11 @@ pub(crate) fn mac_prefix(world: &World) -> &str {
 
 /// A value as it is stored: booleans as 0 or 1, tags in order, descriptions without white space at
 /// their end.
-pub(crate) fn normalise(key: &str, value: &str) -> String {
+pub(crate) fn normalise(world: &World, key: &str, value: &str) -> String {
     match (key, keys::find(key).map(|key| key.kind)) {
-        ("tags", _) => unique_tags(value),
+        ("tags", _) => {
+            unique_tags(value, world.options.get("tag-style").map_or("", String::as_str))
+        }
         ("description", _) => value.trim_end().to_owned(),
         (_, Some(format::Kind::Bool)) => {
             u8::from(format::parse_bool(value).unwrap_or(false)).to_string()
@@ -569,10 +574,20 @@ pub(crate) fn normalise(key: &str, value: &str) -> String {
     }
 }
 
-/// Lower-case, without duplicates, in order, joined with `;`.
-pub(crate) fn unique_tags(value: &str) -> String {
-    let tags = format::tags(value).map(str::to_lowercase);
-    tags.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(";")
+/// `get_unique_tags`: without duplicates, in lower case and in order unless the style says
+/// otherwise, joined with `;`.
+fn unique_tags(value: &str, style: &str) -> String {
+    let style = crate::guest::property::Values::parse(style, "");
+    let cased = style.flag("case-sensitive");
+    let mut tags: Vec<String> = format::tags(value)
+        .map(|tag| if cased { tag.to_owned() } else { tag.to_lowercase() })
+        .collect();
+    if style.get("ordering") != Some("config") {
+        tags.sort();
+    }
+    let mut seen = BTreeSet::new();
+    tags.retain(|tag| seen.insert(tag.clone()));
+    tags.join(";")
 }
 
 /// Something in the shape of SHA-256 crypt, from which the password cannot be read.
@@ -597,6 +612,7 @@ mod tests {
 
     #[test]
     fn values_as_stored() {
+        let world = World::truth();
         let cases = [
             ("tags", "Zeta;alpha;alpha", "alpha;zeta"),
             ("tags", "web, db prod", "db;prod;web"),
@@ -605,9 +621,18 @@ mod tests {
             ("cores", "2", "2"),
         ];
         for (key, value, stored) in cases {
-            assert_eq!(normalise(key, value), stored, "{key} {value}");
+            assert_eq!(normalise(&world, key, value), stored, "{key} {value}");
         }
         assert!(hash_password("x").starts_with("$5$"));
         assert_eq!(hash_password("$6$a$b"), "$6$a$b");
+        for (style, tags) in [
+            ("", "a;b"),
+            ("case-sensitive=1", "B;a;b"),
+            ("ordering=config", "b;a"),
+            ("ordering=config,case-sensitive=1", "b;B;a"),
+            ("ordering=alphabetical,shape=full", "a;b"),
+        ] {
+            assert_eq!(unique_tags("b;B;a", style), tags, "{style}");
+        }
     }
 }
