@@ -8,7 +8,7 @@ use super::format::list;
 use super::keys::{self, Effect};
 use super::property::{Values, parse};
 use super::status::memory_mib;
-use super::{agent, formats, pending};
+use super::{agent, devices, formats, pending};
 use crate::world::World;
 use crate::world::guest::Guest;
 
@@ -144,8 +144,7 @@ fn when(applies: bool) -> Result<(), Not> {
 
 /// USB needs a Linux or a Windows that knows the xHCI controller.
 fn usb(guest: &Guest, features: &Features) -> Result<(), Not> {
-    let known = matches!(guest.get("ostype"), Some("l26" | "win8" | "win10" | "win11"));
-    when(features.usb && known)
+    when(features.usb && devices::knows_xhci(guest))
 }
 
 fn number(guest: &Guest, key: &str, default: u64) -> u64 {
@@ -216,7 +215,10 @@ fn change(
             when(!["cpu", "memory"].iter().any(|word| old.contains(word) || value.contains(word)))?;
         }
         "tablet" => when(features.usb)?,
-        "usb" => usb(guest, features)?,
+        "usb" => {
+            usb(guest, features)?;
+            devices::usb(value).map_err(Not::Ever)?;
+        }
         "vcpus" => {
             when(features.cpu)?;
             return vcpus(guest, value.parse().ok(), now).map(|count| count.to_string());
@@ -496,6 +498,7 @@ mod tests {
                 "VM 100 qmp command 'netdev_add' failed - network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status 512",
             ),
             ("", true, "sata0", Some("none,media=cdrom"), "unable to change media type"),
+            ("", true, "usb0", Some("mapping=stick"), "USB device mapping not found for 'stick'"),
             ("cpu", true, "vcpus", Some("9"), "you can't add more vcpus than maxcpus"),
             (
                 "memory",

@@ -5,6 +5,7 @@ pub(crate) mod agent;
 pub(crate) mod base;
 pub(crate) mod cloudinit;
 pub(crate) mod cpu;
+pub(crate) mod devices;
 pub(crate) mod drive;
 pub(crate) mod drive_formats;
 pub(crate) mod format;
