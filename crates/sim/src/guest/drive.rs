@@ -106,7 +106,13 @@ impl Drive {
         if rest == "cloudinit" {
             return Wish::Cloudinit { storage };
         }
-        let digits = rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        // `$NEW_DISK_RE`.
+        let number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = match rest.split_once('.') {
+            Some((whole, part)) => number(whole) && number(part),
+            None => number(rest),
+        };
         match (self.values.get("import-from"), digits) {
             (Some(source), _) => Wish::Import { storage, gib: rest, source },
             (None, true) => Wish::New { storage, gib: rest.parse().unwrap_or(0.0) },
@@ -607,6 +613,8 @@ mod tests {
     fn wishes() {
         let cases = [
             ("vmdata:1", Wish::New { storage: "vmdata", gib: 1.0 }),
+            ("vmdata:1.", Wish::Existing),
+            ("vmdata:10G", Wish::Existing),
             ("vmdata:cloudinit", Wish::Cloudinit { storage: "vmdata" }),
             ("vmdata:100/vm-100-disk-0.raw,size=1G", Wish::Existing),
             ("none,media=cdrom", Wish::Existing),

@@ -67,7 +67,8 @@ pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: 
         }
     }
     let drive = drives(&guest).iter().any(|(_, drive)| drive.is_cloudinit());
-    if features.cloudinit && drive {
+    // Without a drive nothing is noted (`write_vm_config`).
+    if features.cloudinit || !drive {
         guest.cloudinit.clear();
     }
     world.guests.insert(vmid, guest);
@@ -526,11 +527,15 @@ mod tests {
 
     #[test]
     fn the_cloudinit_drive_lags_unless_it_is_hot_plugged() {
-        for (hotplug, lags) in [("network,disk,usb", true), ("network,cloudinit", false)] {
+        for (hotplug, key, lags) in [
+            ("network,disk,usb", "scsi2", true),
+            ("network,cloudinit", "scsi2", false),
+            ("network,disk,usb", "unused0", false),
+        ] {
             let mut world = World::truth();
             let mut guest = Guest::new(100, "pve1", &[("hotplug", hotplug)]);
             let drive = "vmdata:100/vm-100-cloudinit.raw,media=cdrom";
-            guest.config.insert("scsi2".into(), drive.into());
+            guest.config.insert(key.into(), drive.into());
             guest.pending.insert("ciuser".into(), "debian".into());
             world.add_guest(guest);
             apply(&mut world, 100, &BTreeSet::new(), 0);

@@ -87,7 +87,7 @@ const FIXED: &[(&str, Kind, Guard, Effect)] = &[
     ("balloon", Kind::NATURAL, MEMORY, Effect::Plug),
     ("bios", Kind::Enum(&["seabios", "ovmf"]), OPTIONS, Effect::Boot),
     ("boot", Kind::Properties(formats::BOOT), DISK, Effect::Boot),
-    ("bootdisk", Kind::Format(Format::BootDisk), DISK, Effect::Boot),
+    ("bootdisk", Kind::Check(boot_disk), DISK, Effect::Boot),
     ("cdrom", Kind::Properties(drive_formats::IDE), Guard::Drive, Effect::Boot),
     ("cicustom", Kind::Properties(formats::CICUSTOM), Guard::Cloudinit, Effect::Cloudinit),
     ("cipassword", Kind::TEXT, Guard::Cloudinit, Effect::Cloudinit),
@@ -205,6 +205,15 @@ pub(crate) fn find(name: &str) -> Option<Key> {
     found.map(|&(_, _, kind, guard, effect)| Key { kind, guard, effect })
 }
 
+/// A drive that is a disk: the format knows more drives than the pattern.
+fn boot_disk(name: &str) -> Result<(), String> {
+    super::format::check(Kind::Format(Format::BootDisk), "", name)?;
+    if name.starts_with("efidisk") || name.starts_with("tpmstate") {
+        return Err("value does not match the regex pattern".to_owned());
+    }
+    Ok(())
+}
+
 /// A key that a request can set.
 pub(crate) fn settable(name: &str) -> Option<Key> {
     if INTERNAL.contains(&name) { None } else { find(name) }
@@ -274,6 +283,17 @@ mod tests {
             assert_eq!(find(name).is_some(), known, "{name}");
         }
         assert!(is_drive("efidisk0") && !is_drive("unused0") && !is_drive("net0"));
+    }
+
+    #[test]
+    fn a_boot_disk_is_a_disk() {
+        for (name, error) in [
+            ("scsi30", None),
+            ("scsi31", Some("invalid format - invalid boot disk 'scsi31'\n")),
+            ("efidisk0", Some("value does not match the regex pattern")),
+        ] {
+            assert_eq!(boot_disk(name).err().as_deref(), error, "{name}");
+        }
     }
 
     #[test]
