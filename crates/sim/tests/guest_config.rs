@@ -201,7 +201,8 @@ fn a_volume_that_waits_to_be_attached_is_not_unused() {
     let mut lab = Lab::new();
     lab.play(&[CREATE, ("PUT config delete=scsi1", "done"), START]);
     let disk = json!("vmdata:200/vm-200-disk-1.raw");
-    assert_eq!(lab.config("config", ["unused0"]), [disk.clone()]);
+    let [unused] = lab.config("config", ["unused0"]);
+    assert_eq!(unused, disk);
     lab.play(&[("PUT config ide1=vmdata:200/vm-200-disk-1.raw", "done")]);
     assert_eq!(lab.config("config?current=1", ["unused0", "ide1"]), [Value::Null, Value::Null]);
     lab.play(&[("PUT config revert=ide1", "done")]);

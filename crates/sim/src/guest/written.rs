@@ -1,9 +1,12 @@
-//! What a value becomes when it is written to the configuration file and read again
+//! What a value becomes when it is stored, and when it is written to the configuration file and read again
 //! (`write_vm_config`, `parse_vm_config` and `check_type` of `PVE::QemuServer`).
 
-use super::format::{Kind, check};
+use std::collections::BTreeSet;
+
+use super::format::{Kind, check, parse_bool, tags};
 use super::keys;
-use crate::world::guest::Section;
+use crate::world::World;
+use crate::world::guest::{Section, hex};
 
 /// The value as the file gives it back; none when what is written cannot be read, which drops the
 /// key.
@@ -66,6 +69,50 @@ pub(crate) fn retire_smp(config: &mut Section) {
     }
 }
 
+/// A value as it is stored: booleans as 0 or 1, tags in order, descriptions without white space at
+/// their end.
+pub(crate) fn normalise(world: &World, key: &str, value: &str) -> String {
+    match (key, keys::find(key).map(|key| key.kind)) {
+        ("tags", _) => {
+            unique_tags(value, world.options.get("tag-style").map_or("", String::as_str))
+        }
+        ("description", _) => value.trim_end().to_owned(),
+        (_, Some(Kind::Bool)) => u8::from(parse_bool(value).unwrap_or(false)).to_string(),
+        _ => value.to_owned(),
+    }
+}
+
+/// `get_unique_tags`: without duplicates, in lower case and in order unless the style says
+/// otherwise, joined with `;`.
+fn unique_tags(value: &str, style: &str) -> String {
+    let style = super::property::Values::parse(style, "");
+    let cased = style.flag("case-sensitive");
+    let mut tags: Vec<String> =
+        tags(value).map(|tag| if cased { tag.to_owned() } else { tag.to_lowercase() }).collect();
+    if style.get("ordering") != Some("config") {
+        tags.sort();
+    }
+    let mut seen = BTreeSet::new();
+    tags.retain(|tag| seen.insert(tag.clone()));
+    tags.join(";")
+}
+
+/// Something in the shape of SHA-256 crypt, from which the password cannot be read.
+pub(crate) fn hash_password(value: &str) -> String {
+    use sha2::{Digest, Sha256};
+    if value.starts_with("$5$")
+        || value.starts_with("$6$")
+        || value.starts_with("$1$")
+        || value.starts_with("$2")
+    {
+        return value.to_owned();
+    }
+    let salt: String = uuid::Uuid::new_v4().simple().to_string().chars().take(8).collect();
+    let digest = hex(&Sha256::digest(format!("{salt}{value}").as_bytes()));
+    let short: String = digest.chars().take(43).collect();
+    format!("$5${salt}${short}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +157,32 @@ mod tests {
             retire_smp(&mut config);
             let get = |key: &str| config.get(key).map(String::as_str);
             assert_eq!((get("sockets"), get("cores"), get("smp")), (sockets, cores, None));
+        }
+    }
+
+    #[test]
+    fn values_as_stored() {
+        let world = World::truth();
+        let cases = [
+            ("tags", "Zeta;alpha;alpha", "alpha;zeta"),
+            ("tags", "web, db prod", "db;prod;web"),
+            ("description", "a\nb\n \n", "a\nb"),
+            ("onboot", "yes", "1"),
+            ("cores", "2", "2"),
+        ];
+        for (key, value, stored) in cases {
+            assert_eq!(normalise(&world, key, value), stored, "{key} {value}");
+        }
+        assert!(hash_password("x").starts_with("$5$"));
+        assert_eq!(hash_password("$6$a$b"), "$6$a$b");
+        for (style, tags) in [
+            ("", "a;b"),
+            ("case-sensitive=1", "B;a;b"),
+            ("ordering=config", "b;a"),
+            ("ordering=config,case-sensitive=1", "b;B;a"),
+            ("ordering=alphabetical,shape=full", "a;b"),
+        ] {
+            assert_eq!(unique_tags("b;B;a", style), tags, "{style}");
         }
     }
 }

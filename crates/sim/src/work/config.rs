@@ -13,10 +13,11 @@ use crate::api::refusal::Refusal;
 use crate::guest::drive::{Drive, allocate, boot_order, print_order, to_copy};
 use crate::guest::property::parse;
 use crate::guest::status::memory_mib;
-use crate::guest::{format, formats, hotplug, keys, machine, network, pending, written};
+use crate::guest::written::{hash_password, normalise, written};
+use crate::guest::{format, formats, hotplug, keys, machine, network, pending};
 use crate::world::World;
 use crate::world::access::Caller;
-use crate::world::guest::{Guest, hex};
+use crate::world::guest::Guest;
 use crate::world::volumes::split_volid;
 
 /// A change of a configuration, parameters checked.
@@ -298,7 +299,7 @@ impl Change<'_> {
         let value = print_order(self.order.iter().map(String::as_str));
         self.modified.insert("boot".to_owned());
         if let (Ok(Some(value)), Some(guest)) =
-            (written::written("boot", &value), world.guests.get_mut(&self.update.vmid))
+            (written("boot", &value), world.guests.get_mut(&self.update.vmid))
         {
             guest.pending.insert("boot".to_owned(), value);
         }
@@ -378,7 +379,7 @@ impl Change<'_> {
             return Ok(());
         }
         let stored = self.stored(world, key, value, log)?;
-        let stored = written::written(key, &stored).map_err(Refusal::die)?;
+        let stored = written(key, &stored).map_err(Refusal::die)?;
         let Some(guest) = world.guests.get_mut(&vmid) else { return Ok(()) };
         guest.pending_delete.remove(key);
         guest.pending.remove(key);
@@ -557,82 +558,4 @@ pub(crate) fn windows(ostype: Option<&str>) -> bool {
 /// The prefix of new MAC addresses (`mac_prefix` of datacenter.cfg).
 pub(crate) fn mac_prefix(world: &World) -> &str {
     world.options.get("mac_prefix").map_or("BC:24:11", String::as_str)
-}
-
-/// A value as it is stored: booleans as 0 or 1, tags in order, descriptions without white space at
-/// their end.
-pub(crate) fn normalise(world: &World, key: &str, value: &str) -> String {
-    match (key, keys::find(key).map(|key| key.kind)) {
-        ("tags", _) => {
-            unique_tags(value, world.options.get("tag-style").map_or("", String::as_str))
-        }
-        ("description", _) => value.trim_end().to_owned(),
-        (_, Some(format::Kind::Bool)) => {
-            u8::from(format::parse_bool(value).unwrap_or(false)).to_string()
-        }
-        _ => value.to_owned(),
-    }
-}
-
-/// `get_unique_tags`: without duplicates, in lower case and in order unless the style says
-/// otherwise, joined with `;`.
-fn unique_tags(value: &str, style: &str) -> String {
-    let style = crate::guest::property::Values::parse(style, "");
-    let cased = style.flag("case-sensitive");
-    let mut tags: Vec<String> = format::tags(value)
-        .map(|tag| if cased { tag.to_owned() } else { tag.to_lowercase() })
-        .collect();
-    if style.get("ordering") != Some("config") {
-        tags.sort();
-    }
-    let mut seen = BTreeSet::new();
-    tags.retain(|tag| seen.insert(tag.clone()));
-    tags.join(";")
-}
-
-/// Something in the shape of SHA-256 crypt, from which the password cannot be read.
-fn hash_password(value: &str) -> String {
-    use sha2::{Digest, Sha256};
-    if value.starts_with("$5$")
-        || value.starts_with("$6$")
-        || value.starts_with("$1$")
-        || value.starts_with("$2")
-    {
-        return value.to_owned();
-    }
-    let salt: String = uuid::Uuid::new_v4().simple().to_string().chars().take(8).collect();
-    let digest = hex(&Sha256::digest(format!("{salt}{value}").as_bytes()));
-    let short: String = digest.chars().take(43).collect();
-    format!("$5${salt}${short}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_as_stored() {
-        let world = World::truth();
-        let cases = [
-            ("tags", "Zeta;alpha;alpha", "alpha;zeta"),
-            ("tags", "web, db prod", "db;prod;web"),
-            ("description", "a\nb\n \n", "a\nb"),
-            ("onboot", "yes", "1"),
-            ("cores", "2", "2"),
-        ];
-        for (key, value, stored) in cases {
-            assert_eq!(normalise(&world, key, value), stored, "{key} {value}");
-        }
-        assert!(hash_password("x").starts_with("$5$"));
-        assert_eq!(hash_password("$6$a$b"), "$6$a$b");
-        for (style, tags) in [
-            ("", "a;b"),
-            ("case-sensitive=1", "B;a;b"),
-            ("ordering=config", "b;a"),
-            ("ordering=config,case-sensitive=1", "b;B;a"),
-            ("ordering=alphabetical,shape=full", "a;b"),
-        ] {
-            assert_eq!(unique_tags("b;B;a", style), tags, "{style}");
-        }
-    }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{clipboard, mac_prefix, normalise};
+use super::config::{clipboard, mac_prefix};
 use super::{Next, Stage, config_lock};
 use crate::api::guest_checks::check_tags;
 use crate::api::refusal::broken;
 use crate::guest::drive::{Drive, allocate, default_boot};
-use crate::guest::written::{retire_smp, written};
+use crate::guest::written::{normalise, retire_smp, written};
 use crate::guest::{keys, machine, network};
 use crate::world::World;
 use crate::world::access::Caller;
