@@ -263,3 +263,29 @@ fn tags_of_a_new_guest_need_their_privileges() {
     )]);
     lab.play(&[("POST /nodes/pve1/qemu vmid=201 memory=128 tags=b", "OK")]);
 }
+
+#[test]
+fn a_cloudinit_drive_is_written_with_what_is_there() {
+    let mut lab = Lab::new();
+    let missing = "volume 'local:snippets/x.yaml' does not exist";
+    let plugged = format!("scsi3: hotplug problem - {missing}\n");
+    lab.play(&[
+        CREATE,
+        ("PUT config cicustom=user=local:snippets/x.yaml", "done"),
+        ("PUT config scsi2=vmdata:cloudinit", missing),
+    ]);
+    let drive = json!("vmdata:200/vm-200-cloudinit.qcow2,media=cdrom");
+    assert_eq!(lab.config("config", ["scsi2"]), [drive]);
+    lab.play(&[
+        ("PUT config delete=scsi2,cicustom", "done"),
+        START,
+        ("PUT config cicustom=user=local:snippets/x.yaml", "done"),
+        ("PUT config scsi3=vmdata:cloudinit", plugged.as_str()),
+        ("PUT config hotplug=disk,cloudinit ciuser=x", "done"),
+        ("PUT config delete=cicustom", "done"),
+        ("PUT config revert=scsi3", "done"),
+        ("PUT config scsi3=vmdata:cloudinit", "done"),
+        ("PUT config cicustom=user=local:snippets/x.yaml", missing),
+    ]);
+    assert_eq!(lab.pending(), []);
+}

@@ -9,6 +9,7 @@ use super::keys::{self, Effect};
 use super::property::{Values, parse};
 use super::status::memory_mib;
 use super::{agent, devices, formats, pending};
+use crate::work::power::custom_files;
 use crate::world::World;
 use crate::world::guest::Guest;
 
@@ -53,7 +54,11 @@ pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: 
     changes.sort_by_key(|key| is_cloudinit(&guest, key));
     for key in changes {
         let Some(value) = guest.pending.get(&key).cloned() else { continue };
-        match change(&guest, &features, &key, &value, now) {
+        let written = match is_cloudinit(&guest, &key) {
+            true => custom_files(world, &guest).map_err(Not::Ever),
+            false => Ok(()),
+        };
+        match written.and_then(|()| change(&guest, &features, &key, &value, now)) {
             Ok(value) => {
                 guest.pending.remove(&key);
                 let old = guest.config.get(&key).cloned();
@@ -68,11 +73,16 @@ pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: 
     }
     let drive = drives(&guest).iter().any(|(_, drive)| drive.is_cloudinit());
     // Without a drive nothing is noted (`write_vm_config`).
-    if features.cloudinit || !drive {
+    if !drive || (features.cloudinit && custom_files(world, &guest).is_ok()) {
         guest.cloudinit.clear();
     }
     world.guests.insert(vmid, guest);
     errors
+}
+
+/// Whether the cloud-init drive is written anew with each change.
+pub(crate) fn follows(guest: &Guest) -> bool {
+    guest.get("hotplug").is_some_and(|value| list(value).any(|word| word == "cloudinit"))
 }
 
 fn is_cloudinit(guest: &Guest, key: &str) -> bool {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::create::{VOLUME_MS, copy_ms};
+use super::power::custom_files;
 use super::{Next, Stage, config_lock};
 use crate::api::call::{check_lock, load_config};
 use crate::api::guest_checks::{Deed, Settings, check_bridges, check_device, check_tags};
@@ -208,12 +209,23 @@ pub(crate) fn apply(
             keys::is_drive(key) && value.is_some_and(|value| Drive::parse(value).is_cloudinit())
         };
         if update.set.keys().any(|key| is_cloudinit(&key)) {
+            snippets(world, update.vmid)?;
             log.push("generating cloud-init ISO".to_owned());
         }
         return if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) };
     }
     let errors = hotplug::apply(world, update.vmid, &change.modified, now);
+    let behind = |guest: &Guest| hotplug::follows(guest) && !guest.cloudinit.is_empty();
+    if world.guest(update.vmid).is_some_and(behind) {
+        snippets(world, update.vmid)?;
+    }
     if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) }
+}
+
+/// What the cloud-init drive is written with has to be there; the change itself is made by then.
+fn snippets(world: &World, vmid: u32) -> Result<(), Refusal> {
+    let guest = world.guest(vmid);
+    guest.map_or(Ok(()), |guest| custom_files(world, guest)).map_err(Refusal::die)
 }
 
 /// A change under way.
