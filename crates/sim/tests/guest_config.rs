@@ -289,3 +289,28 @@ fn a_cloudinit_drive_is_written_with_what_is_there() {
     ]);
     assert_eq!(lab.pending(), []);
 }
+
+#[test]
+fn a_volume_that_may_not_be_freed_stays() {
+    let mut lab = Lab::new();
+    let denied = "403 Permission check failed (/storage/vmdata, Datastore.AllocateSpace)\n";
+    let stopped = format!("scsi1: unable to apply pending change scsi1 : {denied}");
+    let running = format!("scsi1: hotplug problem - {denied}");
+    lab.play(&[
+        CREATE,
+        ("POST /access/roles roleid=Changer privs=VM.Config.Disk", "done"),
+        ("POST /access/users userid=changer@pve", "done"),
+        ("PUT /access/acl path=/ users=changer@pve roles=Changer", "done"),
+    ]);
+    let (_, body) = lab.call("POST /access/users/changer@pve/token/own privsep=0");
+    let secret = body["data"]["value"].as_str().unwrap().to_owned();
+    let changer = format!("PVEAPIToken=changer@pve!own={secret}");
+    for (begin, expected) in [("GET config", stopped), ("POST status/start", running)] {
+        assert_eq!(lab.call(begin).0.status, 200);
+        lab.caller.clone_from(&changer);
+        lab.play(&[("PUT config delete=scsi1 force=1", expected.as_str())]);
+        ROOT.clone_into(&mut lab.caller);
+        lab.play(&[("PUT config revert=scsi1", "done")]);
+    }
+    assert_eq!(lab.pending(), []);
+}

@@ -73,6 +73,18 @@ pub(crate) fn check(guest: &Guest) -> Result<(), String> {
     Ok(())
 }
 
+/// Nodes have no libraries to render on.
+pub(crate) fn check_display(guest: &Guest) -> Result<(), String> {
+    let display = parse(formats::VGA, guest.get("vga").unwrap_or_default()).unwrap_or_default();
+    match display.get("type") {
+        Some("virtio-gl") => {
+            Err("missing libraries for 'virtio-gl' detected! Please install 'libgl1' and 'libegl1'"
+                .to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Shared directories, which come last.
 pub(crate) fn check_directories(guest: &Guest) -> Result<(), String> {
     match numbered(guest, "virtiofs").first() {
@@ -103,10 +115,20 @@ mod tests {
             (&[("serial0", "socket"), ("serial1", "/dev/ttyS0")], None),
             (&[("serial0", "/dev/ttyUSB0")], Some("no such serial device")),
             (&[("parallel0", "/dev/parport0")], Some("no such parallel device")),
+            (&[("vga", "virtio,memory=64")], None),
+            (
+                &[("vga", "virtio-gl,memory=64")],
+                Some(
+                    "missing libraries for 'virtio-gl' detected! Please install 'libgl1' and 'libegl1'",
+                ),
+            ),
             (&[("virtiofs0", "share,cache=auto")], Some("Directory ID share does not exist.")),
         ] {
             let guest = Guest::new(100, "pve1", config);
-            let found = check(&guest).and_then(|()| check_directories(&guest)).err();
+            let found = check(&guest)
+                .and_then(|()| check_display(&guest))
+                .and_then(|()| check_directories(&guest))
+                .err();
             assert_eq!(found.as_deref(), error, "{config:?}");
         }
     }

@@ -30,8 +30,14 @@ fn never(text: impl Into<String>) -> Not {
 pub(crate) type Errors = BTreeMap<String, String>;
 
 /// Applies what can be applied at once. Keys outside `only` are left, but for those that never
-/// fail.
-pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: i64) -> Errors {
+/// fail. Of volumes that may not be freed the errors are known.
+pub(crate) fn apply(
+    world: &mut World,
+    vmid: u32,
+    only: &BTreeSet<String>,
+    denied: &Errors,
+    now: i64,
+) -> Errors {
     let Some(mut guest) = world.guests.remove(&vmid) else { return Errors::new() };
     let mut errors = Errors::new();
     fast(&mut guest);
@@ -41,7 +47,8 @@ pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: 
     for key in removals {
         let force = guest.pending_delete.get(&key).is_some_and(|force| *force);
         let plugged = removable(&guest, &features, &key, now);
-        match plugged.and_then(|()| pending::may_go(&guest, &key, force).map_err(Not::Ever)) {
+        match plugged.and_then(|()| pending::may_go(&guest, &key, force, denied).map_err(Not::Ever))
+        {
             Ok(()) => remove(world, &mut guest, &key),
             Err(Not::Yet) => {}
             Err(Not::Ever(text)) => {
@@ -412,7 +419,7 @@ mod tests {
             None => drop(guest.pending_delete.insert(key.into(), false)),
         }
         world.add_guest(guest);
-        let errors = apply(&mut world, 100, &BTreeSet::from([key.to_owned()]), 10);
+        let errors = apply(&mut world, 100, &BTreeSet::from([key.to_owned()]), &Errors::new(), 10);
         (world.guest(100).unwrap().clone(), errors)
     }
 
@@ -548,7 +555,7 @@ mod tests {
             guest.config.insert(key.into(), drive.into());
             guest.pending.insert("ciuser".into(), "debian".into());
             world.add_guest(guest);
-            apply(&mut world, 100, &BTreeSet::new(), 0);
+            apply(&mut world, 100, &BTreeSet::new(), &Errors::new(), 0);
             let guest = world.guest(100).unwrap();
             assert_eq!((guest.get("ciuser"), guest.cloudinit.is_empty()), (Some("debian"), !lags));
         }

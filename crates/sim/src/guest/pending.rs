@@ -2,6 +2,7 @@
 //! into a running one is in [`super::hotplug`].
 
 use super::drive::Drive;
+use super::hotplug::Errors;
 use super::keys::{self, Effect};
 use crate::world::World;
 use crate::world::guest::Guest;
@@ -14,14 +15,18 @@ pub(crate) fn cleanup(guest: &mut Guest) {
     guest.pending_delete.retain(|key, _| config.contains_key(key));
 }
 
-/// A volume that another drive or a snapshot has is not freed (`try_deallocate_drive`).
-pub(crate) fn may_go(guest: &Guest, key: &str, force: bool) -> Result<(), String> {
+/// A volume that another drive or a snapshot has is not freed, nor one that `denied` has an error
+/// for: who asks may not (`try_deallocate_drive`).
+pub(crate) fn may_go(guest: &Guest, key: &str, force: bool, denied: &Errors) -> Result<(), String> {
     let drive = guest.get(key).filter(|_| force && keys::is_drive(key)).map(Drive::parse);
     let Some(drive) = drive.filter(|drive| !drive.is_cdrom() || drive.is_cloudinit()) else {
         return Ok(());
     };
     let volid = drive.file();
     let own = super::drive::owner(volid) == Some(guest.vmid);
+    if let Some(text) = denied.get(key).filter(|_| own) {
+        return Err(text.clone());
+    }
     if own && super::drive::in_use(guest, key, volid) {
         return Err(format!("unable to delete '{volid}' - volume is still in use (snapshot?)"));
     }
@@ -29,12 +34,17 @@ pub(crate) fn may_go(guest: &Guest, key: &str, force: bool) -> Result<(), String
 }
 
 /// Makes all pending changes of a stopped guest real; what cannot be waits on. Errors by key.
-pub(crate) fn apply(world: &mut World, vmid: u32) -> super::hotplug::Errors {
-    let mut errors = super::hotplug::Errors::new();
+pub(crate) fn apply(world: &mut World, vmid: u32) -> Errors {
+    apply_but(world, vmid, &Errors::new())
+}
+
+/// The same; of volumes that may not be freed the errors are known.
+pub(crate) fn apply_but(world: &mut World, vmid: u32, denied: &Errors) -> Errors {
+    let mut errors = Errors::new();
     let Some(mut guest) = world.guests.remove(&vmid) else { return errors };
     cleanup(&mut guest);
     for (key, force) in std::mem::take(&mut guest.pending_delete) {
-        if let Err(error) = may_go(&guest, &key, force) {
+        if let Err(error) = may_go(&guest, &key, force, denied) {
             let text = format!("unable to apply pending change {key} : {error}\n");
             errors.insert(key.clone(), text);
             guest.pending_delete.insert(key, force);

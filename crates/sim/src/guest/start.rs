@@ -14,6 +14,7 @@ pub(crate) fn check(world: &World, guest: &Guest, log: &mut Vec<String>) -> Resu
     machine::runs(machine, &guest.node)?;
     devices::check(guest)?;
     processors(world, guest, log)?;
+    devices::check_display(guest)?;
     memory(guest)?;
     machine::check(machine)?;
     devices::check_directories(guest)?;

@@ -193,6 +193,7 @@ pub(crate) fn apply(
         caller: Caller { authid: update.caller.clone() },
         order,
         modified: BTreeSet::new(),
+        denied: hotplug::Errors::new(),
     };
     for key in &update.delete {
         change.delete(world, key, log)?;
@@ -203,7 +204,7 @@ pub(crate) fn apply(
     let Some(guest) = world.guests.get_mut(&update.vmid) else { return Ok(()) };
     pending::cleanup(guest);
     if guest.running.is_none() {
-        let errors = pending::apply(world, update.vmid);
+        let errors = pending::apply_but(world, update.vmid, &change.denied);
         let is_cloudinit = |key: &&String| {
             let value = world.guest(update.vmid).and_then(|guest| guest.get(key));
             keys::is_drive(key) && value.is_some_and(|value| Drive::parse(value).is_cloudinit())
@@ -214,7 +215,7 @@ pub(crate) fn apply(
         }
         return if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) };
     }
-    let errors = hotplug::apply(world, update.vmid, &change.modified, now);
+    let errors = hotplug::apply(world, update.vmid, &change.modified, &change.denied, now);
     let behind = |guest: &Guest| hotplug::follows(guest) && !guest.cloudinit.is_empty();
     if world.guest(update.vmid).is_some_and(behind) {
         snippets(world, update.vmid)?;
@@ -238,6 +239,8 @@ struct Change<'a> {
     order: Vec<String>,
     /// The keys that are looked at for hot-plugging.
     modified: BTreeSet<String>,
+    /// Why volumes are not freed, by key: found out when the change is applied.
+    denied: hotplug::Errors,
 }
 
 impl Change<'_> {
@@ -270,8 +273,10 @@ impl Change<'_> {
             _ if keys::is_drive(key) => {
                 protection(&format!("can't remove drive '{key}'"))?;
                 self.drive_permission(world, &value)?;
-                if self.update.force && guest.running.is_none() {
-                    self.may_free(world, &value)?;
+                if self.update.force
+                    && let Err(refusal) = self.may_free(world, &value)
+                {
+                    self.denied.insert(key.to_owned(), refusal.exit());
                 }
             }
             "serial" | "usb" | "hostpci" | "rng" | "virtiofs" => {
