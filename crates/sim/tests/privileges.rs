@@ -174,7 +174,11 @@ impl Probe {
     }
 
     async fn outcome(&self, answer: &Answer) -> String {
-        let brief = format!("{} {}", answer.status, answer.reason);
+        let mut brief = format!("{} {}", answer.status, answer.reason);
+        // A change that is made in part names what is not in its errors.
+        let errors = answer.body["errors"].as_object().into_iter().flatten();
+        let denied = |text: &str| text.contains("Permission check failed").then(|| text.to_owned());
+        brief.extend(errors.filter_map(|(_, text)| denied(text.as_str()?)));
         let Some(upid) = answer.body["data"].as_str().filter(|data| data.starts_with("UPID:"))
         else {
             return brief;

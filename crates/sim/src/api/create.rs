@@ -121,7 +121,7 @@ fn check_settings(
     check_keys(world, caller, vmid, pool, set.keys().map(String::as_str))?;
     check_devices(world, caller, vmid, pool, set)?;
     check_bridges(world, caller, set.iter())?;
-    check_drives(world, set)
+    check_drives(world, &call.node(), set)
 }
 
 /// A guest out of a backup.

@@ -49,7 +49,7 @@ pub(crate) fn volume_type(world: &World, volid: &str) -> Result<&'static str, St
 }
 
 /// `$check_drive_param`: options that exclude each other, imports, media. Values are printed anew.
-pub(crate) fn check_drives(world: &World, set: &mut Settings) -> Result<(), Refusal> {
+pub(crate) fn check_drives(world: &World, node: &str, set: &mut Settings) -> Result<(), Refusal> {
     for (key, value) in set.iter_mut().filter(|(key, _)| keys::is_drive(key)) {
         let Some(mut drive) = Drive::read(key, value) else {
             return Err(Refusal::param(key, "unable to parse drive options"));
@@ -57,7 +57,7 @@ pub(crate) fn check_drives(world: &World, set: &mut Settings) -> Result<(), Refu
         if drive.values.get("import-from").is_some() {
             check_import(key, &drive)?;
         }
-        drive_path(world, key, &mut drive)?;
+        drive_path(world, node, key, &mut drive)?;
         let file = drive.file();
         if matches!(drive.wish(), Wish::Existing) && split_volid(file).is_some() {
             let kind = volume_type(world, file).map_err(Refusal::die)?;
@@ -96,10 +96,10 @@ fn check_import(key: &str, drive: &Drive) -> Result<(), Refusal> {
 }
 
 /// `cleanup_drive_path`: a path below a storage becomes a volume id.
-fn drive_path(world: &World, key: &str, drive: &mut Drive) -> Result<(), Refusal> {
+fn drive_path(world: &World, node: &str, key: &str, drive: &mut Drive) -> Result<(), Refusal> {
     let file = drive.file().to_owned();
     if file.starts_with('/') && !file.starts_with("/dev/") && !file.contains(':') {
-        let Some((kind, volid)) = path_to_volume(world, &file) else {
+        let Some((kind, volid)) = path_to_volume(world, node, &file) else {
             let text = format!("unable to associate path '{file}' to any storage");
             return Err(Refusal::param(key, text));
         };
@@ -123,14 +123,28 @@ fn drive_path(world: &World, key: &str, drive: &mut Drive) -> Result<(), Refusal
     Ok(())
 }
 
-fn path_to_volume(world: &World, path: &str) -> Option<(&'static str, String)> {
+/// Folders of a storage, what they hold, and how the names in them end.
+const FOLDERS: &[(&str, &str, &[&str])] = &[
+    ("/template/iso/", "iso", &[".iso", ".img"]),
+    ("/template/cache/", "vztmpl", &[".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2"]),
+    ("/snippets/", "snippets", &[""]),
+    ("/import/", "import", &[".ova", ".ovf", ".qcow2", ".raw", ".vmdk"]),
+];
+
+/// `path_to_volume_id`: images have to be there, of other files the name is enough.
+fn path_to_volume(world: &World, node: &str, path: &str) -> Option<(&'static str, String)> {
     world.storages.values().find_map(|storage| {
         let rest = path.strip_prefix(storage.path.as_deref()?)?;
-        if let Some(name) = rest.strip_prefix("/template/iso/") {
-            return Some(("iso", format!("{}:iso/{name}", storage.id)));
+        if let Some(name) = rest.strip_prefix("/images/") {
+            let volid = format!("{}:{name}", storage.id);
+            return world.volume(node, &volid).map(|_| ("images", volid));
         }
-        let name = rest.strip_prefix("/images/")?;
-        Some(("images", format!("{}:{name}", storage.id)))
+        FOLDERS.iter().find_map(|(folder, content, ends)| {
+            let name = rest.strip_prefix(folder).filter(|name| !name.contains('/'))?;
+            let lower = name.to_ascii_lowercase();
+            let known = ends.iter().any(|end| lower.ends_with(end));
+            known.then(|| (*content, format!("{}:{content}/{name}", storage.id)))
+        })
     })
 }
 
@@ -535,6 +549,19 @@ mod tests {
                 "local:iso/truth.iso",
                 Err("explicit 'media=cdrom' is required for iso images"),
             ),
+            ("scsi0", "/var/lib/vz/import/truth.qcow2", Ok("local:import/truth.qcow2")),
+            (
+                "scsi0",
+                "/var/lib/vz/import/truth.qcow2,media=disk",
+                Err("unexpected media type (import != images)"),
+            ),
+            (
+                "scsi0",
+                "/var/lib/vmdata/images/9/vm-9-disk-0.raw",
+                Err(
+                    "unable to associate path '/var/lib/vmdata/images/9/vm-9-disk-0.raw' to any storage",
+                ),
+            ),
             ("scsi0", "/srv/x.raw", Err("unable to associate path '/srv/x.raw' to any storage")),
             ("scsi0", "vmdata:1,mbps_rd=5,mbps=5", Err("unable to parse drive options")),
             ("scsi0", "vmdata:1,iops_max_length=5", Err("unable to parse drive options")),
@@ -546,7 +573,7 @@ mod tests {
             ),
         ] {
             let mut set = Settings::from([(key.to_owned(), value.to_owned())]);
-            let result = check_drives(&world, &mut set);
+            let result = check_drives(&world, "pve1", &mut set);
             match printed {
                 Ok(text) => assert_eq!((result.is_ok(), set[key].as_str()), (true, text)),
                 Err(text) => match result {

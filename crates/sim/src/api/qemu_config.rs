@@ -167,7 +167,7 @@ fn update(call: &mut Call<'_>) -> Result<Update, Refusal> {
         "ide2".clone_into(key);
     }
     check_lists(&set, &delete, &revert)?;
-    check_drives(call.world, &mut set)?;
+    check_drives(call.world, &call.node(), &mut set)?;
     config::complete(call.world, &call.node(), &mut set)?;
     let (world, caller) = (&*call.world, &call.caller);
     check_keys(world, caller, vmid, None, delete.iter().map(String::as_str))?;

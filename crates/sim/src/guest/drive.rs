@@ -106,7 +106,13 @@ impl Drive {
         if rest == "cloudinit" {
             return Wish::Cloudinit { storage };
         }
-        let digits = rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        // `$NEW_DISK_RE`.
+        let number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = match rest.split_once('.') {
+            Some((whole, part)) => number(whole) && number(part),
+            None => number(rest),
+        };
         match (self.values.get("import-from"), digits) {
             (Some(source), _) => Wish::Import { storage, gib: rest, source },
             (None, true) => Wish::New { storage, gib: rest.parse().unwrap_or(0.0) },
@@ -215,7 +221,9 @@ pub(crate) fn allocate(
             Ok(Allocated { value, volid: Some(volid), log, copied: 0 })
         }
         Wish::New { storage, gib } => {
-            let (storage, size) = (storage.to_owned(), (gib * (1u64 << 30) as f64) as u64);
+            // Sizes are whole KiB (`PVE::Tools::convert_size`).
+            let kib = (gib * (1u64 << 20) as f64).ceil() as u64;
+            let (storage, size) = (storage.to_owned(), kib.saturating_mul(1024));
             let found = storage_of(world, &storage)?;
             let four = drive.values.get("efitype") == Some("4m");
             let size = match key {
@@ -230,10 +238,12 @@ pub(crate) fn allocate(
                 drive.set("ms-cert", "2023k");
             }
             let volume = image(vmid, &format, size, now, false);
-            let volid = place_image(world, node, &storage, vmid, volume)?;
+            let mut volid = place_image(world, node, &storage, vmid, volume)?;
+            let mut before: Vec<String> = formatting(world, node, &volid).into_iter().collect();
+            if others.get("template").is_some_and(|flag| flag == "1") {
+                volid = super::base::make(world, node, vmid, &volid)?;
+            }
             let mut made = finish(drive, key, volid, size, 0);
-            let mut before: Vec<String> =
-                made.volid.iter().filter_map(|volid| formatting(world, node, volid)).collect();
             if key == "efidisk0" {
                 // The variables are copied in.
                 before.extend(transferred(size));
@@ -314,7 +324,7 @@ pub(crate) fn to_copy(world: &mut World, node: &str, drive: &Drive, now: i64) ->
 /// A file of the node that is imported by its path.
 fn file_to_import(world: &mut World, node: &str, source: &str, now: i64) -> Result<Volume, String> {
     let fs = crate::shell::fs::Fs { world, node, now: now / 1000 };
-    let image = fs.image(source).map_err(|_| format!("failed to stat '{source}'"))?;
+    let image = fs.image(source).map_err(|_| format!("can't find file '{source}'"))?;
     Ok(Volume {
         format: image.format,
         size: image.size,
@@ -564,8 +574,13 @@ pub(crate) fn default_boot(config: &BTreeMap<String, String>) -> String {
         config.keys().filter(|key| keys::is_numbered(key, "net")).collect();
     cards.sort_by_key(|key| keys::split_number(key));
     let order = disk.into_iter().chain(medium).chain(cards.first());
-    let order: Vec<&str> = order.map(|key| key.as_str()).collect();
-    format!("order={}", order.join(";"))
+    print_order(order.map(|key| key.as_str()))
+}
+
+/// `print_bootorder`: nothing for no device.
+pub(crate) fn print_order<'a>(devices: impl Iterator<Item = &'a str>) -> String {
+    let devices: Vec<&str> = devices.collect();
+    if devices.is_empty() { String::new() } else { format!("order={}", devices.join(";")) }
 }
 
 /// The devices of a stored boot order.
@@ -596,6 +611,8 @@ mod tests {
     fn wishes() {
         let cases = [
             ("vmdata:1", Wish::New { storage: "vmdata", gib: 1.0 }),
+            ("vmdata:1.", Wish::Existing),
+            ("vmdata:10G", Wish::Existing),
             ("vmdata:cloudinit", Wish::Cloudinit { storage: "vmdata" }),
             ("vmdata:100/vm-100-disk-0.raw,size=1G", Wish::Existing),
             ("none,media=cdrom", Wish::Existing),
@@ -651,6 +668,15 @@ mod tests {
         assert_eq!(missing.err().as_deref(), Some("volume 'local:iso/nosuch.iso' does not exist"));
         let iso = make(&mut world, 1, "ide2", "local:iso/truth.iso,media=cdrom").unwrap();
         assert_eq!(iso.value, "local:iso/truth.iso,media=cdrom,size=1M");
+    }
+
+    #[test]
+    fn a_new_disk_of_a_template_is_a_base_volume() {
+        let mut world = World::truth();
+        let others = BTreeMap::from([("template".to_owned(), "1".to_owned())]);
+        let made = allocate(&mut world, "pve1", 9, "scsi1", "vmdata:0.1", &others, 0).unwrap();
+        assert_eq!(made.value, "vmdata:9/base-9-disk-0.raw,size=104858K");
+        assert!(world.volume("pve1", "vmdata:9/base-9-disk-0.raw").is_some());
     }
 
     #[test]

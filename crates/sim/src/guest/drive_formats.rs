@@ -1,6 +1,6 @@
 //! The formats of drives, one per bus (`PVE::QemuServer::Drive`), each with `import-from`.
 
-use super::format::{Format, Kind};
+use super::format::{Format, Kind, check};
 use super::patterns;
 use super::property::Property;
 
@@ -22,6 +22,12 @@ const fn word(name: &'static str, words: &'static [&'static str]) -> Property {
     Property::new(name, Kind::Enum(words))
 }
 
+/// Up to so many characters, each of which may be percent-encoded.
+fn encoded(text: &str, characters: usize) -> Result<(), String> {
+    check(Kind::Format(Format::Urlencoded), "", text)?;
+    check(Kind::Text { max: characters * 3 }, "", text)
+}
+
 const FILE: Property =
     Property::new("file", Kind::Format(Format::DiskVolume)).default_key().required();
 const VOLUME: Property = Property::alias("volume", "file");
@@ -29,7 +35,7 @@ const FORMAT: Property = word("format", IMAGE);
 const SIZE: Property = Property::new("size", Kind::Format(Format::DiskSize));
 const IMPORT: Property = Property::new("import-from", Kind::Format(Format::VolumeOrPath));
 const IOTHREAD: Property = flag("iothread");
-const MODEL: Property = Property::new("model", Kind::Format(Format::Urlencoded));
+const MODEL: Property = Property::new("model", Kind::Check(|text| encoded(text, 40)));
 const PRODUCT: Property = Property::new("product", Kind::pattern(patterns::product16));
 const VENDOR: Property = Property::new("vendor", Kind::pattern(patterns::vendor8));
 const QUEUES: Property = Property::new("queues", Kind::Int { min: Some(2), max: None });
@@ -56,7 +62,7 @@ macro_rules! disk {
             word("aio", &["native", "threads", "io_uring"]),
             word("discard", &["ignore", "on"]),
             flag("detect_zeroes"),
-            Property::new("serial", Kind::Format(Format::Urlencoded)),
+            Property::new("serial", Kind::Check(|text| encoded(text, 20))),
             flag("shared"),
             int("bps"),
             int("bps_rd"),

@@ -8,7 +8,8 @@ use super::format::list;
 use super::keys::{self, Effect};
 use super::property::{Values, parse};
 use super::status::memory_mib;
-use super::{agent, formats, pending};
+use super::{agent, devices, formats, pending};
+use crate::work::power::custom_files;
 use crate::world::World;
 use crate::world::guest::Guest;
 
@@ -29,18 +30,25 @@ fn never(text: impl Into<String>) -> Not {
 pub(crate) type Errors = BTreeMap<String, String>;
 
 /// Applies what can be applied at once. Keys outside `only` are left, but for those that never
-/// fail.
-pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: i64) -> Errors {
+/// fail. Of volumes that may not be freed the errors are known.
+pub(crate) fn apply(
+    world: &mut World,
+    vmid: u32,
+    only: &BTreeSet<String>,
+    denied: &Errors,
+    now: i64,
+) -> Errors {
     let Some(mut guest) = world.guests.remove(&vmid) else { return Errors::new() };
     let mut errors = Errors::new();
     fast(&mut guest);
-    let features = Features::of(&guest);
+    let features = Features::of(world, &guest);
     let selected = |key: &&String| only.contains(*key);
     let removals: Vec<String> = guest.pending_delete.keys().filter(selected).cloned().collect();
     for key in removals {
         let force = guest.pending_delete.get(&key).is_some_and(|force| *force);
         let plugged = removable(&guest, &features, &key, now);
-        match plugged.and_then(|()| pending::may_go(&guest, &key, force).map_err(Not::Ever)) {
+        match plugged.and_then(|()| pending::may_go(&guest, &key, force, denied).map_err(Not::Ever))
+        {
             Ok(()) => remove(world, &mut guest, &key),
             Err(Not::Yet) => {}
             Err(Not::Ever(text)) => {
@@ -53,7 +61,11 @@ pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: 
     changes.sort_by_key(|key| is_cloudinit(&guest, key));
     for key in changes {
         let Some(value) = guest.pending.get(&key).cloned() else { continue };
-        match change(&guest, &features, &key, &value, now) {
+        let written = match is_cloudinit(&guest, &key) {
+            true => custom_files(world, &guest).map_err(Not::Ever),
+            false => Ok(()),
+        };
+        match written.and_then(|()| change(&guest, &features, &key, &value, now)) {
             Ok(value) => {
                 guest.pending.remove(&key);
                 let old = guest.config.get(&key).cloned();
@@ -67,11 +79,17 @@ pub(crate) fn apply(world: &mut World, vmid: u32, only: &BTreeSet<String>, now: 
         }
     }
     let drive = drives(&guest).iter().any(|(_, drive)| drive.is_cloudinit());
-    if features.cloudinit && drive {
+    // Without a drive nothing is noted (`write_vm_config`).
+    if !drive || (features.cloudinit && custom_files(world, &guest).is_ok()) {
         guest.cloudinit.clear();
     }
     world.guests.insert(vmid, guest);
     errors
+}
+
+/// Whether the cloud-init drive is written anew with each change.
+pub(crate) fn follows(guest: &Guest) -> bool {
+    guest.get("hotplug").is_some_and(|value| list(value).any(|word| word == "cloudinit"))
 }
 
 fn is_cloudinit(guest: &Guest, key: &str) -> bool {
@@ -110,10 +128,12 @@ struct Features {
     memory: bool,
     usb: bool,
     cloudinit: bool,
+    /// The bridges of the node.
+    bridges: Vec<String>,
 }
 
 impl Features {
-    fn of(guest: &Guest) -> Self {
+    fn of(world: &World, guest: &Guest) -> Self {
         let value = match guest.get("hotplug") {
             None | Some("1") => "network,disk,usb",
             Some("0") => "",
@@ -127,6 +147,11 @@ impl Features {
             memory: has("memory"),
             usb: has("usb"),
             cloudinit: has("cloudinit"),
+            bridges: world
+                .nodes
+                .get(&guest.node)
+                .map(|node| node.bridges.clone())
+                .unwrap_or_default(),
         }
     }
 }
@@ -137,8 +162,7 @@ fn when(applies: bool) -> Result<(), Not> {
 
 /// USB needs a Linux or a Windows that knows the xHCI controller.
 fn usb(guest: &Guest, features: &Features) -> Result<(), Not> {
-    let known = matches!(guest.get("ostype"), Some("l26" | "win8" | "win10" | "win11"));
-    when(features.usb && known)
+    when(features.usb && devices::knows_xhci(guest))
 }
 
 fn number(guest: &Guest, key: &str, default: u64) -> u64 {
@@ -209,7 +233,10 @@ fn change(
             when(!["cpu", "memory"].iter().any(|word| old.contains(word) || value.contains(word)))?;
         }
         "tablet" => when(features.usb)?,
-        "usb" => usb(guest, features)?,
+        "usb" => {
+            usb(guest, features)?;
+            devices::usb(value).map_err(Not::Ever)?;
+        }
         "vcpus" => {
             when(features.cpu)?;
             return vcpus(guest, value.parse().ok(), now).map(|count| count.to_string());
@@ -290,18 +317,38 @@ fn modules(fixed: u64, mut module: u64, wanted: u64) -> u64 {
 /// `vmconfig_update_net`: the host's side of a card changes without plugging.
 fn card(guest: &Guest, features: &Features, key: &str, value: &str, now: i64) -> Result<(), Not> {
     let read = |text: &str| parse(formats::NET, text).unwrap_or_default();
-    let Some(old) = guest.get(key).map(read) else { return when(features.network) };
     let new = read(value);
+    let missing = new.get("bridge").filter(|name| !features.bridges.iter().any(|it| it == name));
+    // The script that plugs it in fails.
+    let plug = || match missing {
+        Some(_) => Err(never(format!(
+            "VM {} qmp command 'netdev_add' failed - network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status 512",
+            guest.vmid
+        ))),
+        None => Ok(()),
+    };
+    let Some(old) = guest.get(key).map(read) else {
+        when(features.network)?;
+        return plug();
+    };
     let number = |values: &Values, name: &str| {
         values.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
     };
     let same_device = ["model", "macaddr"].iter().all(|name| old.get(name) == new.get(name))
         && ["queues", "mtu"].iter().all(|name| number(&old, name) == number(&new, name));
     if same_device && old.get("bridge").is_some() && new.get("bridge").is_some() {
-        return Ok(());
+        let moves = ["bridge", "trunks"].iter().any(|name| old.get(name) != new.get(name))
+            || ["tag", "firewall"].iter().any(|name| number(&old, name) != number(&new, name));
+        return match missing.filter(|_| moves) {
+            Some(bridge) => {
+                Err(never(format!("bridge '{bridge}' is neither a linux nor an OVS bridge!")))
+            }
+            None => Ok(()),
+        };
     }
     when(features.network)?;
-    unplug(guest, key, now)
+    unplug(guest, key, now)?;
+    plug()
 }
 
 /// `vmconfig_update_agent`: only whether clones are trimmed changes at once.
@@ -372,7 +419,7 @@ mod tests {
             None => drop(guest.pending_delete.insert(key.into(), false)),
         }
         world.add_guest(guest);
-        let errors = apply(&mut world, 100, &BTreeSet::from([key.to_owned()]), 10);
+        let errors = apply(&mut world, 100, &BTreeSet::from([key.to_owned()]), &Errors::new(), 10);
         (world.guest(100).unwrap().clone(), errors)
     }
 
@@ -380,7 +427,7 @@ mod tests {
     fn what_applies_and_what_waits() {
         let (new, now, waits) = (None, true, false);
         type Row = (&'static str, &'static str, &'static str, Option<&'static str>, bool);
-        let net = "virtio=BC:24:11:00:00:01,bridge=vmbr1,firewall=1";
+        let net = "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=6";
         let scsi1 = "vmdata:100/vm-100-disk-1.raw,size=1G";
         let table: &[Row] = &[
             ("", "name", "x", new, now),
@@ -454,7 +501,22 @@ mod tests {
         for (hotplug, booted, key, value, text) in [
             ("", true, "scsi0", None, "can't unplug bootdisk 'scsi0'"),
             ("", false, "net0", None, busy),
+            (
+                "0",
+                true,
+                "net0",
+                Some("virtio=BC:24:11:00:00:01,bridge=vmbr9"),
+                "bridge 'vmbr9' is neither a linux nor an OVS bridge!",
+            ),
+            (
+                "",
+                true,
+                "net1",
+                Some("virtio=BC:24:11:00:00:02,bridge=vmbr9"),
+                "VM 100 qmp command 'netdev_add' failed - network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status 512",
+            ),
             ("", true, "sata0", Some("none,media=cdrom"), "unable to change media type"),
+            ("", true, "usb0", Some("mapping=stick"), "USB device mapping not found for 'stick'"),
             ("cpu", true, "vcpus", Some("9"), "you can't add more vcpus than maxcpus"),
             (
                 "memory",
@@ -482,14 +544,18 @@ mod tests {
 
     #[test]
     fn the_cloudinit_drive_lags_unless_it_is_hot_plugged() {
-        for (hotplug, lags) in [("network,disk,usb", true), ("network,cloudinit", false)] {
+        for (hotplug, key, lags) in [
+            ("network,disk,usb", "scsi2", true),
+            ("network,cloudinit", "scsi2", false),
+            ("network,disk,usb", "unused0", false),
+        ] {
             let mut world = World::truth();
             let mut guest = Guest::new(100, "pve1", &[("hotplug", hotplug)]);
             let drive = "vmdata:100/vm-100-cloudinit.raw,media=cdrom";
-            guest.config.insert("scsi2".into(), drive.into());
+            guest.config.insert(key.into(), drive.into());
             guest.pending.insert("ciuser".into(), "debian".into());
             world.add_guest(guest);
-            apply(&mut world, 100, &BTreeSet::new(), 0);
+            apply(&mut world, 100, &BTreeSet::new(), &Errors::new(), 0);
             let guest = world.guest(100).unwrap();
             assert_eq!((guest.get("ciuser"), guest.cloudinit.is_empty()), (Some("debian"), !lags));
         }

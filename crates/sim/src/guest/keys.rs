@@ -87,7 +87,7 @@ const FIXED: &[(&str, Kind, Guard, Effect)] = &[
     ("balloon", Kind::NATURAL, MEMORY, Effect::Plug),
     ("bios", Kind::Enum(&["seabios", "ovmf"]), OPTIONS, Effect::Boot),
     ("boot", Kind::Properties(formats::BOOT), DISK, Effect::Boot),
-    ("bootdisk", Kind::Format(Format::BootDisk), DISK, Effect::Boot),
+    ("bootdisk", Kind::Check(boot_disk), DISK, Effect::Boot),
     ("cdrom", Kind::Properties(drive_formats::IDE), Guard::Drive, Effect::Boot),
     ("cicustom", Kind::Properties(formats::CICUSTOM), Guard::Cloudinit, Effect::Cloudinit),
     ("cipassword", Kind::TEXT, Guard::Cloudinit, Effect::Cloudinit),
@@ -205,6 +205,15 @@ pub(crate) fn find(name: &str) -> Option<Key> {
     found.map(|&(_, _, kind, guard, effect)| Key { kind, guard, effect })
 }
 
+/// A drive that is a disk: the format knows more drives than the pattern.
+fn boot_disk(name: &str) -> Result<(), String> {
+    super::format::check(Kind::Format(Format::BootDisk), "", name)?;
+    if name.starts_with("efidisk") || name.starts_with("tpmstate") {
+        return Err("value does not match the regex pattern".to_owned());
+    }
+    Ok(())
+}
+
 /// A key that a request can set.
 pub(crate) fn settable(name: &str) -> Option<Key> {
     if INTERNAL.contains(&name) { None } else { find(name) }
@@ -236,18 +245,14 @@ pub(crate) fn is_numbered(name: &str, stem: &str) -> bool {
     split_number(name).is_some_and(|(found, _)| found == stem)
 }
 
-/// A value as the API answers it: numbers for numeric keys.
+/// A value as the API answers it: whole numbers as such, broken ones as they are written
+/// (`check_type`).
 pub(crate) fn typed(name: &str, value: &str) -> serde_json::Value {
     let text = || serde_json::Value::String(value.to_owned());
     match find(name).map(|key| key.kind) {
         Some(Kind::Bool | Kind::Int { .. }) => {
             value.parse::<i64>().map_or_else(|_| text(), Into::into)
         }
-        Some(Kind::Num { .. }) => match (value.parse::<i64>(), value.parse::<f64>()) {
-            (Ok(whole), _) => whole.into(),
-            (_, Ok(number)) => number.into(),
-            _ => text(),
-        },
         _ if name == "snaptime" => value.parse::<i64>().map_or_else(|_| text(), Into::into),
         _ => text(),
     }
@@ -281,10 +286,22 @@ mod tests {
     }
 
     #[test]
+    fn a_boot_disk_is_a_disk() {
+        for (name, error) in [
+            ("scsi30", None),
+            ("scsi31", Some("invalid format - invalid boot disk 'scsi31'\n")),
+            ("efidisk0", Some("value does not match the regex pattern")),
+        ] {
+            assert_eq!(boot_disk(name).err().as_deref(), error, "{name}");
+        }
+    }
+
+    #[test]
     fn numbers_are_numbers() {
         assert_eq!(typed("cores", "2"), serde_json::json!(2));
         assert_eq!(typed("memory", "2048"), serde_json::json!("2048"));
-        assert_eq!(typed("cpulimit", "1.5"), serde_json::json!(1.5));
+        assert_eq!(typed("cpulimit", "1.5"), serde_json::json!("1.5"));
+        assert_eq!(typed("cpulimit", "1"), serde_json::json!("1"));
         assert_eq!(typed("agent", "1"), serde_json::json!("1"));
     }
 }

@@ -6,6 +6,40 @@ use super::property::{Values, parse};
 /// The newest version that the simulated QEMU has.
 pub(crate) const LATEST: &str = "10.2+pve0";
 
+/// The version of QEMU, as in `meta`.
+pub(crate) const QEMU: &str = "10.2.2";
+
+/// A machine that is newer than QEMU does not run.
+pub(crate) fn runs(value: &str, node: &str) -> Result<(), String> {
+    let values = parse(formats::MACHINE, value).unwrap_or_default();
+    let kind = values.get("type").unwrap_or_default();
+    let Some((_, version)) = kind.rsplit_once('-') else { return Ok(()) };
+    let (number, revision) = version.split_once("+pve").unwrap_or((version, "0"));
+    let pair = |text: &str| {
+        let mut parts = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    };
+    let (major, minor) = pair(number);
+    if (major, minor) > pair(QEMU) {
+        let revised = if kind.contains("+pve") { "" } else { "+pve0" };
+        return Err(format!(
+            "Installed QEMU version '{QEMU}' is too old to run machine type '{kind}{revised}', please upgrade node '{node}'"
+        ));
+    }
+    // `$PVE_MACHINE_VERSION`.
+    let most = match (major, minor) {
+        (4, 1) => 2,
+        (9, 2) | (10, 0) => 1,
+        _ => 0,
+    };
+    if revision.parse().unwrap_or(0) > most {
+        return Err(format!(
+            "Installed qemu-server (max feature level for {major}.{minor} is pve{most}) is too old to run machine type '{kind}', please upgrade node '{node}'"
+        ));
+    }
+    Ok(())
+}
+
 /// `assert_valid_machine_property`.
 pub(crate) fn check(value: &str) -> Result<(), String> {
     valid(&parse(formats::MACHINE, value).unwrap_or_default())
@@ -56,6 +90,23 @@ pub(crate) fn pin(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn newer_machines_do_not_run() {
+        let old = "Installed QEMU version '10.2.2' is too old to run machine type 'pc-q35-11.0+pve0', please upgrade node 'pve1'";
+        let level = "Installed qemu-server (max feature level for 10.2 is pve0) is too old to run machine type 'pc-q35-10.2+pve1', please upgrade node 'pve1'";
+        for (value, error) in [
+            ("", None),
+            ("q35,viommu=virtio", None),
+            ("pc-i440fx-10.2", None),
+            ("pc-q35-9.2+pve1", None),
+            ("pc-i440fx-4.1+pve2", None),
+            ("pc-q35-11.0", Some(old)),
+            ("type=pc-q35-10.2+pve1", Some(level)),
+        ] {
+            assert_eq!(runs(value, "pve1").err().as_deref(), error, "{value}");
+        }
+    }
 
     #[test]
     fn windows_is_pinned() {

@@ -2,8 +2,10 @@
 //! pending changes. Values stay text, as Proxmox VE stores them.
 
 pub(crate) mod agent;
+pub(crate) mod base;
 pub(crate) mod cloudinit;
 pub(crate) mod cpu;
+pub(crate) mod devices;
 pub(crate) mod drive;
 pub(crate) mod drive_formats;
 pub(crate) mod format;
@@ -22,3 +24,4 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod vmstate;
 pub(crate) mod volids;
+pub(crate) mod written;

@@ -2,6 +2,7 @@
 //! into a running one is in [`super::hotplug`].
 
 use super::drive::Drive;
+use super::hotplug::Errors;
 use super::keys::{self, Effect};
 use crate::world::World;
 use crate::world::guest::Guest;
@@ -14,14 +15,18 @@ pub(crate) fn cleanup(guest: &mut Guest) {
     guest.pending_delete.retain(|key, _| config.contains_key(key));
 }
 
-/// A volume that another drive or a snapshot has is not freed (`try_deallocate_drive`).
-pub(crate) fn may_go(guest: &Guest, key: &str, force: bool) -> Result<(), String> {
+/// A volume that another drive or a snapshot has is not freed, nor one that `denied` has an error
+/// for: who asks may not (`try_deallocate_drive`).
+pub(crate) fn may_go(guest: &Guest, key: &str, force: bool, denied: &Errors) -> Result<(), String> {
     let drive = guest.get(key).filter(|_| force && keys::is_drive(key)).map(Drive::parse);
     let Some(drive) = drive.filter(|drive| !drive.is_cdrom() || drive.is_cloudinit()) else {
         return Ok(());
     };
     let volid = drive.file();
     let own = super::drive::owner(volid) == Some(guest.vmid);
+    if let Some(text) = denied.get(key).filter(|_| own) {
+        return Err(text.clone());
+    }
     if own && super::drive::in_use(guest, key, volid) {
         return Err(format!("unable to delete '{volid}' - volume is still in use (snapshot?)"));
     }
@@ -29,12 +34,17 @@ pub(crate) fn may_go(guest: &Guest, key: &str, force: bool) -> Result<(), String
 }
 
 /// Makes all pending changes of a stopped guest real; what cannot be waits on. Errors by key.
-pub(crate) fn apply(world: &mut World, vmid: u32) -> super::hotplug::Errors {
-    let mut errors = super::hotplug::Errors::new();
+pub(crate) fn apply(world: &mut World, vmid: u32) -> Errors {
+    apply_but(world, vmid, &Errors::new())
+}
+
+/// The same; of volumes that may not be freed the errors are known.
+pub(crate) fn apply_but(world: &mut World, vmid: u32, denied: &Errors) -> Errors {
+    let mut errors = Errors::new();
     let Some(mut guest) = world.guests.remove(&vmid) else { return errors };
     cleanup(&mut guest);
     for (key, force) in std::mem::take(&mut guest.pending_delete) {
-        if let Err(error) = may_go(&guest, &key, force) {
+        if let Err(error) = may_go(&guest, &key, force, denied) {
             let text = format!("unable to apply pending change {key} : {error}\n");
             errors.insert(key.clone(), text);
             guest.pending_delete.insert(key, force);
@@ -48,6 +58,8 @@ pub(crate) fn apply(world: &mut World, vmid: u32) -> super::hotplug::Errors {
     for (key, value) in std::mem::take(&mut guest.pending) {
         set(world, &mut guest, &key, value);
     }
+    super::written::retire_smp(&mut guest.config);
+    drop_used(&mut guest);
     world.guests.insert(vmid, guest);
     errors
 }
@@ -67,8 +79,24 @@ pub(crate) fn set(world: &mut World, guest: &mut Guest, key: &str, value: String
         // A new drive is written with what the configuration says.
         guest.cloudinit.clear();
     }
-    let used = new.file().to_owned();
-    guest.config.retain(|name, volume| !(keys::is_numbered(name, "unused") && *volume == used));
+    drop_used(guest);
+}
+
+/// A volume that a drive has, or is to have, is no unused one (`write_vm_config`).
+pub(crate) fn drop_used(guest: &mut Guest) {
+    let drives = guest.config.iter().chain(&guest.pending).filter(|(key, _)| keys::is_drive(key));
+    let used: Vec<String> =
+        drives.map(|(_, value)| Drive::parse(value).file().to_owned()).collect();
+    guest.config.retain(|key, volume| !(keys::is_numbered(key, "unused") && used.contains(volume)));
+}
+
+/// A pending drive that comes to nothing (`vmconfig_register_unused_drive`).
+pub(crate) fn give_up(world: &mut World, vmid: u32, key: &str) {
+    let Some(mut guest) = world.guests.remove(&vmid) else { return };
+    if let Some(value) = guest.pending.remove(key) {
+        release(world, &mut guest, &Drive::parse(&value), false);
+    }
+    world.guests.insert(vmid, guest);
 }
 
 /// Notes what the cloud-init drive of a running guest does not have yet
@@ -185,6 +213,37 @@ mod tests {
         apply(&mut world, 100);
         let guest = world.guest(100).unwrap();
         assert_eq!((guest.get("scsi0"), guest.get("unused0")), (None, None));
+    }
+
+    #[test]
+    fn a_pending_drive_that_comes_to_nothing() {
+        for (value, unused) in [
+            ("none,media=cdrom", None),
+            ("vmdata:100/vm-100-cloudinit.qcow2,media=cdrom", None),
+            ("vmdata:200/vm-200-disk-0.raw,size=1G", None),
+            ("vmdata:100/vm-100-disk-7.raw,size=1G", Some("vmdata:100/vm-100-disk-7.raw")),
+        ] {
+            let mut world = world();
+            let guest = world.guest_mut(100).unwrap();
+            guest.pending.insert("sata0".into(), value.into());
+            give_up(&mut world, 100, "sata0");
+            let guest = world.guest(100).unwrap();
+            assert_eq!((guest.get("unused0"), guest.pending.len()), (unused, 0), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_volume_that_is_to_be_used_is_not_unused() {
+        let mut world = world();
+        let guest = world.guest_mut(100).unwrap();
+        let volume = |number: u32| format!("vmdata:100/vm-100-disk-{number}.raw");
+        for number in 0..4 {
+            guest.config.insert(format!("unused{number}"), volume(number));
+        }
+        guest.pending.insert("sata0".into(), format!("{},size=1G", volume(2)));
+        drop_used(guest);
+        let left: Vec<_> = guest.config.keys().filter(|key| key.starts_with("unused")).collect();
+        assert_eq!(left, ["unused3"]);
     }
 
     #[test]

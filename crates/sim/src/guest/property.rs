@@ -296,6 +296,12 @@ mod tests {
             (
                 drive_formats::IDE,
                 "ide0",
+                "a1:1,serial=1234567890123456789012345678901234567890123456789012345678901",
+                "format error\nide0.serial: value may only be 60 characters long\n",
+            ),
+            (
+                drive_formats::IDE,
+                "ide0",
                 "a1:1,iothread=1",
                 "format error\nide0.iothread: property is not defined in schema and the schema does not allow additional properties\n",
             ),

@@ -26,7 +26,7 @@ pub(crate) fn print(bytes: u64) -> String {
             return format!("{}{unit}", bytes / factor);
         }
     }
-    bytes.to_string()
+    if bytes == 0 { "0T".to_owned() } else { bytes.to_string() }
 }
 
 #[cfg(test)]
@@ -35,9 +35,14 @@ mod tests {
 
     #[test]
     fn sizes_there_and_back() {
-        for (text, bytes) in
-            [("1G", 1 << 30), ("528K", 540_672), ("4M", 4 << 20), ("1025", 1025), ("2T", 2 << 40)]
-        {
+        for (text, bytes) in [
+            ("1G", 1 << 30),
+            ("528K", 540_672),
+            ("4M", 4 << 20),
+            ("1025", 1025),
+            ("2T", 2 << 40),
+            ("0T", 0),
+        ] {
             assert_eq!(parse(text), Some(bytes));
             assert_eq!(print(bytes), text);
         }

@@ -4,17 +4,20 @@
 use super::format::list;
 use super::property::parse;
 use super::status::memory_mib;
-use super::{formats, keys, machine};
+use super::{devices, formats, keys, machine};
 use crate::world::World;
 use crate::world::guest::Guest;
 
 /// Refuses a guest that cannot run on its node. The lines are what the task says before its error.
 pub(crate) fn check(world: &World, guest: &Guest, log: &mut Vec<String>) -> Result<(), String> {
+    let machine = guest.get("machine").unwrap_or_default();
+    machine::runs(machine, &guest.node)?;
+    devices::check(guest)?;
     processors(world, guest, log)?;
+    devices::check_display(guest)?;
     memory(guest)?;
-    if let Some(value) = guest.get("machine") {
-        machine::check(value)?;
-    }
+    machine::check(machine)?;
+    devices::check_directories(guest)?;
     cards(world, guest, log)
 }
 
@@ -95,6 +98,14 @@ mod tests {
             ),
             (&[("hotplug", "disk,memory"), ("numa", "1")], Some("minimum memory must be 1024MB")),
             (&[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0")], None),
+            (
+                &[("cores", "3"), ("hostpci0", "mapping=card")],
+                Some("PCI device mapping not found for 'card'"),
+            ),
+            (
+                &[("cores", "3"), ("virtiofs0", "x1")],
+                Some("MAX 2 vcpus allowed per VM on this node"),
+            ),
             (
                 &[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr9")],
                 Some("start failed: QEMU exited with code 1"),

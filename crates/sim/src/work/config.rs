@@ -6,17 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::create::{VOLUME_MS, copy_ms};
+use super::power::custom_files;
 use super::{Next, Stage, config_lock};
 use crate::api::call::{check_lock, load_config};
 use crate::api::guest_checks::{Deed, Settings, check_bridges, check_device, check_tags};
 use crate::api::refusal::Refusal;
-use crate::guest::drive::{Drive, allocate, boot_order, to_copy};
+use crate::guest::drive::{Drive, allocate, boot_order, print_order, to_copy};
 use crate::guest::property::parse;
 use crate::guest::status::memory_mib;
+use crate::guest::written::{hash_password, normalise, written};
 use crate::guest::{format, formats, hotplug, keys, machine, network, pending};
 use crate::world::World;
 use crate::world::access::Caller;
-use crate::world::guest::{Guest, hex};
+use crate::world::guest::Guest;
 use crate::world::volumes::split_volid;
 
 /// A change of a configuration, parameters checked.
@@ -48,6 +50,19 @@ pub(crate) enum Making {
 }
 
 impl Update {
+    /// Taking a change back is setting what is there, or removing what only waits.
+    fn expanded(&self, guest: &Guest) -> Self {
+        let mut update = self.clone();
+        for key in &self.revert {
+            if let Some(value) = guest.get(key) {
+                update.set.insert(key.clone(), value.to_owned());
+            } else if guest.pending.contains_key(key) {
+                update.delete.push(key.clone());
+            }
+        }
+        update
+    }
+
     pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         let (node, now) = (stage.node.clone(), stage.moment.now);
         match stage.number {
@@ -141,8 +156,9 @@ pub(crate) fn check<'a>(
     if !update.skiplock && !revives {
         check_lock(guest).map_err(Refusal::die)?;
     }
-    if update.set.contains_key("memory") || update.set.contains_key("balloon") {
-        let given = |key: &str| update.set.get(key).map(String::as_str);
+    let set = update.expanded(guest).set;
+    if set.contains_key("memory") || set.contains_key("balloon") {
+        let given = |key: &str| set.get(key).map(String::as_str);
         let stored = |key: &str| {
             let waits = guest.pending.get(key).map(String::as_str).filter(|text| *text != "0");
             waits.or_else(|| guest.get(key))
@@ -168,6 +184,7 @@ pub(crate) fn apply(
 ) -> Result<(), Refusal> {
     let guest = check(world, node, update)?;
     let order = boot_order(guest.get("boot").unwrap_or_default());
+    let update = &update.expanded(guest);
     log.push(update.line.clone());
     let mut change = Change {
         update,
@@ -176,8 +193,8 @@ pub(crate) fn apply(
         caller: Caller { authid: update.caller.clone() },
         order,
         modified: BTreeSet::new(),
+        denied: hotplug::Errors::new(),
     };
-    revert(world, update);
     for key in &update.delete {
         change.delete(world, key, log)?;
     }
@@ -187,29 +204,29 @@ pub(crate) fn apply(
     let Some(guest) = world.guests.get_mut(&update.vmid) else { return Ok(()) };
     pending::cleanup(guest);
     if guest.running.is_none() {
-        let errors = pending::apply(world, update.vmid);
+        let errors = pending::apply_but(world, update.vmid, &change.denied);
         let is_cloudinit = |key: &&String| {
             let value = world.guest(update.vmid).and_then(|guest| guest.get(key));
             keys::is_drive(key) && value.is_some_and(|value| Drive::parse(value).is_cloudinit())
         };
         if update.set.keys().any(|key| is_cloudinit(&key)) {
+            snippets(world, update.vmid)?;
             log.push("generating cloud-init ISO".to_owned());
         }
         return if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) };
     }
-    let errors = hotplug::apply(world, update.vmid, &change.modified, now);
+    let errors = hotplug::apply(world, update.vmid, &change.modified, &change.denied, now);
+    let behind = |guest: &Guest| hotplug::follows(guest) && !guest.cloudinit.is_empty();
+    if world.guest(update.vmid).is_some_and(behind) {
+        snippets(world, update.vmid)?;
+    }
     if errors.is_empty() { Ok(()) } else { Err(Refusal::Params(errors)) }
 }
 
-/// Drops pending changes; a new disk that waited becomes unused.
-fn revert(world: &mut World, update: &Update) {
-    let Some(guest) = world.guests.get_mut(&update.vmid) else { return };
-    for key in &update.revert {
-        guest.pending_delete.remove(key);
-        if let Some(value) = guest.pending.remove(key).filter(|_| keys::is_drive(key)) {
-            pending::add_unused(guest, Drive::parse(&value).file());
-        }
-    }
+/// What the cloud-init drive is written with has to be there; the change itself is made by then.
+fn snippets(world: &World, vmid: u32) -> Result<(), Refusal> {
+    let guest = world.guest(vmid);
+    guest.map_or(Ok(()), |guest| custom_files(world, guest)).map_err(Refusal::die)
 }
 
 /// A change under way.
@@ -222,6 +239,8 @@ struct Change<'a> {
     order: Vec<String>,
     /// The keys that are looked at for hot-plugging.
     modified: BTreeSet<String>,
+    /// Why volumes are not freed, by key: found out when the change is applied.
+    denied: hotplug::Errors,
 }
 
 impl Change<'_> {
@@ -240,8 +259,6 @@ impl Change<'_> {
             return Ok(());
         };
         self.modified.insert(key.to_owned());
-        self.leave_boot_order(world, key);
-        let Some(guest) = world.guest(vmid) else { return Ok(()) };
         let protection = |what: &str| protection(guest, what);
         if keys::is_numbered(key, "unused") {
             let volid = Drive::parse(&value).file().to_owned();
@@ -256,8 +273,10 @@ impl Change<'_> {
             _ if keys::is_drive(key) => {
                 protection(&format!("can't remove drive '{key}'"))?;
                 self.drive_permission(world, &value)?;
-                if self.update.force && guest.running.is_none() {
-                    self.may_free(world, &value)?;
+                if self.update.force
+                    && let Err(refusal) = self.may_free(world, &value)
+                {
+                    self.denied.insert(key.to_owned(), refusal.exit());
                 }
             }
             "serial" | "usb" | "hostpci" | "rng" | "virtiofs" => {
@@ -270,14 +289,15 @@ impl Change<'_> {
             }
             _ => {}
         }
+        self.leave_boot_order(world, key);
+        if waiting && keys::is_drive(key) {
+            pending::give_up(world, vmid, key);
+        }
         let Some(guest) = world.guests.get_mut(&vmid) else { return Ok(()) };
         guest.pending.remove(key);
         if key == "tags" {
             guest.config.remove(key);
             return Ok(());
-        }
-        if waiting && keys::is_drive(key) {
-            pending::add_unused(guest, Drive::parse(&value).file());
         }
         guest.pending_delete.insert(key.to_owned(), self.update.force);
         Ok(())
@@ -293,13 +313,11 @@ impl Change<'_> {
     }
 
     fn write_order(&mut self, world: &mut World) {
-        let value = if self.order.is_empty() {
-            String::new()
-        } else {
-            format!("order={}", self.order.join(";"))
-        };
+        let value = print_order(self.order.iter().map(String::as_str));
         self.modified.insert("boot".to_owned());
-        if let Some(guest) = world.guests.get_mut(&self.update.vmid) {
+        if let (Ok(Some(value)), Some(guest)) =
+            (written("boot", &value), world.guests.get_mut(&self.update.vmid))
+        {
             guest.pending.insert("boot".to_owned(), value);
         }
     }
@@ -378,16 +396,19 @@ impl Change<'_> {
             return Ok(());
         }
         let stored = self.stored(world, key, value, log)?;
+        let stored = written(key, &stored).map_err(Refusal::die)?;
         let Some(guest) = world.guests.get_mut(&vmid) else { return Ok(()) };
         guest.pending_delete.remove(key);
-        if key == "cipassword" {
-            guest.config.insert(key.to_owned(), stored);
-        } else if stored.is_empty() && matches!(key, "description" | "tags") {
-            guest.pending.remove(key);
-            guest.config.remove(key);
-        } else {
-            guest.pending.insert(key.to_owned(), stored);
+        guest.pending.remove(key);
+        match stored {
+            None => {}
+            Some(hash) if key == "cipassword" => drop(guest.config.insert(key.to_owned(), hash)),
+            Some(text) if key == "description" && text.is_empty() => {
+                guest.config.remove(key);
+            }
+            Some(value) => drop(guest.pending.insert(key.to_owned(), value)),
         }
+        pending::drop_used(guest);
         Ok(())
     }
 
@@ -432,7 +453,7 @@ impl Change<'_> {
             "boot" => return self.boot(world, value),
             _ => {}
         }
-        Ok(normalise(key, value))
+        Ok(normalise(world, key, value))
     }
 
     fn drive(
@@ -449,11 +470,10 @@ impl Change<'_> {
             same_tpm(key, old, value).map_err(Refusal::die)?;
         }
         self.drive_permission(world, value)?;
-        if let Some(waits) = guest.pending.get(key).cloned()
-            && let Some(guest) = world.guests.get_mut(&vmid)
-        {
-            guest.pending.remove(key);
-            pending::add_unused(guest, Drive::parse(&waits).file());
+        // A cloud-init drive that waited is freed before its name is taken again.
+        let waits = guest.pending.get(key).map(|value| Drive::parse(value).is_cloudinit());
+        if waits == Some(true) {
+            pending::give_up(world, vmid, key);
         }
         let Some(guest) = world.guest(vmid) else { return Ok(value.to_owned()) };
         let mut others = guest.pending.clone();
@@ -461,6 +481,7 @@ impl Change<'_> {
         let made = allocate(world, self.node, vmid, key, value, &others, self.now)
             .map_err(Refusal::die)?;
         log.extend(made.log);
+        pending::give_up(world, vmid, key);
         // A new CD-ROM drive joins a boot order that is set.
         let drive = Drive::parse(&made.value);
         let joins = !self.order.is_empty() && drive.is_cdrom() && !drive.is_cloudinit();
@@ -554,60 +575,4 @@ pub(crate) fn windows(ostype: Option<&str>) -> bool {
 /// The prefix of new MAC addresses (`mac_prefix` of datacenter.cfg).
 pub(crate) fn mac_prefix(world: &World) -> &str {
     world.options.get("mac_prefix").map_or("BC:24:11", String::as_str)
-}
-
-/// A value as it is stored: booleans as 0 or 1, tags in order, descriptions without white space at
-/// their end.
-pub(crate) fn normalise(key: &str, value: &str) -> String {
-    match (key, keys::find(key).map(|key| key.kind)) {
-        ("tags", _) => unique_tags(value),
-        ("description", _) => value.trim_end().to_owned(),
-        (_, Some(format::Kind::Bool)) => {
-            u8::from(format::parse_bool(value).unwrap_or(false)).to_string()
-        }
-        _ => value.to_owned(),
-    }
-}
-
-/// Lower-case, without duplicates, in order, joined with `;`.
-pub(crate) fn unique_tags(value: &str) -> String {
-    let tags = format::tags(value).map(str::to_lowercase);
-    tags.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(";")
-}
-
-/// Something in the shape of SHA-256 crypt, from which the password cannot be read.
-fn hash_password(value: &str) -> String {
-    use sha2::{Digest, Sha256};
-    if value.starts_with("$5$")
-        || value.starts_with("$6$")
-        || value.starts_with("$1$")
-        || value.starts_with("$2")
-    {
-        return value.to_owned();
-    }
-    let salt: String = uuid::Uuid::new_v4().simple().to_string().chars().take(8).collect();
-    let digest = hex(&Sha256::digest(format!("{salt}{value}").as_bytes()));
-    let short: String = digest.chars().take(43).collect();
-    format!("$5${salt}${short}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_as_stored() {
-        let cases = [
-            ("tags", "Zeta;alpha;alpha", "alpha;zeta"),
-            ("tags", "web, db prod", "db;prod;web"),
-            ("description", "a\nb\n \n", "a\nb"),
-            ("onboot", "yes", "1"),
-            ("cores", "2", "2"),
-        ];
-        for (key, value, stored) in cases {
-            assert_eq!(normalise(key, value), stored, "{key} {value}");
-        }
-        assert!(hash_password("x").starts_with("$5$"));
-        assert_eq!(hash_password("$6$a$b"), "$6$a$b");
-    }
 }

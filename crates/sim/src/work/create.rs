@@ -4,17 +4,23 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{clipboard, mac_prefix, normalise};
+use super::config::{clipboard, mac_prefix};
 use super::{Next, Stage, config_lock};
+use crate::api::guest_checks::check_tags;
 use crate::api::refusal::broken;
 use crate::guest::drive::{Drive, allocate, default_boot};
+use crate::guest::written::{normalise, retire_smp, written};
 use crate::guest::{keys, machine, network};
 use crate::world::World;
+use crate::world::access::Caller;
 
 /// Milliseconds to write a configuration.
 const BASE_MS: i64 = 20;
 /// Milliseconds to make a volume.
 pub(crate) const VOLUME_MS: i64 = 180;
+/// The tags of a guest that is not there yet: an empty hash, taken for text
+/// (`assert_tag_permissions`).
+const NO_TAGS: &str = "HASH(0x55d5c8a1f2b8)";
 /// Milliseconds to copy a GiB.
 pub(crate) const COPY_MS_PER_GIB: i64 = 1000;
 
@@ -180,11 +186,19 @@ impl Create {
             } else if keys::is_numbered(key, "net") {
                 network::normalise(value, &prefix, false)
             } else {
-                normalise(key, value)
+                normalise(stage.world, key, value)
             };
-            if !stored.is_empty() {
+            // What is false in Perl is made below.
+            let absent =
+                stored.is_empty() && matches!(key.as_str(), "boot" | "description" | "smbios1");
+            if !absent && let Some(stored) = written(key, &stored)? {
                 config.insert(key.clone(), stored);
             }
+        }
+        if let Some(tags) = config.get("tags") {
+            let caller = Caller { authid: stage.user.clone() };
+            check_tags(stage.world, &caller, self.vmid, NO_TAGS, tags)
+                .map_err(|refusal| refusal.exit())?;
         }
         clipboard(config.get("vga").map_or("", String::as_str))?;
         let new_uuid = || uuid::Uuid::new_v4().to_string();
@@ -199,20 +213,13 @@ impl Create {
         if let Some(pinned) = pinned {
             config.insert("machine".to_owned(), pinned);
         }
-        // An old name of `sockets` (`write_vm_config`).
-        if let Some(sockets) = config.remove("smp")
-            && !config.contains_key("sockets")
-        {
-            config.insert("sockets".to_owned(), sockets);
-            config.remove("cores");
-        }
+        retire_smp(&mut config);
         let seconds = stage.moment.seconds();
         config.insert("meta".to_owned(), format!("creation-qemu=10.2.2,ctime={seconds}"));
-        if !config.contains_key("boot") {
-            let order = default_boot(&config);
-            if order != "order=" {
-                config.insert("boot".to_owned(), order);
-            }
+        if !config.contains_key("boot")
+            && let Some(order) = written("boot", &default_boot(&config))?
+        {
+            config.insert("boot".to_owned(), order);
         }
         Ok(config)
     }

@@ -267,7 +267,7 @@ impl Restore {
         for (key, value) in &self.set {
             let stored = match keys::is_numbered(key, "net") {
                 true => network::normalise(value, &prefix, false),
-                false => super::config::normalise(key, value),
+                false => crate::guest::written::normalise(stage.world, key, value),
             };
             config.insert(key.clone(), stored);
         }

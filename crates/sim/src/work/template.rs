@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Next, Stage, config_lock};
+use crate::guest::base;
 use crate::guest::drive::{Drive, drives};
 use crate::world::World;
-use crate::world::volumes::split_volid;
 
 /// A guest to convert, or one disk of a template.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,12 +56,7 @@ pub(crate) fn convert_disk(
     key: &str,
     mut drive: Drive,
 ) -> Result<(), String> {
-    let old = drive.file().to_owned();
-    let Some(new) = base_name(&old, vmid) else { return Ok(()) };
-    let Some(volume) = world.remove_volume(node, &old) else {
-        return Err(format!("volume '{old}' does not exist"));
-    };
-    world.add_volume(node, &new, volume);
+    let new = base::make(world, node, vmid, drive.file())?;
     drive.set("file", new);
     if let Some(guest) = world.guests.get_mut(&vmid) {
         guest.config.insert(key.to_owned(), drive.print());
@@ -84,14 +79,4 @@ pub(crate) fn check(world: &World, node: &str, vmid: u32, one: bool) -> Result<(
         return Err("you can't convert a VM to template if VM is running".to_owned());
     }
     Ok(())
-}
-
-/// `vm-100-disk-0` becomes `base-100-disk-0`, behind the base that it stands on if there is one;
-/// none when it is a base already.
-fn base_name(volid: &str, vmid: u32) -> Option<String> {
-    let (storage, name) = split_volid(volid)?;
-    let (folder, last) = name.rsplit_once('/').map_or(("", name), |(folder, last)| (folder, last));
-    let rest = last.strip_prefix(&format!("vm-{vmid}-"))?;
-    let slash = if folder.is_empty() { "" } else { "/" };
-    Some(format!("{storage}:{folder}{slash}base-{vmid}-{rest}"))
 }

@@ -171,7 +171,7 @@ fn a_guest_from_nothing_is_only_locked_until_its_disks_exist() {
     let set = set.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     world.add_guest(Guest::new(200, "pve1", &[("lock", "create")]));
     let work = Work::Create(super::create::Create::new(200, set, false, None));
-    fork(&mut world, at(0), "pve1", "qmcreate", "200", "a@pve", work);
+    fork(&mut world, at(0), "pve1", "qmcreate", "200", "root@pam", work);
     let shapes = shapes(&mut world, 200);
     let [locked, whole] = shapes.as_slice() else { panic!("{shapes:#?}") };
     assert_eq!((locked.text().as_str(), locked.name().as_str()), ("lock: create\n", "VM 200"));

@@ -101,7 +101,7 @@ impl Guest {
     /// The tags, as stored.
     #[must_use]
     pub fn tags(&self) -> Vec<&str> {
-        self.get("tags").unwrap_or_default().split(';').filter(|tag| !tag.is_empty()).collect()
+        crate::guest::format::tags(self.get("tags").unwrap_or_default()).collect()
     }
 
     /// A boolean key.
@@ -111,10 +111,9 @@ impl Guest {
 
     /// The value with pending changes merged in.
     pub(crate) fn merged(&self, key: &str) -> Option<&str> {
-        if self.pending_delete.contains_key(key) {
-            return None;
-        }
-        self.pending.get(key).or_else(|| self.config.get(key)).map(String::as_str)
+        let value = self.pending.get(key).or_else(|| self.config.get(key)).map(String::as_str);
+        // What is false in Perl is not taken out (`load_current_config`).
+        value.filter(|value| *value == "0" || !self.pending_delete.contains_key(key))
     }
 
     /// The guest as a snapshot has it: its section as the configuration, without anything pending.
@@ -193,6 +192,8 @@ mod tests {
         assert_eq!(guest.at_snapshot("before").unwrap().get("cores"), Some("1"));
         assert_eq!(guest.digest().len(), 40);
         assert_eq!(guest.merged("cores"), Some("2"));
-        assert_eq!(guest.merged("net0"), None);
+        guest.config.extend([("net0", "x"), ("balloon", "0")].map(|(k, v)| (k.into(), v.into())));
+        guest.pending_delete.insert("balloon".into(), false);
+        assert_eq!((guest.merged("net0"), guest.merged("balloon")), (None, Some("0")));
     }
 }

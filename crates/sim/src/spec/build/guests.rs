@@ -149,8 +149,9 @@ impl Builder<'_> {
                 Err((text, help)) => self.wrong(&at.key(&key), format!("{key}: {text}"), help),
             }
         }
-        if !config.contains_key("boot") && config.keys().any(|key| keys::is_drive(key)) {
-            config.insert("boot".to_owned(), drive::default_boot(config));
+        let boot = drive::default_boot(config);
+        if !boot.is_empty() && config.keys().any(|key| keys::is_drive(key)) {
+            config.entry("boot".to_owned()).or_insert(boot);
         }
         if spec.bootable.unwrap_or(true) {
             self.install(node, config);
