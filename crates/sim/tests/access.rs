@@ -602,7 +602,8 @@ async fn pools() {
         .await;
     assert_eq!(
         cluster.data(&see, "GET /pools").await,
-        json!([{ "poolid": "a" }, { "poolid": "a/b" }])
+        // `comment=` is a comment without a value, which changes nothing.
+        json!([{ "poolid": "a", "comment": "Top" }, { "poolid": "a/b" }])
     );
     let one = cluster.data(&see, "GET /pools?poolid=a/b&type=storage").await;
     assert_eq!(

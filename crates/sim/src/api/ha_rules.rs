@@ -21,10 +21,10 @@ const GROUP: Param = required("group", Kind::Format(Format::ConfigId));
 const TYPE: Param = optional("type", Kind::TEXT);
 const AFFINITY: Param = optional("affinity", Kind::TEXT);
 const COMMENT: Param = optional("comment", Kind::TEXT);
-const DISABLE: Param = optional("disable", Kind::TEXT);
-const NODES: Param = optional("nodes", Kind::TEXT);
-const RESOURCES: Param = optional("resources", Kind::TEXT);
-const STRICT: Param = optional("strict", Kind::TEXT);
+const DISABLE: Param = optional("disable", Kind::TEXT).any();
+const NODES: Param = optional("nodes", Kind::TEXT).list();
+const RESOURCES: Param = optional("resources", Kind::TEXT).list();
+const STRICT: Param = optional("strict", Kind::TEXT).any();
 const PROPERTIES: [Param; 7] = [TYPE, AFFINITY, COMMENT, DISABLE, NODES, RESOURCES, STRICT];
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
@@ -51,7 +51,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/ha/groups", group_index).may(AUDIT),
     Endpoint::post("/cluster/ha/groups", group_create).may(CONSOLE).with(&[
         GROUP,
-        required("nodes", Kind::Formatted(node_list)),
+        required("nodes", Kind::Formatted(node_list)).list(),
         optional("comment", Kind::Text { max: 4096 }),
         optional("nofailback", Kind::Bool),
         optional("restricted", Kind::Bool),
@@ -60,7 +60,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/ha/groups/{group}", group_read).may(AUDIT).with(&[GROUP]),
     Endpoint::put("/cluster/ha/groups/{group}", group_update).may(CONSOLE).with(&[
         GROUP,
-        optional("nodes", Kind::Formatted(node_list)),
+        optional("nodes", Kind::Formatted(node_list)).list(),
         optional("comment", Kind::Text { max: 4096 }),
         optional("nofailback", Kind::Bool),
         optional("restricted", Kind::Bool),

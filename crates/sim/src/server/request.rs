@@ -79,7 +79,10 @@ impl Pending {
         let writes = self.method != Method::Get && !self.is_upload();
         self.by_token = matches!(credentials.given(), Given::Token(_));
         self.caller = auth::authenticate(world, credentials, writes, moment.seconds());
-        let open = self.endpoint.is_some_and(|found| found.permission == Permission::World);
+        // What needs no login is known by its very path, without slashes too many.
+        let open = self
+            .endpoint
+            .is_some_and(|found| found.permission == Permission::World && found.path == self.path);
         match &self.caller {
             Err(reason) if !open => Err(Refusal::unauthorized(reason)),
             _ => Ok(()),
@@ -103,7 +106,7 @@ impl Pending {
         }
         let mut asked = Params::default();
         asked.add_form(query.unwrap_or_default());
-        given.0.extend(asked.0);
+        given.override_with(asked);
         given.take("_dc");
         let Some(endpoint) = self.endpoint else {
             return Err(Refusal::missing(self.method, &self.path));
@@ -144,7 +147,7 @@ impl Pending {
             let text = "'tmpfilename' query parameter is not allowed for file uploads\n";
             return Err(Refusal::text_only(500, text));
         }
-        given.0.extend(fields.0);
+        given.override_with(fields);
         given.take("_dc");
         given.0.insert("tmpfilename".to_owned(), temporary.to_owned());
         self.params.join(given)

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::create::{VOLUME_MS, copy_ms};
 use super::{Next, Stage, config_lock};
 use crate::api::call::{check_lock, load_config};
-use crate::api::guest_checks::{Deed, Settings, check_bridges, check_device, check_tags};
+use crate::api::guest_checks::{
+    Deed, Settings, check_bridges, check_device, check_tags, unwritable,
+};
 use crate::api::refusal::Refusal;
 use crate::guest::drive::{Drive, allocate, boot_order, to_copy};
 use crate::guest::property::parse;
@@ -24,6 +26,9 @@ use crate::world::volumes::split_volid;
 pub(crate) struct Update {
     pub(crate) vmid: u32,
     pub(crate) set: BTreeMap<String, String>,
+    /// Keys that were given without a value.
+    #[serde(default)]
+    pub(crate) blank: Vec<String>,
     pub(crate) delete: Vec<String>,
     pub(crate) revert: Vec<String>,
     pub(crate) force: bool,
@@ -181,6 +186,7 @@ pub(crate) fn apply(
     for key in &update.delete {
         change.delete(world, key, log)?;
     }
+    unwritable(&update.blank, &["description", "tags"])?;
     for (key, value) in &update.set {
         change.set(world, key, value, log)?;
     }

@@ -281,11 +281,15 @@ fn user_of(authid: &str) -> &str {
     authid.split('!').next().unwrap_or_default()
 }
 
-/// The paths from `/` down to `path`, and whether each is the last.
+/// The paths from `/` down to `path`, and whether each is the last. A path that does not begin at
+/// `/` passes it by (`split` in `PVE::AccessControl::roles`).
 fn walk(path: &str) -> Vec<(String, bool)> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let mut here = String::new();
-    let mut all = vec![("/".to_owned(), parts.is_empty())];
+    let mut all = Vec::new();
+    if path.starts_with('/') {
+        all.push(("/".to_owned(), parts.is_empty()));
+    }
     for (index, part) in parts.iter().enumerate() {
         here.push('/');
         here.push_str(part);
@@ -325,6 +329,7 @@ mod tests {
     #[test]
     fn a_deeper_entry_replaces_and_does_not_always_propagate() {
         let mut access = access();
+        assert!(names(&access, "pvx@pve", "vms").is_empty());
         access.grant("/vms/100", AclKind::User, "pvx@pve", "NoAccess");
         assert!(names(&access, "pvx@pve", "/vms/100").is_empty());
         assert_eq!(names(&access, "pvx@pve", "/vms/101").len(), 2);

@@ -30,7 +30,8 @@ fn empty(_: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 fn entry(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let id = call.params.get("id").unwrap_or_default();
-    Err(Refusal::message(404, format!("No such tfa entry '{id}'")))
+    // The real text has no line end.
+    Err(Refusal::Message { status: 404, message: format!("No such tfa entry '{id}'") })
 }
 
 fn types(call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -60,17 +60,20 @@ const LASTNAME: Param = optional("lastname", Kind::Text { max: 1024 });
 const EMAIL: Param = optional("email", names::EMAIL);
 const COMMENT: Param = optional("comment", Kind::Text { max: 2048 });
 const KEYS: Param = optional("keys", names::KEYS);
-const GROUPS: Param = optional("groups", names::GROUPS);
+const GROUPS: Param = optional("groups", names::GROUPS).list();
 
 /// Text properties as `user.cfg` keeps them.
 const TEXTS: [&str; 5] = ["firstname", "lastname", "email", "comment", "keys"];
 
-/// A user as it is read back: `email` is there even when empty.
+/// A user as it is read back. Perl's `split` leaves empty fields at the end of a line of `user.cfg`
+/// out: an empty `email` is there only before a comment or keys.
 fn shown(user: &User) -> Map<String, Value> {
     let mut out = Map::new();
     out.insert("enable".to_owned(), json!(u8::from(user.enable)));
     out.insert("expire".to_owned(), json!(user.expire));
-    out.insert("email".to_owned(), json!(""));
+    if ["comment", "keys"].iter().any(|key| user.options.contains_key(*key)) {
+        out.insert("email".to_owned(), json!(""));
+    }
     out.extend(user.options.iter().map(|(key, value)| (key.clone(), json!(value))));
     out
 }
