@@ -538,3 +538,21 @@ fn keys_without_a_value() {
     );
     assert!(lab.0.world().guest(201).is_none() && lab.0.world().guest(202).is_some());
 }
+
+/// A migration that fails at the second disk has not taken the first one along.
+#[test]
+fn a_migration_that_fails_leaves_everything() {
+    let mut lab = Lab::new();
+    lab.outcome("POST /nodes/pve1/qemu vmid=200 scsi0=local:1 scsi1=local:1");
+    lab.outcome("DELETE /nodes/pve1/storage/local/content/local:200/vm-200-disk-1.raw");
+    assert_eq!(lab.outcome("POST migrate target=pve2"), "migration aborted");
+    let (told, body) = lab.call("GET /nodes/pve1/storage/local/content vmid=200");
+    assert_eq!(
+        (told.status, &body["data"][0]["volid"]),
+        (200, &json!("local:200/vm-200-disk-0.raw"))
+    );
+    assert!(lab.0.world().guest(200).is_some_and(|guest| guest.node == "pve1"));
+    lab.outcome("PUT config delete=scsi1");
+    lab.outcome("PUT config delete=unused0");
+    assert_eq!(lab.outcome("POST migrate target=pve2"), "OK");
+}

@@ -275,7 +275,8 @@ fn write(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             options.insert(key.clone(), value.clone());
         }
     }
-    for key in list(call.params.get("delete").unwrap_or_default()) {
+    // What has no value is written without one, and not read back.
+    for key in call.params.undefined().chain(list(call.params.get("delete").unwrap_or_default())) {
         options.remove(key);
     }
     if let Some(range) = options.get("next-id") {

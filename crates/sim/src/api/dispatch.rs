@@ -79,12 +79,17 @@ const LOCAL: &[&str] = &[
     "/nodes/{node}/tasks/{upid}",
 ];
 
-/// What the proxy says of a node that is unknown or cannot be reached.
+/// Looks at the node of a path, where the proxy does.
 fn check_node(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
     let proxied = endpoint.path.starts_with("/nodes/{node}/") && !LOCAL.contains(&endpoint.path);
     let Some(node) = params.get("node").filter(|_| proxied) else {
         return Ok(());
     };
+    check_node_name(world, node)
+}
+
+/// What the proxy says of a node that is unknown or cannot be reached.
+pub(crate) fn check_node_name(world: &World, node: &str) -> Result<(), Refusal> {
     match world.nodes.get(node) {
         Some(found) if found.online => Ok(()),
         Some(_) => {

@@ -249,6 +249,7 @@ fn read(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let kind = verify(call, true)?;
     call.check_quorum()?;
+    call.params.check_defined(&["disable"])?;
     call.cfs_lock(DOMAIN, "create ha rule failed")?;
     let failed = |text: String| Refusal::die(format!("create ha rule failed: {text}"));
     let id = call.params.get("rule").unwrap_or_default().to_owned();
@@ -294,6 +295,7 @@ fn change(call: &mut Call<'_>, kind: &str) -> Result<(), String> {
     if rule.kind() != kind {
         return Err("unexpected property 'type'".to_owned());
     }
+    call.params.check_defined(&["delete", "digest"])?;
     let (resources, nodes) = (resources_of(call), nodes_of(call));
     check_references(call.world, resources.as_ref(), nodes.as_ref())?;
     remove(call, rule, kind)?;

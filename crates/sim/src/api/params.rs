@@ -64,6 +64,14 @@ impl Params {
         self.without_text().filter(|(_, odd)| *odd == Odd::Undefined).map(|(name, _)| name)
     }
 
+    /// What `PVE::SectionConfig::check_config` says of the first name without a value.
+    pub(crate) fn check_defined(&self, others: &[&str]) -> Result<(), String> {
+        match self.undefined().find(|name| !others.contains(name)) {
+            Some(name) => Err(format!("got undefined value for option '{name}'")),
+            None => Ok(()),
+        }
+    }
+
     /// Puts several values of a name into one text, as `$normalize_legacy_param_formats` does for
     /// formats that are lists.
     pub(crate) fn join_values(&mut self, name: &str) {

@@ -7,11 +7,13 @@ use crate::api::call::Reply;
 use crate::api::carried::Carried;
 use crate::api::dispatch::{Request, dispatch};
 use crate::api::endpoint::{Endpoint, Method};
+use crate::api::methods;
 use crate::api::params::Params;
 use crate::api::permission::Permission;
 use crate::api::refusal::Refusal;
 use crate::api::router::Router;
 use crate::api::storage_files::UPLOAD;
+use crate::api::unsimulated;
 use crate::clock::Moment;
 use crate::fault::{Facts, RequestEffects, When};
 use crate::world::World;
@@ -109,7 +111,11 @@ impl Pending {
         given.override_with(asked);
         given.take("_dc");
         let Some(endpoint) = self.endpoint else {
-            return Err(Refusal::missing(self.method, &self.path));
+            if methods::exists(self.method, &self.path) {
+                self.params = given;
+                return Ok(());
+            }
+            return Err(Refusal::not_implemented(self.method.name(), &self.path));
         };
         self.params.join(given)?;
         if self.by_token && !endpoint.tokens {
@@ -204,8 +210,12 @@ impl Pending {
             return step;
         }
         let Some(request) = &self.request else {
-            let missing = Refusal::missing(self.method, &self.path);
-            return Step::Done(Err(missing));
+            let Ok(caller) = &self.caller else {
+                return Step::Done(Err(Refusal::missing(self.method, &self.path)));
+            };
+            let (method, path) = (self.method, self.path.as_str());
+            let refused = unsimulated::refuse(world, caller, method, path, &self.params);
+            return Step::Done(Err(refused));
         };
         let mut result = match &self.carried {
             None => dispatch(world, request, moment, fingerprint),

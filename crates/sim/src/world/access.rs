@@ -97,6 +97,17 @@ pub struct Access {
     /// The ACL.
     #[serde(default)]
     pub acl: Vec<AclEntry>,
+    /// `domains.cfg`, once it was written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) realms: BTreeMap<String, Realm>,
+}
+
+/// A realm of `domains.cfg`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Realm {
+    /// `pam`, `pve`, `ad`, `ldap`, `openid`.
+    pub(crate) kind: String,
+    pub(crate) options: BTreeMap<String, String>,
 }
 
 /// Who calls: a user, perhaps through a token.

@@ -95,7 +95,7 @@ fn index(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         let mut item = shown(user);
         item.insert("userid".to_owned(), json!(name));
         let realm = name.rsplit('@').next().unwrap_or_default();
-        if let Some(kind) = super::domains::kind(realm) {
+        if let Some(kind) = super::domains::kind(world, realm) {
             item.insert("realm-type".to_owned(), json!(kind));
         }
         if full {
@@ -142,7 +142,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             ..User::default()
         };
         if let Some(password) = call.params.get("password") {
-            super::password::may_store(&id)?;
+            super::password::may_store(call.world, &id)?;
             user.password = Some(password.to_owned());
         }
         set_texts(call, &mut user);
