@@ -24,8 +24,9 @@ impl Lab {
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
         let path = if path.starts_with('/') { path.to_owned() } else { format!("{GUEST}/{path}") };
         let form: Vec<String> = words
-            .map(|word| word.split_once('=').unwrap())
-            .map(|(key, value)| {
+            .map(|word| {
+                // A name alone has no value.
+                let Some((key, value)) = word.split_once('=') else { return word.to_owned() };
                 let value = value.replace('~', " ");
                 let value = percent_encoding::utf8_percent_encode(
                     &value,
@@ -511,23 +512,23 @@ fn a_status_has_what_the_configuration_brings() {
     assert!(full[0].get("ha").is_none());
 }
 
-/// `name=` is `undef` in Perl: nothing to verify, and nothing that can be written.
+/// `name` without `=` is `undef` in Perl: nothing to verify, and nothing that can be written.
 #[test]
 fn keys_without_a_value() {
     let mut lab = Lab::new();
     lab.outcome("POST /nodes/pve1/qemu vmid=200 name=a description=Text");
     for (line, expected) in [
-        ("PUT config name=", "unable to parse value of 'name' - got undefined value"),
-        ("PUT config memory= cores=2", "unable to parse value of 'memory' - got undefined value"),
-        ("POST config sshkeys=", "unable to parse value of 'sshkeys' - got undefined value"),
-        ("PUT config scsi0=", "scsi0: unable to parse drive options"),
-        ("PUT config description= tags=", "done"),
-        ("PUT config delete=", "no options specified"),
+        ("PUT config name", "unable to parse value of 'name' - got undefined value"),
+        ("PUT config memory cores=2", "unable to parse value of 'memory' - got undefined value"),
+        ("POST config sshkeys", "unable to parse value of 'sshkeys' - got undefined value"),
+        ("PUT config scsi0", "scsi0: unable to parse drive options"),
+        ("PUT config description tags", "done"),
+        ("PUT config delete", "no options specified"),
         (
-            "POST /nodes/pve1/qemu vmid=201 name=",
+            "POST /nodes/pve1/qemu vmid=201 name",
             "unable to create VM 201 - unable to parse value of 'name' - got undefined value",
         ),
-        ("POST /nodes/pve1/qemu vmid=202 description= boot=", "OK"),
+        ("POST /nodes/pve1/qemu vmid=202 description boot", "OK"),
     ] {
         assert_eq!(lab.outcome(line), expected, "{line}");
     }

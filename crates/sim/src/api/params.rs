@@ -9,8 +9,8 @@ use super::refusal::Refusal;
 /// A value that is no plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Odd {
-    /// Named without a value: `name` and `name=` of a form, `null` of JSON. Perl's `undef`: as good
-    /// as not given, but the name is checked.
+    /// Named without a value: `name` (not `name=`) of a form, `null` of JSON. Perl's `undef`: as
+    /// good as not given, but the name is checked.
     Undefined,
     /// A name given more than once, or an array of JSON. Its values are joined with NUL.
     Many,
@@ -104,11 +104,10 @@ impl Params {
     }
 
     /// Adds the pairs of a form or a query (`PVE::APIServer::AnyEvent::decode_urlencoded`). Pairs
-    /// are split at `&` and `;`, and a pair at every `=`: what follows a second one is lost. Perl's
-    /// `split` leaves empty parts at the end out, so that nothing behind the `=` is no value.
+    /// are split at `&` and `;`, and a pair at every `=`: what follows a second one is lost. A name
+    /// without `=` has no value, which is not the empty one.
     pub(crate) fn add_form(&mut self, text: &str) {
-        let pairs = text.split(['&', ';']).map(|pair| pair.trim_end_matches('='));
-        for pair in pairs.filter(|pair| !pair.is_empty()) {
+        for pair in text.split(['&', ';']).filter(|pair| !pair.is_empty()) {
             let mut parts = pair.split('=');
             let name = decode(parts.next().unwrap_or_default());
             match parts.next() {
@@ -214,17 +213,17 @@ mod tests {
     #[test]
     fn forms_are_split_as_proxmox_splits_them() {
         let mut params = Params::default();
-        params.add_form("a=1&b=x%20y+z;c=p=q&d&a=2&e=&f=1&f=&g=&g=1&=&&h==i");
+        params.add_form("a=1&b=x%20y+z;c=p=q&d&a=2&e=&f=1&f&g&g=1&&h==i&k=&k=1");
         for (name, value, odd) in [
             ("a", Some("1\u{0}2"), Some(Odd::Many)),
             ("b", Some("x y z"), None),
             ("c", Some("p"), None),
             ("d", None, Some(Odd::Undefined)),
-            ("e", None, Some(Odd::Undefined)),
+            ("e", Some(""), None),
             ("f", None, Some(Odd::Undefined)),
             ("g", Some("1"), None),
             ("h", Some(""), None),
-            ("", None, None),
+            ("k", Some("\u{0}1"), Some(Odd::Many)),
         ] {
             assert_eq!((params.get(name), params.odd(name)), (value, odd), "{name}");
         }
