@@ -152,8 +152,20 @@ impl Params {
                  at character offset {offset} (before \"{rest}\") {place} 934.\n"
             )
         })?;
-        let serde_json::Value::Object(members) = parsed else {
-            return Err(format!("Not a HASH reference {place} 978.\n"));
+        let members = match parsed {
+            serde_json::Value::Object(members) => members,
+            // No parameters.
+            serde_json::Value::Null => return Ok(()),
+            serde_json::Value::Array(_) => {
+                return Err(format!("Not a HASH reference {place} 978.\n"));
+            }
+            other => {
+                let shown: String = plain(&other).chars().take(32).collect();
+                return Err(format!(
+                    "Can't use string (\"{shown}\") as a HASH ref while \"strict refs\" in use \
+                     {place} 978.\n"
+                ));
+            }
         };
         for (name, value) in members {
             match value {
@@ -250,6 +262,8 @@ mod tests {
             assert_eq!((params.get(name), params.odd(name)), (value, odd), "{name}");
         }
         assert!(params.add_json(b"[]").is_err() && params.add_json(b"{").is_err());
+        assert!(params.add_json(b"null").is_ok());
+        assert!(params.add_json(b"\"x\"").unwrap_err().starts_with("Can't use string (\"x\") as"));
     }
 
     #[test]
