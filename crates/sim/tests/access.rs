@@ -770,6 +770,11 @@ async fn realms() {
             (&admin, "DELETE /access/domains/none", "", "500 delete auth server failed: authentication domain 'none' does not exist"),
         ])
         .await;
+    // Empty fields at the end of a line of `user.cfg` are none.
+    assert_eq!(
+        cluster.data(&admin, "GET /access/users/a@corp").await,
+        json!({ "enable": 1, "expire": 0, "groups": [], "tokens": null })
+    );
     let mut corp = cluster.data(&see, "GET /access/domains/corp").await;
     let digest = corp.as_object_mut().unwrap().remove("digest").unwrap();
     assert_eq!(digest.as_str().map(str::len), Some(40));

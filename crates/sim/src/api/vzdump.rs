@@ -7,6 +7,7 @@ use super::endpoint::{Endpoint, Param, optional, required};
 use super::guest_checks::check_volume;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind, list};
+use crate::guest::property::{self, Property};
 use crate::storage::options::PRUNE;
 use crate::work::{Work, backup::Backup};
 use crate::world::volumes::split_volid;
@@ -28,9 +29,9 @@ const PARAMS: &[Param] = &[
     optional("dumpdir", Kind::TEXT),
     optional("exclude", Kind::Check(vmids)).list(),
     optional("exclude-path", Kind::TEXT).array(),
-    optional("fleecing", Kind::TEXT),
+    optional("fleecing", Kind::Checked { properties: FLEECING, max: 0, check: fleecing }),
     optional("ionice", Kind::between(0, 8)),
-    optional("job-id", Kind::Text { max: 50 }),
+    optional("job-id", Kind::Pattern { fits: word, max: 50 }),
     optional("lockwait", Kind::NATURAL),
     optional("mailnotification", Kind::Enum(&["always", "failure"])),
     optional("mailto", Kind::TEXT).list(),
@@ -38,7 +39,7 @@ const PARAMS: &[Param] = &[
     optional("notes-template", Kind::Text { max: 1024 }).requires("storage"),
     optional("notification-mode", Kind::Enum(&["auto", "legacy-sendmail", "notification-system"])),
     optional("pbs-change-detection-mode", Kind::Enum(&["legacy", "data", "metadata"])),
-    optional("performance", Kind::TEXT),
+    optional("performance", Kind::Properties(PERFORMANCE)),
     optional("pigz", Kind::INT),
     optional("pool", Kind::TEXT),
     optional("protected", Kind::Bool).requires("storage"),
@@ -57,6 +58,29 @@ const PARAMS: &[Param] = &[
 ];
 
 /// `pve-vmid-list`.
+/// `backup-fleecing`.
+const FLEECING: &[Property] = &[
+    Property::new("enabled", Kind::Bool).default_key(),
+    Property::new("storage", Kind::Format(Format::StorageId)),
+];
+
+fn fleecing(values: &property::Values) -> Result<(), String> {
+    if values.get("enabled") == Some("1") && values.get("storage").is_none() {
+        return Err("'storage' parameter is required when 'enabled' is set".to_owned());
+    }
+    Ok(())
+}
+
+/// `backup-performance`.
+const PERFORMANCE: &[Property] = &[
+    Property::new("max-workers", Kind::between(1, 256)),
+    Property::new("pbs-entries-max", Kind::POSITIVE),
+];
+
+fn word(value: &str) -> bool {
+    !value.is_empty() && !value.contains(char::is_whitespace)
+}
+
 fn vmids(value: &str) -> Result<(), String> {
     let one = |vmid| crate::guest::format::check_format(Format::Vmid, vmid);
     list(value).try_for_each(one).map_err(|text| format!("invalid format - {text}\n"))
