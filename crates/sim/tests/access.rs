@@ -739,3 +739,69 @@ async fn without_quorum_user_cfg_cannot_be_written() {
         ])
         .await;
 }
+
+#[tokio::test]
+async fn realms() {
+    let cluster = Cluster::start().await;
+    let (root, admin, see) = (cluster.root().await, admin(), viewer());
+    let ldap = "realm=corp&type=ldap&server1=ldap.example.com&base_dn=dc=example";
+    cluster
+        .play(&[
+            (&see, "POST /access/domains", "", "403 Permission check failed (/access/realm, Realm.Allocate)"),
+            (&admin, "POST /access/domains", "realm=corp", "400 type: property is missing and it is not optional"),
+            (&admin, "POST /access/domains", "realm=pam&type=pam", "500 add auth server failed: domain 'pam' already exists"),
+            (&admin, "POST /access/domains", "realm=corp&type=pve", "500 add auth server failed: unable to create builtin type 'pve'"),
+            (&admin, "POST /access/domains", ldap, "500 add auth server failed: missing value for required option 'user_attr'"),
+            (&admin, "POST /access/domains", "realm=corp&type=openid&issuer-url=https://x&client-id=y&port=1", "500 add auth server failed: unexpected property 'port'"),
+            (&admin, "POST /access/domains", "realm=corp&type=openid&check-connection=1", "500 add auth server failed: 'check-connection' parameter can only be set for realms of type 'ldap' or 'ad'"),
+            (&admin, "POST /access/domains", "realm=corp&type=ldap&server1=a..b", "400 server1: invalid format - value does not look like a valid address: a..b"),
+            (&admin, "POST /access/domains", "realm=corp&type=ldap&server1=ldap.example.com&base_dn=x&user_attr=uid&port=389&default=1&comment=Corp&password=x", "200"),
+            (&admin, "PUT /access/domains/corp", "", "500 update auth server failed: no options specified"),
+            (&admin, "PUT /access/domains/corp", "comment", "500 update auth server failed: got undefined value for option 'comment'"),
+            (&admin, "PUT /access/domains/corp", "port=0", "400 port: value must have a minimum value of 1"),
+            (&admin, "PUT /access/domains/corp", "port=390&delete=comment", "200"),
+            (&admin, "PUT /access/domains/corp", "digest=abc&port=1", "500 update auth server failed: detected modified configuration - file changed by other user? Try again."),
+            (&admin, "PUT /access/domains/none", "comment=x", "500 update auth server failed: cannot lookup undefined type! at /usr/share/perl5/PVE/API2/Domains.pm line 261."),
+            (&admin, "PUT /access/domains/pve", "comment=Own", "200"),
+            (&admin, "POST /access/domains/pve/sync", "", "500 Cannot sync realm type 'pve'! Only LDAP/AD realms can be synced."),
+            (&admin, "POST /access/domains/none/sync", "", "400 realm: Realm does not exist."),
+            (&admin, "POST /access/users", "userid=a@corp&password=12345678", "500 create user failed: can't set password on auth type 'ldap'"),
+            (&admin, "POST /access/users", "userid=a@corp", "200"),
+            (&admin, "DELETE /access/domains/none", "", "500 delete auth server failed: authentication domain 'none' does not exist"),
+        ])
+        .await;
+    // Empty fields at the end of a line of `user.cfg` are none.
+    assert_eq!(
+        cluster.data(&admin, "GET /access/users/a@corp").await,
+        json!({ "enable": 1, "expire": 0, "groups": [], "tokens": null })
+    );
+    let mut corp = cluster.data(&see, "GET /access/domains/corp").await;
+    let digest = corp.as_object_mut().unwrap().remove("digest").unwrap();
+    assert_eq!(digest.as_str().map(str::len), Some(40));
+    assert_eq!(
+        corp,
+        json!({ "type": "ldap", "server1": "ldap.example.com", "base_dn": "x", "user_attr": "uid",
+                "port": 390, "default": 1 })
+    );
+    assert_eq!(
+        cluster.data(&nobody(), "GET /access/domains").await,
+        json!([
+            { "realm": "corp", "type": "ldap", "default": 1 },
+            { "realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication" },
+            { "realm": "pve", "type": "pve", "comment": "Own" },
+        ])
+    );
+    cluster
+        .play(&[
+            (&admin, "DELETE /access/domains/corp", "", "200"),
+            (&admin, "DELETE /access/domains/pve", "", "200"),
+            (&see, "GET /access/domains/corp", "", "500 domain 'corp' does not exist"),
+            // Second factors are nothing that tokens change.
+            (&admin, "POST /access/tfa/ann@pve", "type=recovery", "403 Permission check failed (URI '/access/tfa/ann@pve' not available with API token, need proper ticket. / )"),
+            (&root, "DELETE /access/tfa/pvx@pve/x", "", "500 no such entry"),
+            (&root, "POST /access/tfa/pvx@pve", "type=none", "400 type: value 'none' does not have a value in the enumeration 'totp, u2f, webauthn, recovery, yubico'"),
+        ])
+        .await;
+    let pve = cluster.data(&see, "GET /access/domains/pve").await;
+    assert_eq!(pve["comment"], "Proxmox VE authentication server");
+}

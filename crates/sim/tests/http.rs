@@ -162,3 +162,105 @@ async fn the_query_wins_over_the_body_and_must_not_contradict_the_path() {
     }
     sim.shutdown().await;
 }
+
+/// `check_type` of what is no plain text, and what is named without a value.
+#[tokio::test]
+async fn values_that_are_no_plain_text() {
+    let sim = sim().await;
+    let client = Client::new(sim.addr());
+    let (form, json) = ("application/x-www-form-urlencoded", "application/json");
+    for (request, kind, body, status, part) in [
+        ("POST /api2/json/pools", json, r#"{"poolid":"p","comment":null}"#, 200, ""),
+        ("POST /api2/json/pools", form, "poolid", 400, r#""poolid":"property is missing"#),
+        ("POST /api2/json/pools", form, "poolid=q&x", 400, r#""x":"property is not defined"#),
+        (
+            "POST /api2/json/pools",
+            form,
+            "poolid=q&poolid=q",
+            400,
+            r#""poolid":"type check ('string') failed - got ARRAY"#,
+        ),
+        (
+            "POST /api2/json/pools",
+            json,
+            r#"{"poolid":true,"comment":{}}"#,
+            400,
+            r#"{"comment":"type check ('string') failed - got HASH","poolid":"type check ('string') failed - got JSON::PP::Boolean"}"#,
+        ),
+        ("PUT /api2/json/pools", form, "poolid=p&vms=100&vms=101&comment", 200, ""),
+        ("PUT /api2/json/pools", json, r#"{"poolid":"p","vms":[102,"103"]}"#, 200, ""),
+        ("PUT /api2/json/pools", json, r#"{"poolid":"p","vms":[102,103],"delete":true}"#, 200, ""),
+        ("PUT /api2/json/pools", form, "poolid=p&vms=101", 500, "VM 101 is already a pool member"),
+        ("GET /api2/json/cluster/resources?type", form, "", 200, ""),
+        (
+            "GET /api2/json/nodes/pve1/tasks?limit=1&limit=2",
+            form,
+            "",
+            400,
+            "type check ('integer') failed - got ARRAY",
+        ),
+        (
+            "GET /api2/json/nodes/pve1/syslog?since=now",
+            form,
+            "",
+            400,
+            r#""since":"value does not match the regex pattern""#,
+        ),
+        (
+            "GET /api2/json/nodes/pve1/disks/smart?disk=sda",
+            form,
+            "",
+            400,
+            r#""disk":"value does not match the regex pattern""#,
+        ),
+        (
+            "POST /api2/json/nodes/pve1/vzdump",
+            form,
+            "all=1&fleecing=1&performance=max-workers=0&job-id=a%20b",
+            400,
+            r#"{"fleecing":"invalid format - 'storage' parameter is required when 'enabled' is set\n","job-id":"value does not match the regex pattern","#,
+        ),
+        (
+            "POST /api2/json/nodes/pve1/qemu/100/migrate",
+            form,
+            "target=pve2&migration_network=10.0.0.1",
+            400,
+            r#""migration_network":"invalid format - value does not look like a valid CIDR network\n""#,
+        ),
+        (
+            "GET /api2/json/pools?type",
+            form,
+            "",
+            400,
+            r#""poolid":"missing property required by 'type'""#,
+        ),
+    ] {
+        let headers = if body.is_empty() { ROOT.to_owned() } else { content(kind, body) };
+        let (head, text) = ask(&client, request, &headers, body).await;
+        let line = head.lines().next().unwrap();
+        assert!(line.contains(&format!(" {status} ")), "{request} {body}: {line} {text}");
+        assert!(text.contains(part), "{request} {body}: {text}");
+    }
+    sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_the_asked_node_answers_by_itself() {
+    let sim = sim().await;
+    let client = Client::new(sim.addr());
+    for (request, headers, status) in [
+        ("GET /api2/json/nodes/nosuch/apt", ROOT, 200),
+        ("GET /api2/json/nodes/nosuch/scan", ROOT, 200),
+        ("GET /api2/json/nodes/nosuch/status", ROOT, 500),
+        // Without a login only the very path is open.
+        ("GET /api2/json/access/domains", "", 200),
+        ("GET /api2/json/access/domains/", "", 401),
+    ] {
+        let (head, _) = ask(&client, request, headers, "").await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {head}");
+    }
+    // A total of none is not told.
+    let path = "GET /api2/json/nodes/pve1/tasks?typefilter=none";
+    assert_eq!(ask(&client, path, ROOT, "").await.1, r#"{"data":[]}"#);
+    sim.shutdown().await;
+}

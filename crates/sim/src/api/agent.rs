@@ -97,7 +97,7 @@ pub(crate) const WITH_PARAMETERS: &[Endpoint] = &[
         .may(ANY)
         .with(&[required("command", Kind::Enum(COMMANDS))]),
     Endpoint::post("/nodes/{node}/qemu/{vmid}/agent/exec", exec).may(ALL).with(&[
-        required("command", Kind::TEXT),
+        required("command", Kind::TEXT).array(),
         optional("input-data", Kind::Text { max: 65_536 }),
     ]),
     Endpoint::get("/nodes/{node}/qemu/{vmid}/agent/exec-status", exec_status)

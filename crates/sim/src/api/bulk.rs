@@ -13,10 +13,10 @@ use crate::work::bulk::{self, Bulk};
 use crate::work::node_bulk::{self, NodeBulk};
 
 const WORKERS: Kind = Kind::between(1, 64);
-const VMS: Param = optional("vms", Kind::TEXT);
+const VMS: Param = optional("vms", Kind::TEXT).array();
 const MAXWORKERS: Param = optional("maxworkers", WORKERS);
 const MAX_WORKERS: Param = optional("max-workers", WORKERS);
-const LISTED: Param = optional("vms", Kind::Formatted(vmid_list));
+const LISTED: Param = optional("vms", Kind::Formatted(vmid_list)).list();
 const POWER: &[&str] = &["VM.PowerMgmt"];
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[

@@ -135,7 +135,7 @@ const PARSED: &[(&str, &[Property])] = &[
     ("webauthn", WEBAUTHN),
 ];
 
-fn cidr(value: &str) -> Result<(), String> {
+pub(super) fn cidr(value: &str) -> Result<(), String> {
     let fits = value.split_once('/').is_some_and(|(address, length)| {
         let limit = match address.parse() {
             Ok(std::net::IpAddr::V4(_)) => 32,
@@ -144,11 +144,7 @@ fn cidr(value: &str) -> Result<(), String> {
         };
         length.parse::<u8>().is_ok_and(|length| (8..=limit).contains(&length))
     });
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("value does not look like a valid CIDR network: {value}"))
-    }
+    if fits { Ok(()) } else { Err("value does not look like a valid CIDR network".to_owned()) }
 }
 
 /// Up to two more bytes and a half after a first one whose multicast bit is not set.
@@ -275,7 +271,8 @@ fn write(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             options.insert(key.clone(), value.clone());
         }
     }
-    for key in list(call.params.get("delete").unwrap_or_default()) {
+    // What has no value is written without one, and not read back.
+    for key in call.params.undefined().chain(list(call.params.get("delete").unwrap_or_default())) {
         options.remove(key);
     }
     if let Some(range) = options.get("next-id") {

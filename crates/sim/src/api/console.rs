@@ -26,7 +26,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post("/access/vncticket", verify).may(Permission::World).with(&[
         required("authid", Kind::Text { max: 64 }),
         required("path", Kind::Text { max: 64 }),
-        required("privs", names::PRIVILEGES),
+        required("privs", names::PRIVILEGES).list(),
         required("vncticket", Kind::TEXT),
         optional("port", Kind::INT),
     ]),

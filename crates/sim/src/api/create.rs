@@ -3,8 +3,8 @@
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, optional, required};
 use super::guest_checks::{
-    Settings, alias_cdrom, check_bridges, check_devices, check_drives, check_keys, check_ssh_keys,
-    check_storage_access, check_volume, vm_privilege,
+    Settings, alias_cdrom, blank, check_blank, check_bridges, check_devices, check_drives,
+    check_keys, check_ssh_keys, check_storage_access, check_volume, vm_privilege,
 };
 use super::quorum::Writes;
 use super::refusal::Refusal;
@@ -56,6 +56,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let pool = call.params.get("pool").map(str::to_owned);
     let mut set: Settings = call.params.0.clone();
     set.retain(|key, _| !NO_KEYS.contains(&key.as_str()));
+    let blank = blank(&call.params, NO_KEYS);
     check_ssh_keys(&set)?;
     clamp_cpu_units(&mut set);
     check_pool(call.world, pool.as_deref())?;
@@ -82,7 +83,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         return restore(call, work);
     }
     alias_cdrom(&mut set);
-    check_settings(call, vmid, pool.as_deref(), &mut set)?;
+    check_settings(call, vmid, pool.as_deref(), &mut set, &blank)?;
     claim(call, vmid)?;
     if let Some(found) = call.world.guest(vmid) {
         let text = format!(
@@ -94,6 +95,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let guest = Guest::new(vmid, &node, &[("lock", "create")]);
     call.world.add_guest(guest);
     let mut work = Create::new(vmid, set, start, pool);
+    work.blank = blank;
     work.managed = call.params.flag("ha-managed").unwrap_or(false);
     Ok(call.fork(&node, "qmcreate", &vmid.to_string(), Work::Create(work)))
 }
@@ -115,12 +117,14 @@ fn check_settings(
     vmid: u32,
     pool: Option<&str>,
     set: &mut Settings,
+    blank: &[String],
 ) -> Result<(), Refusal> {
     let (world, caller) = (&*call.world, &call.caller);
     check_storage_access(world, caller, vmid, set)?;
-    check_keys(world, caller, vmid, pool, set.keys().map(String::as_str))?;
+    check_keys(world, caller, vmid, pool, set.keys().chain(blank).map(String::as_str))?;
     check_devices(world, caller, vmid, pool, set)?;
     check_bridges(world, caller, set.iter())?;
+    check_blank(blank)?;
     check_drives(world, &call.node(), set)
 }
 
@@ -140,7 +144,7 @@ fn restore(call: &mut Call<'_>, mut work: Restore) -> Result<Reply, Refusal> {
         return Err(Refusal::die(format!("volume '{archive}' does not exist")));
     }
     let mut set = std::mem::take(&mut work.set);
-    check_settings(call, vmid, work.pool.as_deref(), &mut set)?;
+    check_settings(call, vmid, work.pool.as_deref(), &mut set, &[])?;
     work.set = set;
     work.storage = call.params.get("storage").map(str::to_owned);
     work.live = call.params.flag("live-restore").unwrap_or(false);

@@ -58,7 +58,10 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/nodes/{node}/firewall/options", options).may(NODE),
     Endpoint::get("/nodes/{node}/firewall/rules", none).may(NODE),
     Endpoint::get("/nodes/{node}/hardware/pci", none)
-        .with(&[optional("pci-class-blacklist", Kind::TEXT), optional("verbose", Kind::Bool)])
+        .with(&[
+            optional("pci-class-blacklist", Kind::TEXT).list(),
+            optional("verbose", Kind::Bool),
+        ])
         .may(Permission::Any("/", &["Sys.Audit", "Sys.Modify"])),
     Endpoint::get("/nodes/{node}/hardware/usb", none).may(Permission::All("/", &["Sys.Modify"])),
     Endpoint::get("/nodes/{node}/lxc", none),

@@ -36,6 +36,18 @@ impl Method {
     }
 }
 
+/// How many values a parameter has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Values {
+    One,
+    /// Text that is a list (a format whose name ends in `-list`): several values are joined.
+    List,
+    /// An array; one value is an array of one.
+    Array,
+    /// The handler looks at the type.
+    Any,
+}
+
 /// A parameter that is not part of the path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Param {
@@ -44,9 +56,28 @@ pub(crate) struct Param {
     pub(crate) required: bool,
     /// A parameter without which this one is refused; empty when there is none.
     pub(crate) requires: &'static str,
+    pub(crate) values: Values,
 }
 
 impl Param {
+    /// A parameter whose text is a list.
+    pub(crate) const fn list(mut self) -> Self {
+        self.values = Values::List;
+        self
+    }
+
+    /// A parameter whose type the handler looks at.
+    pub(crate) const fn any(mut self) -> Self {
+        self.values = Values::Any;
+        self
+    }
+
+    /// A parameter that is an array.
+    pub(crate) const fn array(mut self) -> Self {
+        self.values = Values::Array;
+        self
+    }
+
     /// A parameter that is refused without another one.
     pub(crate) const fn requires(mut self, other: &'static str) -> Self {
         self.requires = other;
@@ -56,12 +87,12 @@ impl Param {
 
 /// A parameter that may be left out.
 pub(crate) const fn optional(name: &'static str, kind: Kind) -> Param {
-    Param { name, kind, required: false, requires: "" }
+    Param { name, kind, required: false, requires: "", values: Values::One }
 }
 
 /// A parameter that must be given.
 pub(crate) const fn required(name: &'static str, kind: Kind) -> Param {
-    Param { name, kind, required: true, requires: "" }
+    Param { name, kind, required: true, requires: "", values: Values::One }
 }
 
 /// What carries a request out. It runs under the world's lock and must not block.
@@ -152,6 +183,16 @@ impl Endpoint {
         key.map(|key| key.kind)
     }
 
+    /// How many values a parameter has.
+    pub(crate) fn values(&self, name: &str) -> Values {
+        let param = self.params.iter().find(|param| param.name == name);
+        match (param.map(|param| param.values), self.kind(name)) {
+            (Some(values), _) if values != Values::One => values,
+            (_, Some(Kind::Format(format))) if format.is_list() => Values::List,
+            _ => Values::One,
+        }
+    }
+
     /// Whether a parameter is part of the path.
     pub(crate) fn in_path(&self, name: &str) -> bool {
         let parts = self.path.split('/');
@@ -173,6 +214,7 @@ fn path_kind(name: &str) -> Kind {
         "roleid" => super::names::ROLE,
         "poolid" => super::names::POOL,
         "realm" => super::names::REALM,
+        "pos" => Kind::NATURAL,
         _ => Kind::TEXT,
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::params::Params;
 use super::refusal::Refusal;
 use crate::guest::drive::{Drive, Wish, owner, storage_of};
 use crate::guest::keys::{self, Guard};
@@ -69,6 +70,27 @@ pub(crate) fn check_drives(world: &World, node: &str, set: &mut Settings) -> Res
         *value = drive.print();
     }
     Ok(())
+}
+
+/// The keys that were given without a value (`undef`): a drive cannot be read from that.
+pub(crate) fn blank(params: &Params, others: &[&str]) -> Vec<String> {
+    params.undefined().filter(|name| !others.contains(name)).map(str::to_owned).collect()
+}
+
+/// `$check_drive_param` of drives without a value.
+pub(crate) fn check_blank(blank: &[String]) -> Result<(), Refusal> {
+    match blank.iter().find(|key| keys::is_drive(key)) {
+        Some(key) => Err(Refusal::param(key, "unable to parse drive options")),
+        None => Ok(()),
+    }
+}
+
+/// What `write_vm_config` says of the first key without a value, `fine` ones apart.
+pub(crate) fn unwritable(blank: &[String], fine: &[&str]) -> Result<(), String> {
+    match blank.iter().find(|key| !fine.contains(&key.as_str())) {
+        Some(key) => Err(format!("unable to parse value of '{key}' - got undefined value")),
+        None => Ok(()),
+    }
 }
 
 fn check_import(key: &str, drive: &Drive) -> Result<(), Refusal> {

@@ -154,8 +154,9 @@ fn fill(resource: &mut Resource, call: &Call<'_>) {
     resource.max_restart = params.int("max_restart").or(resource.max_restart);
 }
 
-/// A comment of several lines does not fit into the file.
+/// What has no value, or a comment of several lines, does not fit into the file.
 fn check_lines(call: &Call<'_>) -> Result<(), Refusal> {
+    call.params.check_defined(&["digest", "delete", "type", "group"])?;
     if call.params.get("comment").is_some_and(|text| text.contains(['\n', '\r'])) {
         return Err(Refusal::die("property contains a line feed"));
     }

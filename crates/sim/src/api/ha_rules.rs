@@ -21,10 +21,10 @@ const GROUP: Param = required("group", Kind::Format(Format::ConfigId));
 const TYPE: Param = optional("type", Kind::TEXT);
 const AFFINITY: Param = optional("affinity", Kind::TEXT);
 const COMMENT: Param = optional("comment", Kind::TEXT);
-const DISABLE: Param = optional("disable", Kind::TEXT);
-const NODES: Param = optional("nodes", Kind::TEXT);
-const RESOURCES: Param = optional("resources", Kind::TEXT);
-const STRICT: Param = optional("strict", Kind::TEXT);
+const DISABLE: Param = optional("disable", Kind::TEXT).any();
+const NODES: Param = optional("nodes", Kind::TEXT).list();
+const RESOURCES: Param = optional("resources", Kind::TEXT).list();
+const STRICT: Param = optional("strict", Kind::TEXT).any();
 const PROPERTIES: [Param; 7] = [TYPE, AFFINITY, COMMENT, DISABLE, NODES, RESOURCES, STRICT];
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
@@ -51,7 +51,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/ha/groups", group_index).may(AUDIT),
     Endpoint::post("/cluster/ha/groups", group_create).may(CONSOLE).with(&[
         GROUP,
-        required("nodes", Kind::Formatted(node_list)),
+        required("nodes", Kind::Formatted(node_list)).list(),
         optional("comment", Kind::Text { max: 4096 }),
         optional("nofailback", Kind::Bool),
         optional("restricted", Kind::Bool),
@@ -60,7 +60,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/ha/groups/{group}", group_read).may(AUDIT).with(&[GROUP]),
     Endpoint::put("/cluster/ha/groups/{group}", group_update).may(CONSOLE).with(&[
         GROUP,
-        optional("nodes", Kind::Formatted(node_list)),
+        optional("nodes", Kind::Formatted(node_list)).list(),
         optional("comment", Kind::Text { max: 4096 }),
         optional("nofailback", Kind::Bool),
         optional("restricted", Kind::Bool),
@@ -249,6 +249,7 @@ fn read(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let kind = verify(call, true)?;
     call.check_quorum()?;
+    call.params.check_defined(&["disable"])?;
     call.cfs_lock(DOMAIN, "create ha rule failed")?;
     let failed = |text: String| Refusal::die(format!("create ha rule failed: {text}"));
     let id = call.params.get("rule").unwrap_or_default().to_owned();
@@ -294,6 +295,7 @@ fn change(call: &mut Call<'_>, kind: &str) -> Result<(), String> {
     if rule.kind() != kind {
         return Err("unexpected property 'type'".to_owned());
     }
+    call.params.check_defined(&["delete", "digest"])?;
     let (resources, nodes) = (resources_of(call), nodes_of(call));
     check_references(call.world, resources.as_ref(), nodes.as_ref())?;
     remove(call, rule, kind)?;

@@ -40,11 +40,11 @@ impl Inside<'_> {
             params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let caller = Caller { authid: self.authid.to_owned() };
         let reply = if self.wire {
-            let request = Request { endpoint, params: Params(params), caller: Ok(caller) };
+            let request = Request { endpoint, params: params.into(), caller: Ok(caller) };
             dispatch(self.world, &request, self.moment, "")?
         } else {
-            super::quorum::guard(self.world, endpoint, &Params(params.clone()))?;
-            let params = Params(params);
+            super::quorum::guard(self.world, endpoint, &params.clone().into())?;
+            let params = Params::from(params);
             let moment = self.moment;
             let world = &mut *self.world;
             (endpoint.handler)(&mut Call { world, params, caller, moment, fingerprint: "" })?

@@ -32,7 +32,7 @@ mod ha_rules;
 mod ha_status;
 mod indexes;
 mod inside;
-mod methods;
+pub(crate) mod methods;
 pub(crate) mod names;
 mod node;
 mod node_info;
@@ -66,6 +66,7 @@ mod storage_status;
 mod tasks;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unsimulated;
 mod user_config;
 mod user_permission;
 mod vzdump;

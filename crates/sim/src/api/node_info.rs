@@ -53,18 +53,30 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .with(&[
             optional("start", Kind::NATURAL),
             optional("limit", Kind::NATURAL),
-            optional("since", Kind::TEXT),
-            optional("until", Kind::TEXT),
+            optional("since", Kind::pattern(date)),
+            optional("until", Kind::pattern(date)),
             optional("service", Kind::Text { max: 128 }),
         ])
         .may(SYSLOG),
     Endpoint::get("/nodes/{node}/time", time).may(AUDIT),
     Endpoint::get("/nodes/{node}/disks/smart", smart)
-        .with(&[required("disk", Kind::TEXT), optional("healthonly", Kind::Bool)])
+        .with(&[required("disk", Kind::pattern(disk_path)), optional("healthonly", Kind::Bool)])
         .may(CLUSTER_AUDIT),
 ];
 
 /// Nodes keep UTC.
+/// `/dev/sda`.
+fn disk_path(value: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'/';
+    value.strip_prefix("/dev/").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(known))
+}
+
+/// `2026-01-31`, `2026-01-31 12:00` or `2026-01-31 12:00:00`.
+fn date(value: &str) -> bool {
+    let shape: String = value.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    matches!(shape.as_str(), "0000-00-00" | "0000-00-00 00:00" | "0000-00-00 00:00:00")
+}
+
 fn time(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let now = call.moment.seconds();
     Ok(json!({ "timezone": "Etc/UTC", "time": now, "localtime": now }).into())

@@ -106,7 +106,7 @@ impl Permission {
 }
 
 /// A path from its template, normalised where it can be.
-fn place(template: &str, params: &Params) -> String {
+pub(crate) fn place(template: &str, params: &Params) -> String {
     let path = fill(template, params);
     normalize_path(&path).unwrap_or_default()
 }

@@ -18,8 +18,8 @@ const ALLOCATE: Permission = Permission::All("/pool/{poolid}", &["Pool.Allocate"
 const TYPE: Param = optional("type", Kind::Enum(&["qemu", "lxc", "storage"]));
 const POOLID: Param = required("poolid", names::POOL);
 const COMMENT: Param = optional("comment", Kind::TEXT);
-const VMS: Param = optional("vms", Kind::Check(vmids));
-const STORAGE: Param = optional("storage", Kind::Check(storage_ids));
+const VMS: Param = optional("vms", Kind::Check(vmids)).list();
+const STORAGE: Param = optional("storage", Kind::Check(storage_ids)).list();
 const MOVE: Param = optional("allow-move", Kind::Bool);
 const DELETE: Param = optional("delete", Kind::Bool);
 

@@ -7,8 +7,8 @@ use super::carried::Carried;
 use super::create::clamp_cpu_units;
 use super::endpoint::{Endpoint, Param, optional, required};
 use super::guest_checks::{
-    Settings, alias_cdrom, check_bridges, check_drives, check_keys, check_ssh_keys,
-    check_storage_access,
+    Settings, alias_cdrom, blank, check_blank, check_bridges, check_drives, check_keys,
+    check_ssh_keys, check_storage_access,
 };
 use super::permission::Permission;
 use super::refusal::Refusal;
@@ -148,6 +148,7 @@ fn update(call: &mut Call<'_>) -> Result<Update, Refusal> {
     let vmid = call.vmid();
     let mut set: Settings = call.params.0.clone();
     set.retain(|name, _| !NO_KEYS.contains(&name.as_str()));
+    let blank = blank(&call.params, NO_KEYS);
     let line = log_line(vmid, &call.params.0);
     let skiplock = call.params.flag("skiplock").unwrap_or(false);
     if skiplock && !call.caller.is_root() {
@@ -159,7 +160,7 @@ fn update(call: &mut Call<'_>) -> Result<Update, Refusal> {
     let (mut delete, revert) = (own("delete"), own("revert"));
     check_ssh_keys(&set)?;
     clamp_cpu_units(&mut set);
-    if set.is_empty() && delete.is_empty() && revert.is_empty() {
+    if set.is_empty() && blank.is_empty() && delete.is_empty() && revert.is_empty() {
         return Err(Refusal::die("no options specified"));
     }
     alias_cdrom(&mut set);
@@ -167,16 +168,18 @@ fn update(call: &mut Call<'_>) -> Result<Update, Refusal> {
         "ide2".clone_into(key);
     }
     check_lists(&set, &delete, &revert)?;
+    check_blank(&blank)?;
     check_drives(call.world, &call.node(), &mut set)?;
     config::complete(call.world, &call.node(), &mut set)?;
     let (world, caller) = (&*call.world, &call.caller);
     check_keys(world, caller, vmid, None, delete.iter().map(String::as_str))?;
-    check_keys(world, caller, vmid, None, set.keys().map(String::as_str))?;
+    check_keys(world, caller, vmid, None, set.keys().chain(&blank).map(String::as_str))?;
     check_storage_access(world, caller, vmid, &set)?;
     check_bridges(world, caller, set.iter())?;
     Ok(Update {
         vmid,
         set,
+        blank,
         delete,
         revert,
         force: call.params.flag("force").unwrap_or(false),

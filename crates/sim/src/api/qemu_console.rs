@@ -27,7 +27,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .with(&[
             required("target-endpoint", Kind::TEXT),
             required("target-storage", Kind::Format(Format::StorageMap)),
-            required("target-bridge", Kind::TEXT),
+            required("target-bridge", Kind::TEXT).list(),
             optional("bwlimit", Kind::NATURAL),
             optional("delete", Kind::Bool),
             optional("online", Kind::Bool),

@@ -36,7 +36,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             required("target", Kind::Format(Format::Node)),
             optional("bwlimit", Kind::NATURAL),
             optional("force", Kind::Bool),
-            optional("migration_network", Kind::TEXT),
+            optional("migration_network", Kind::Formatted(super::cluster_options::cidr)),
             optional("migration_type", Kind::Enum(&["secure", "insecure"])),
             optional("online", Kind::Bool),
             optional("targetstorage", Kind::Format(Format::StorageMap)),

@@ -22,7 +22,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             optional("force-cpu", Kind::TEXT),
             optional("machine", Kind::TEXT),
             optional("migratedfrom", Kind::Format(Format::Node)),
-            optional("migration_network", Kind::TEXT),
+            optional("migration_network", Kind::Formatted(super::cluster_options::cidr)),
             optional("migration_type", Kind::Enum(&["secure", "insecure"])),
             optional("nets-host-mtu", Kind::pattern(patterns::host_mtus)),
             optional("skiplock", Kind::Bool),

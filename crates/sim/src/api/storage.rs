@@ -110,6 +110,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Some(kind) = StorageKind::parse(&kind) else {
         return Err(Refusal::die(format!("unknown section type '{kind}'")));
     };
+    call.params.check_defined(&["nodes"])?;
     let node = answering_node(call);
     config::create(call.world, &node, &id, kind, params)?;
     Ok(done(&id, kind))
@@ -134,7 +135,9 @@ fn update(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     quorum(call, "update")?;
     let delete = list(&delete).map(str::to_owned).collect();
     let id = id(call);
-    let kind = config::update(call.world, &Change { id: id.clone(), set, delete, digest })?;
+    let blank = call.params.check_defined(&["digest", "delete"]);
+    let change = Change { id: id.clone(), set, blank, delete, digest };
+    let kind = config::update(call.world, &change)?;
     Ok(done(&id, kind))
 }
 

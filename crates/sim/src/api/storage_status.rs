@@ -20,7 +20,7 @@ const FRAMES: Kind = Kind::Enum(&["hour", "day", "week", "month", "year"]);
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/nodes/{node}/storage", status_list).with(&[
-        optional("content", CONTENT_LIST),
+        optional("content", CONTENT_LIST).list(),
         optional("enabled", Kind::Bool),
         optional("format", Kind::Bool),
         optional("storage", Kind::Format(Format::StorageId)),

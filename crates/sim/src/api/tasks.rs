@@ -18,7 +18,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         optional("since", Kind::INT),
         optional("source", Kind::Enum(&["archive", "active", "all"])),
         optional("start", Kind::NATURAL),
-        optional("statusfilter", Kind::Check(status_types)),
+        optional("statusfilter", Kind::Check(status_types)).list(),
         optional("typefilter", Kind::TEXT),
         optional("until", Kind::INT),
         optional("userfilter", Kind::TEXT),

@@ -24,9 +24,13 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 
 /// The options, and those of this call alone.
 const PARAMS: [Param; backup_options::PARAMS.len() + 2] = backup_options::with(&[
-    optional("job-id", Kind::Text { max: 50 }),
+    optional("job-id", Kind::Pattern { fits: word, max: 50 }),
     optional("stdout", Kind::Bool),
 ]);
+
+fn word(value: &str) -> bool {
+    !value.is_empty() && !value.contains(char::is_whitespace)
+}
 
 fn backup(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let node = call.node();

@@ -90,6 +90,32 @@ pub(crate) enum Format {
     VolumeOrPath,
 }
 
+impl Kind {
+    /// The type in the schema.
+    pub(crate) fn type_name(self) -> &'static str {
+        match self {
+            Self::Bool => "boolean",
+            Self::Int { .. } | Self::Format(Format::Vmid) => "integer",
+            Self::Num { .. } => "number",
+            _ => "string",
+        }
+    }
+}
+
+impl Format {
+    /// Whether the format's name ends in `-list`.
+    pub(crate) fn is_list(self) -> bool {
+        matches!(
+            self,
+            Self::ConfigIdList
+                | Self::TagList
+                | Self::AddressList
+                | Self::BootList
+                | Self::StorageMap
+        )
+    }
+}
+
 /// Checks a value; the error is what stands after the parameter's name.
 pub(crate) fn check(kind: Kind, name: &str, value: &str) -> Result<(), String> {
     let invalid = |error: String| format!("invalid format - {error}");

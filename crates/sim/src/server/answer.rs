@@ -132,7 +132,8 @@ fn success(reply: &Reply, shape: Shape) -> Vec<u8> {
             body.extend_from_slice(text);
         }
     }
-    if let Some(total) = reply.total {
+    // A total of none is false in Perl.
+    if let Some(total) = reply.total.filter(|total| *total > 0) {
         body.extend_from_slice(format!(",\"total\":{total}").as_bytes());
     }
     if shape != Shape::Json {

@@ -7,11 +7,13 @@ use crate::api::call::Reply;
 use crate::api::carried::Carried;
 use crate::api::dispatch::{Request, dispatch};
 use crate::api::endpoint::{Endpoint, Method};
+use crate::api::methods;
 use crate::api::params::Params;
 use crate::api::permission::Permission;
 use crate::api::refusal::Refusal;
 use crate::api::router::Router;
 use crate::api::storage_files::UPLOAD;
+use crate::api::unsimulated;
 use crate::clock::Moment;
 use crate::fault::{Facts, RequestEffects, When};
 use crate::world::World;
@@ -79,7 +81,10 @@ impl Pending {
         let writes = self.method != Method::Get && !self.is_upload();
         self.by_token = matches!(credentials.given(), Given::Token(_));
         self.caller = auth::authenticate(world, credentials, writes, moment.seconds());
-        let open = self.endpoint.is_some_and(|found| found.permission == Permission::World);
+        // What needs no login is known by its very path, without slashes too many.
+        let open = self
+            .endpoint
+            .is_some_and(|found| found.permission == Permission::World && found.path == self.path);
         match &self.caller {
             Err(reason) if !open => Err(Refusal::unauthorized(reason)),
             _ => Ok(()),
@@ -103,10 +108,14 @@ impl Pending {
         }
         let mut asked = Params::default();
         asked.add_form(query.unwrap_or_default());
-        given.0.extend(asked.0);
+        given.override_with(asked);
         given.take("_dc");
         let Some(endpoint) = self.endpoint else {
-            return Err(Refusal::missing(self.method, &self.path));
+            if methods::exists(self.method, &self.path) {
+                self.params = given;
+                return Ok(());
+            }
+            return Err(Refusal::not_implemented(self.method.name(), &self.path));
         };
         self.params.join(given)?;
         if self.by_token && !endpoint.tokens {
@@ -144,7 +153,7 @@ impl Pending {
             let text = "'tmpfilename' query parameter is not allowed for file uploads\n";
             return Err(Refusal::text_only(500, text));
         }
-        given.0.extend(fields.0);
+        given.override_with(fields);
         given.take("_dc");
         given.0.insert("tmpfilename".to_owned(), temporary.to_owned());
         self.params.join(given)
@@ -201,8 +210,12 @@ impl Pending {
             return step;
         }
         let Some(request) = &self.request else {
-            let missing = Refusal::missing(self.method, &self.path);
-            return Step::Done(Err(missing));
+            let Ok(caller) = &self.caller else {
+                return Step::Done(Err(Refusal::missing(self.method, &self.path)));
+            };
+            let (method, path) = (self.method, self.path.as_str());
+            let refused = unsimulated::refuse(world, caller, method, path, &self.params);
+            return Step::Done(Err(refused));
         };
         let mut result = match &self.carried {
             None => dispatch(world, request, moment, fingerprint),

@@ -321,6 +321,8 @@ fn resources(world: &World, node: &str, storage: &mut Storage) {
 pub(crate) struct Change {
     pub(crate) id: String,
     pub(crate) set: BTreeMap<String, String>,
+    /// What is wrong with the parameters whatever the storage is.
+    pub(crate) blank: Result<(), String>,
     pub(crate) delete: Vec<String>,
     pub(crate) digest: Option<String>,
 }
@@ -339,6 +341,7 @@ fn try_update(world: &mut World, change: &Change) -> Result<StorageKind, String>
     let storage = activate::find(world, &change.id)?;
     let kind = storage.kind;
     check(kind, &change.set, false)?;
+    change.blank.clone()?;
     for key in &change.delete {
         let Some(rule) = rule(kind, key) else { return Err(format!("no such option '{key}'")) };
         if !rule.is_optional() {

@@ -9,7 +9,9 @@ use super::create::{VOLUME_MS, copy_ms};
 use super::power::custom_files;
 use super::{Next, Stage, config_lock};
 use crate::api::call::{check_lock, load_config};
-use crate::api::guest_checks::{Deed, Settings, check_bridges, check_device, check_tags};
+use crate::api::guest_checks::{
+    Deed, Settings, check_bridges, check_device, check_tags, unwritable,
+};
 use crate::api::refusal::Refusal;
 use crate::guest::drive::{Drive, allocate, boot_order, print_order, to_copy};
 use crate::guest::property::parse;
@@ -26,6 +28,9 @@ use crate::world::volumes::split_volid;
 pub(crate) struct Update {
     pub(crate) vmid: u32,
     pub(crate) set: BTreeMap<String, String>,
+    /// Keys that were given without a value.
+    #[serde(default)]
+    pub(crate) blank: Vec<String>,
     pub(crate) delete: Vec<String>,
     pub(crate) revert: Vec<String>,
     pub(crate) force: bool,
@@ -198,6 +203,7 @@ pub(crate) fn apply(
     for key in &update.delete {
         change.delete(world, key, log)?;
     }
+    unwritable(&update.blank, &["description", "tags"])?;
     for (key, value) in &update.set {
         change.set(world, key, value, log)?;
     }

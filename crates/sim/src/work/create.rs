@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{clipboard, mac_prefix};
 use super::{Next, Stage, config_lock};
-use crate::api::guest_checks::check_tags;
+use crate::api::guest_checks::{check_tags, unwritable};
 use crate::api::refusal::broken;
 use crate::guest::drive::{Drive, allocate, default_boot};
 use crate::guest::written::{normalise, retire_smp, written};
@@ -30,6 +30,9 @@ pub(crate) struct Create {
     pub(crate) vmid: u32,
     /// Keys and values as given.
     pub(crate) set: BTreeMap<String, String>,
+    /// Keys that were given without a value.
+    #[serde(default)]
+    pub(crate) blank: Vec<String>,
     pub(crate) start: bool,
     pub(crate) pool: Option<String>,
     /// It becomes an HA resource.
@@ -64,6 +67,7 @@ impl Create {
         Self {
             vmid,
             set,
+            blank: Vec::new(),
             start,
             pool,
             managed: false,
@@ -128,6 +132,7 @@ impl Create {
 
     fn finish(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
         let config = self.configuration(stage)?;
+        unwritable(&self.blank, &["boot", "description", "smbios1", "vmgenid"])?;
         let Some(guest) = stage.world.guests.get_mut(&self.vmid) else {
             return Err(broken("the configuration file vanished"));
         };

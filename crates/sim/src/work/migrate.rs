@@ -211,8 +211,15 @@ impl Migrate {
         let Some(guest) = stage.world.guest(self.vmid).cloned() else {
             return Err(crate::api::call::no_config(&node, self.vmid));
         };
+        let mut moved = Vec::new();
         for (volid, _) in local_volumes(stage.world, &guest) {
-            self.move_volume(stage.world, &node, &volid)?;
+            match self.move_volume(stage.world, &node, &volid) {
+                Ok(new) => moved.push((volid, new)),
+                Err(error) => {
+                    self.move_back(stage.world, guest, &moved);
+                    return Err(error);
+                }
+            }
         }
         unlock(stage.world, self.vmid);
         let target = self.target.clone();
@@ -223,8 +230,20 @@ impl Migrate {
         Ok(Next::Done)
     }
 
-    /// Copies a volume to the same name there, or to the next free name on another storage.
-    fn move_volume(&self, world: &mut World, node: &str, volid: &str) -> Result<(), String> {
+    /// What a failed migration has copied is removed again; the originals are still there.
+    fn move_back(&self, world: &mut World, guest: Guest, moved: &[(String, String)]) {
+        for (old, new) in moved {
+            if let Some(volume) = world.volume(&self.target, new).cloned() {
+                world.remove_volume(&self.target, new);
+                world.add_volume(&guest.node, old, volume);
+            }
+        }
+        world.guests.insert(self.vmid, guest);
+    }
+
+    /// Copies a volume to the same name there, or to the next free name on another storage, and
+    /// answers what it is called then.
+    fn move_volume(&self, world: &mut World, node: &str, volid: &str) -> Result<String, String> {
         let Some(volume) = world.volume(node, volid).cloned() else {
             return Err(format!("volume '{volid}' does not exist"));
         };
@@ -254,7 +273,7 @@ impl Migrate {
                 }
             }
         }
-        Ok(())
+        Ok(new)
     }
 
     pub(crate) fn abandon(self, world: &mut World) {

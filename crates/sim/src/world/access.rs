@@ -97,6 +97,17 @@ pub struct Access {
     /// The ACL.
     #[serde(default)]
     pub acl: Vec<AclEntry>,
+    /// `domains.cfg`, once it was written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) realms: BTreeMap<String, Realm>,
+}
+
+/// A realm of `domains.cfg`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Realm {
+    /// `pam`, `pve`, `ad`, `ldap`, `openid`.
+    pub(crate) kind: String,
+    pub(crate) options: BTreeMap<String, String>,
 }
 
 /// Who calls: a user, perhaps through a token.
@@ -281,11 +292,15 @@ fn user_of(authid: &str) -> &str {
     authid.split('!').next().unwrap_or_default()
 }
 
-/// The paths from `/` down to `path`, and whether each is the last.
+/// The paths from `/` down to `path`, and whether each is the last. A path that does not begin at
+/// `/` passes it by (`split` in `PVE::AccessControl::roles`).
 fn walk(path: &str) -> Vec<(String, bool)> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let mut here = String::new();
-    let mut all = vec![("/".to_owned(), parts.is_empty())];
+    let mut all = Vec::new();
+    if path.starts_with('/') {
+        all.push(("/".to_owned(), parts.is_empty()));
+    }
     for (index, part) in parts.iter().enumerate() {
         here.push('/');
         here.push_str(part);
@@ -325,6 +340,7 @@ mod tests {
     #[test]
     fn a_deeper_entry_replaces_and_does_not_always_propagate() {
         let mut access = access();
+        assert!(names(&access, "pvx@pve", "vms").is_empty());
         access.grant("/vms/100", AclKind::User, "pvx@pve", "NoAccess");
         assert!(names(&access, "pvx@pve", "/vms/100").is_empty());
         assert_eq!(names(&access, "pvx@pve", "/vms/101").len(), 2);

@@ -1,6 +1,7 @@
 //! `/access` (`PVE::API2::AccessControl`), one file per group of paths.
 
 pub(super) mod acl;
+mod domain_options;
 pub(super) mod domains;
 pub(super) mod groups;
 pub(super) mod password;

@@ -9,6 +9,7 @@ use crate::api::names;
 use crate::api::permission::{Groups, Permission};
 use crate::api::refusal::Refusal;
 use crate::server::auth;
+use crate::world::World;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint::put("/access/password", change)
     .may(Permission::Or(&[
@@ -31,7 +32,7 @@ fn change(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if !call.caller.is_root() {
         confirm(call, &id)?;
     }
-    may_store(&id)?;
+    may_store(call.world, &id)?;
     let password = call.params.get("password").map(str::to_owned);
     if let Some(user) = call.world.access.users.get_mut(&id) {
         user.password = password;
@@ -41,12 +42,20 @@ fn change(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// Others than root@pam give their own password again, and leave users of the system alone.
 fn confirm(call: &Call<'_>, id: &str) -> Result<(), Refusal> {
+    confirm_own(call, id, "confirmation-password")?;
+    if call.caller.authid != id && id.ends_with("@pam") {
+        return Err(Refusal::permission(""));
+    }
+    Ok(())
+}
+
+/// `reauth_user_for_user_modification`, of others than root@pam.
+pub(super) fn confirm_own(call: &Call<'_>, id: &str, param: &str) -> Result<(), Refusal> {
     if id == "root@pam" {
         return Err(Refusal::permission(""));
     }
-    let Some(own) = call.params.get("confirmation-password") else {
-        let text = "password is required to modify user";
-        return Err(Refusal::param("confirmation-password", text));
+    let Some(own) = call.params.get(param) else {
+        return Err(Refusal::param(param, "password is required to modify user"));
     };
     let caller = &call.caller.authid;
     if !auth::check_password(call.world, caller, own) {
@@ -58,15 +67,12 @@ fn confirm(call: &Call<'_>, id: &str) -> Result<(), Refusal> {
         };
         return Err(Refusal::die(text));
     }
-    if caller != id && id.ends_with("@pam") {
-        return Err(Refusal::permission(""));
-    }
     Ok(())
 }
 
 /// Whether the realm of a user can keep a password (`domain_set_password`). The system has no
 /// user but root.
-pub(super) fn may_store(id: &str) -> Result<(), Refusal> {
+pub(super) fn may_store(world: &World, id: &str) -> Result<(), Refusal> {
     let (name, realm) = names::split_user(id).map_err(Refusal::die)?;
     match realm {
         "pve" => Ok(()),
@@ -75,6 +81,9 @@ pub(super) fn may_store(id: &str) -> Result<(), Refusal> {
             let text = format!("change password failed: user '{name}' does not exist");
             Err(Refusal::die(text))
         }
-        _ => Err(Refusal::die(format!("auth domain '{realm}' does not exist"))),
+        _ => Err(Refusal::die(match super::domains::kind(world, realm) {
+            Some(kind) => format!("can't set password on auth type '{kind}'"),
+            None => format!("auth domain '{realm}' does not exist"),
+        })),
     }
 }

@@ -14,7 +14,7 @@ use crate::guest::format::{Kind, list};
 use crate::world::privileges::{BUILTIN_ROLES, builtin};
 
 const MODIFY: Permission = Permission::All("/access", &["Sys.Modify"]);
-const PRIVS: Param = optional("privs", names::PRIVILEGES);
+const PRIVS: Param = optional("privs", names::PRIVILEGES).list();
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/access/roles", index),

@@ -20,7 +20,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         optional("realm", names::REALM),
         optional("otp", Kind::TEXT),
         optional("path", Kind::Text { max: 64 }).requires("privs"),
-        optional("privs", names::PRIVILEGES).requires("path"),
+        optional("privs", names::PRIVILEGES).list().requires("path"),
         optional("new-format", Kind::Bool),
         optional("tfa-challenge", Kind::TEXT),
     ]),

@@ -60,17 +60,20 @@ const LASTNAME: Param = optional("lastname", Kind::Text { max: 1024 });
 const EMAIL: Param = optional("email", names::EMAIL);
 const COMMENT: Param = optional("comment", Kind::Text { max: 2048 });
 const KEYS: Param = optional("keys", names::KEYS);
-const GROUPS: Param = optional("groups", names::GROUPS);
+const GROUPS: Param = optional("groups", names::GROUPS).list();
 
 /// Text properties as `user.cfg` keeps them.
 const TEXTS: [&str; 5] = ["firstname", "lastname", "email", "comment", "keys"];
 
-/// A user as it is read back: `email` is there even when empty.
+/// A user as it is read back. Perl's `split` leaves empty fields at the end of a line of `user.cfg`
+/// out: an empty `email` is there only before a comment or keys.
 fn shown(user: &User) -> Map<String, Value> {
     let mut out = Map::new();
     out.insert("enable".to_owned(), json!(u8::from(user.enable)));
     out.insert("expire".to_owned(), json!(user.expire));
-    out.insert("email".to_owned(), json!(""));
+    if ["comment", "keys"].iter().any(|key| user.options.contains_key(*key)) {
+        out.insert("email".to_owned(), json!(""));
+    }
     out.extend(user.options.iter().map(|(key, value)| (key.clone(), json!(value))));
     out
 }
@@ -92,7 +95,7 @@ fn index(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         let mut item = shown(user);
         item.insert("userid".to_owned(), json!(name));
         let realm = name.rsplit('@').next().unwrap_or_default();
-        if let Some(kind) = super::domains::kind(realm) {
+        if let Some(kind) = super::domains::kind(world, realm) {
             item.insert("realm-type".to_owned(), json!(kind));
         }
         if full {
@@ -139,7 +142,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             ..User::default()
         };
         if let Some(password) = call.params.get("password") {
-            super::password::may_store(&id)?;
+            super::password::may_store(call.world, &id)?;
             user.password = Some(password.to_owned());
         }
         set_texts(call, &mut user);

@@ -132,7 +132,7 @@ impl Shell {
         io: &Io,
     ) -> Result<Value, Refusal> {
         let caller = Ok(Caller { authid: "root@pam".to_owned() });
-        let request = Request { endpoint, params: Params(values), caller };
+        let request = Request { endpoint, params: values.into(), caller };
         let reply = self.attempt(&request, io).await?;
         if endpoint.method != Method::Get {
             self.shared.run_tasks();
