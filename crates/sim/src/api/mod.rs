@@ -26,7 +26,7 @@ mod ha_rules;
 mod ha_status;
 mod indexes;
 mod inside;
-mod methods;
+pub(crate) mod methods;
 pub(crate) mod names;
 mod node;
 mod node_info;

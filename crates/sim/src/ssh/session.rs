@@ -87,8 +87,10 @@ async fn send(
         }
     }
     let status = runner.await.unwrap_or(130);
-    let _ = writer.eof().await;
+    // The status comes first: a client that has ended its input closes the channel as soon as the
+    // output ends, and to a closed channel nothing is sent any more.
     let _ = writer.exit_status(u32::try_from(status & 0xff).unwrap_or(255)).await;
+    let _ = writer.eof().await;
     let _ = writer.close().await;
 }
 

@@ -57,11 +57,22 @@ impl Shell {
     pub(super) fn options_of(&self, command: &Command) -> Vec<Known> {
         match command.action {
             Action::Api(method, template, after) => {
+                let own = if command.places.contains(&"node") { None } else { Some("node") };
+                let fixed: Vec<&str> =
+                    command.fixed.iter().map(|(name, _)| *name).chain(own).collect();
                 let mut all = match endpoint(method, template) {
-                    Some(endpoint) => known(endpoint, &["node"]),
+                    Some(endpoint) => known(endpoint, &fixed),
                     None => Vec::new(),
                 };
-                if matches!(after, After::Format | After::Permissions) {
+                let formatted = matches!(
+                    after,
+                    After::Format
+                        | After::Permissions
+                        | After::Tasks
+                        | After::Certificates
+                        | After::Rules
+                );
+                if formatted {
                     all.extend(FORMAT.iter().map(|(name, flag)| {
                         Known::new(name, if *flag { Kind::Bool } else { Kind::TEXT }, false)
                     }));

@@ -44,6 +44,7 @@ impl Shell {
                 drop(world);
                 io.out.line(&self.fs(|fs| fs.path_of(volid)));
             }
+            Own::Prune => self.prune(parsed, io).await?,
             // `APIVER` and `APIAGE` of PVE::Storage.
             Own::ApiInfo => io.out.text("APIVER 15\nAPIAGE 6\n"),
             Own::ClusterStatus => {
@@ -70,6 +71,28 @@ impl Shell {
             }
         }
         Ok(0)
+    }
+
+    /// `pvesm prune-backups`.
+    async fn prune(&self, mut parsed: Parsed, io: &Io) -> Result<(), Refusal> {
+        let dry = parsed.values.remove("dry-run").is_some_and(|value| value == "1");
+        let keeps: Vec<String> = parsed
+            .values
+            .extract_if(.., |key, _| key.starts_with("keep-"))
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        if !keeps.is_empty() {
+            parsed.values.insert("prune-backups".to_owned(), keeps.join(","));
+        }
+        let path = "/nodes/{node}/storage/{storage}/prunebackups";
+        let method = if dry { Method::Get } else { Method::Delete };
+        let value = self.call(method, path, parsed.values, io).await?;
+        if dry {
+            io.out.text(&super::pvesm::pruned(&value));
+        } else if let Some(upid) = value.as_str() {
+            self.follow(upid, io).await;
+        }
+        Ok(())
     }
 
     async fn ha_call(

@@ -15,7 +15,8 @@ pub(super) const COMMANDS: &[Command] = &[
         " <path> --roles <string> [OPTIONS]",
         0,
         Action::Api(Put, "/access/acl", After::Quiet),
-    ),
+    )
+    .fixing(&[("delete", "1")]),
     command(
         "acl list",
         &[],
@@ -29,7 +30,8 @@ pub(super) const COMMANDS: &[Command] = &[
         " <path> --roles <string> [OPTIONS]",
         0,
         Action::Api(Put, "/access/acl", After::Quiet),
-    ),
+    )
+    .fixing(&[("delete", "0")]),
     command(
         "group add",
         &["groupid"],
