@@ -117,13 +117,13 @@ async fn run(
     let status = match purpose {
         Purpose::Command(command) => match super::scp::Request::parse(&command) {
             Some(request) => super::scp::serve(&shell, &request, &io).await,
-            None => shell.run(&command, &io).await,
+            None => shell.whole(&command, &io).await,
         },
         Purpose::Sftp => super::sftp::serve(&shell, &io.stdin, &output).await,
         Purpose::Shell if terminal => interactive(&mut shell, &io).await,
         Purpose::Shell => {
             let script = io.read().await;
-            shell.run(&String::from_utf8_lossy(&script), &io).await
+            shell.whole(&String::from_utf8_lossy(&script), &io).await
         }
     };
     shell.shared.changed.notify_waiters();

@@ -129,7 +129,7 @@ fn column(word: &str) -> Column {
     });
     Column {
         name: name.to_owned(),
-        title: title.unwrap_or(name).replace('_', " "),
+        title: title.map_or_else(|| name.to_owned(), |title| title.replace('_', " ")),
         kind,
         look: look.unwrap_or(Look::Plain),
         width: width.and_then(|width| width.parse().ok()),

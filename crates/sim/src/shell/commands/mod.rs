@@ -16,6 +16,8 @@ mod system;
 mod test;
 mod text;
 
+pub(super) use test::double_bracket;
+
 use super::Shell;
 use super::io::Io;
 use crate::world::files::Bytes;
@@ -105,7 +107,7 @@ impl Shell {
         if let Some(status) = self.builtin(name, arguments, io).await {
             return status;
         }
-        let name = bare(name);
+        let (asked, name) = (name, bare(name));
         if let Some(status) = Box::pin(self.cli(name, arguments, io)).await {
             return status;
         }
@@ -135,6 +137,22 @@ impl Shell {
                 self.device_command(name, arguments, io).await
             }
             "bash" | "sh" => self.nested(name, arguments, io).await,
+            path if path.contains('/') => {
+                let full = self.path(path);
+                let (text, status) = match self.fs(|fs| fs.meta(&full)) {
+                    Ok(meta) if meta.folder => ("Is a directory", 126),
+                    Ok(meta) if meta.mode & 0o111 == 0 => ("Permission denied", 126),
+                    Ok(_) => return self.nested("bash", &with(path, arguments), io).await,
+                    Err(errno) => (errno.text(), 127),
+                };
+                io.err.line(&format!("bash: line 1: {path}: {text}"));
+                status
+            }
+            // A path that was taken for a program.
+            _ if asked.contains('/') => {
+                io.err.line(&format!("bash: line 1: {asked}: No such file or directory"));
+                127
+            }
             _ => {
                 io.err.line(&format!("bash: line 1: {name}: command not found"));
                 127
@@ -157,7 +175,7 @@ impl Shell {
 
     /// `bash -c SCRIPT`, `bash FILE`, `bash -s`.
     async fn nested(&mut self, name: &str, arguments: &[String], io: &Io) -> i32 {
-        let mut shell = self.clone();
+        let mut shell = self.inner();
         shell.depth += 1;
         if shell.depth > 40 {
             io.err.line("bash: too many nested shells");
@@ -208,7 +226,7 @@ impl Shell {
             Some(script) => script,
             None => String::from_utf8_lossy(&io.read().await).into_owned(),
         };
-        Box::pin(shell.run(&script, io)).await
+        Box::pin(shell.whole(&script, io)).await
     }
 
     fn flags(&self, shell: &mut Self, flags: &str) {
@@ -239,6 +257,11 @@ impl Shell {
         }
         (found, status)
     }
+}
+
+/// The arguments of a shell that runs a file.
+fn with(file: &str, arguments: &[String]) -> Vec<String> {
+    std::iter::once(file.to_owned()).chain(arguments.iter().cloned()).collect()
 }
 
 /// `/usr/sbin/qm` is `qm`.
