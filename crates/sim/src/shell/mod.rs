@@ -114,6 +114,11 @@ impl Shell {
         }
     }
 
+    /// Takes variables over from a client.
+    pub(crate) fn accept(&mut self, variables: Vec<(String, String)>) {
+        self.variables.extend(variables);
+    }
+
     /// Runs a script; the answer is its exit status.
     pub(crate) async fn run(&mut self, script: &str, io: &Io) -> i32 {
         match parse::parse(script) {

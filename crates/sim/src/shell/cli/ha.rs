@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[
         &["sid", "node"],
         " <sid> <node>",
         0,
-        Action::Own(Own::HaMigrate, &["sid", "node"]),
+        Action::Own(Own::HaRelocate, &["sid", "node"]),
     ),
     command(
         "crm-command arm-ha",

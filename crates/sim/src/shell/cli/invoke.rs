@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::super::Shell;
@@ -64,6 +63,13 @@ impl Shell {
                     Some(endpoint) => known(endpoint, &fixed),
                     None => Vec::new(),
                 };
+                // `pve-password` of `param_mapping`.
+                let asks = ["create", "set", "guest passwd", "passwd", "ticket"];
+                if asks.contains(&command.words) {
+                    for known in &mut all {
+                        known.asked = matches!(known.name.as_str(), "password" | "cipassword");
+                    }
+                }
                 let formatted = matches!(
                     after,
                     After::Format
@@ -263,9 +269,4 @@ fn settle(
     let Err(Refusal::Carried(carried)) = result else { return result };
     crate::work::run_due(world, moment);
     carried.outcome(world, moment).unwrap_or(Err(Refusal::Carried(carried)))
-}
-
-/// A path parameter as it stands in an URL.
-pub(super) fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

@@ -27,14 +27,19 @@ use super::io::Io;
 use crate::api::call::load_config;
 use crate::api::endpoint::Method;
 use crate::api::refusal::Refusal;
+use errno::Asked;
 use options::Parsed;
 
 /// Commands that are known.
 pub(super) const NAMES: &[&str] = &[
     "ha-manager",
     "pct",
+    "pve-firewall",
     "pvecm",
+    "pvedaemon",
     "pvenode",
+    "pveproxy",
+    "pvereport",
     "pvesh",
     "pvesm",
     "pvesr",
@@ -96,6 +101,7 @@ pub(super) enum Own {
     ClusterNodes,
     HaStatus,
     HaMigrate,
+    HaRelocate,
     HaStop,
 }
 
@@ -158,9 +164,10 @@ impl Shell {
             "vzdump" => self.vzdump(words, io).await,
             "qmrestore" => self.qmrestore(words, io).await,
             "pct" => self.containers(words, io),
-            "pvestatd" | "pveproxy" | "pvedaemon" | "service" => {
-                io.err.line(&format!("{name}: the simulator has no services"));
-                1
+            "pvereport" => node::report(self, io).await,
+            "pve-firewall" => node::firewall(words, io),
+            "pvestatd" | "pveproxy" | "pvedaemon" | "spiceproxy" | "pvescheduler" => {
+                node::service(name, words, io)
             }
             _ => return None,
         })
@@ -204,6 +211,7 @@ impl Shell {
         for (name, value) in found.fixed {
             parsed.values.insert((*name).to_owned(), (*value).to_owned());
         }
+        let running = parsed.get("vmid").is_some_and(|vmid| self.runs(vmid));
         let result = match found.action {
             Action::Own(own, _) => self.own(own, parsed, io).await,
             Action::Api(method, path, after) => self.api(method, path, after, parsed, io).await,
@@ -211,8 +219,17 @@ impl Shell {
         };
         match result {
             Ok(status) => status,
-            Err(refusal) => print::complain(&refusal, &usage, &line, io),
+            Err(refusal) => {
+                print::complain(&refusal, &usage, Asked { command: &line, running }, io)
+            }
         }
+    }
+
+    /// Whether a guest runs.
+    fn runs(&self, vmid: &str) -> bool {
+        let world = self.shared.world();
+        let guest = vmid.parse().ok().and_then(|vmid| world.guest(vmid));
+        guest.is_some_and(|guest| guest.running.is_some())
     }
 
     /// What is not simulated: the guest that it is about must be there all the same.
@@ -228,7 +245,7 @@ impl Shell {
             && !found.words.starts_with("import")
             && let Err(refusal) = load_config(&self.shared.world(), &self.node, vmid)
         {
-            return print::complain(&refusal, usage, line, io);
+            return print::complain(&refusal, usage, Asked::of(line), io);
         }
         io.err.line(&format!("{line}: not simulated"));
         255

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::super::Shell;
 use super::super::io::Io;
+use super::errno::Asked;
 use super::options::Known;
 use super::table::cell;
 use super::{Action, After, Command, command};
@@ -216,6 +217,56 @@ pub(super) fn version(words: &[String], io: &Io) -> i32 {
     0
 }
 
+/// `pvestatd status` and its like (`PVE::Daemon`); they always run.
+pub(super) fn service(name: &str, words: &[String], io: &Io) -> i32 {
+    let line = |command: &str, rest: &str| format!("       {name} {command} {rest}\n");
+    match words.first().map(String::as_str) {
+        Some("status") => {
+            io.out.line("running");
+            0
+        }
+        Some("start" | "restart" | "reload" | "stop") => 0,
+        other => {
+            let complaint = match other {
+                Some(word) => format!("unknown command '{name} {word}'"),
+                None => "no command specified".to_owned(),
+            };
+            let lines = ["restart", "start", "status", "stop"].map(|command| line(command, ""));
+            io.err.text(&format!(
+                "ERROR: {complaint}\nUSAGE: {name} <COMMAND> [ARGS] [OPTIONS]\n\n{}\n       {name} help [<extra-args>] [OPTIONS]\n",
+                lines.concat()
+            ));
+            255
+        }
+    }
+}
+
+/// `pve-firewall status`: the service runs, the firewall is off (`PVE::Service::pve_firewall`).
+pub(super) fn firewall(words: &[String], io: &Io) -> i32 {
+    match words.first().map(String::as_str) {
+        Some("status") => {
+            io.out.line("Status: disabled/running");
+            0
+        }
+        Some("start" | "restart") => 0,
+        _ => {
+            io.err.line("pve-firewall: not simulated");
+            255
+        }
+    }
+}
+
+/// `pvereport`: what `/nodes/{node}/report` answers.
+pub(super) async fn report(shell: &Shell, io: &Io) -> i32 {
+    match shell.call(Method::Get, "/nodes/{node}/report", BTreeMap::new(), io).await {
+        Ok(value) => {
+            io.out.line(cell(&value).trim_end());
+            0
+        }
+        Err(refusal) => super::print::complain(&refusal, "pvereport", Asked::of("pvereport"), io),
+    }
+}
+
 impl Shell {
     /// `pct`: there are no containers.
     pub(super) fn containers(&self, words: &[String], io: &Io) -> i32 {
@@ -266,7 +317,7 @@ impl Shell {
                 Some(upid) if !self.follow(upid, io).await => 255,
                 _ => 0,
             },
-            Err(refusal) => super::print::complain(&refusal, USAGE, "qmrestore", io),
+            Err(refusal) => super::print::complain(&refusal, USAGE, Asked::of("qmrestore"), io),
         }
     }
 
@@ -295,7 +346,8 @@ impl Shell {
             }
             Ok(_) => 0,
             Err(refusal) => {
-                super::print::complain(&refusal, "vzdump {<vmid>} [OPTIONS]", "vzdump", io)
+                let asked = Asked::of("vzdump");
+                super::print::complain(&refusal, "vzdump {<vmid>} [OPTIONS]", asked, io)
             }
         }
     }

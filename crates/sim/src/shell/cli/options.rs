@@ -11,6 +11,8 @@ pub(super) struct Known {
     pub(super) name: String,
     pub(super) flag: bool,
     pub(super) optional: bool,
+    /// Its value may be left out: it is asked for then.
+    pub(super) asked: bool,
     /// Values of repetitions are joined with this; without one the last counts.
     pub(super) joined: Option<char>,
 }
@@ -23,6 +25,7 @@ impl Known {
             name: name.to_owned(),
             flag: matches!(kind, Kind::Bool),
             optional: !required,
+            asked: false,
             joined,
         }
     }
@@ -148,7 +151,7 @@ pub(super) fn parse(known: &[Known], places: &[&str], words: &[String]) -> Resul
         };
         let value = match given {
             Some(value) => value.to_owned(),
-            None if option.flag => {
+            None if option.flag || option.asked => {
                 // A flag takes the next word when that is no option.
                 let next = rest.next_if(|next| !next.starts_with('-') || next.as_str() == "-");
                 next.cloned().unwrap_or_default()

@@ -53,21 +53,12 @@ impl Shell {
             }
             Own::ClusterNodes => io.out.text(&self.cluster_nodes()),
             Own::HaStatus => self.ha_status(&parsed, io).await?,
-            Own::HaMigrate => {
-                let sid = sid(&parsed);
-                let path =
-                    format!("/cluster/ha/resources/{}/migrate", super::invoke::encoded(&sid));
-                let node = parsed.get("node").unwrap_or_default().to_owned();
-                self.ha_call(&path, [("node", node)].into(), io).await?;
-            }
+            Own::HaMigrate => self.ha_move("migrate", parsed, io).await?,
+            Own::HaRelocate => self.ha_move("relocate", parsed, io).await?,
             Own::HaStop => {
-                let sid = sid(&parsed);
-                let path = format!("/cluster/ha/resources/{}", super::invoke::encoded(&sid));
-                let values = BTreeMap::from([("state".to_owned(), "stopped".to_owned())]);
-                match self.call_path(Method::Put, &path, values, io).await {
-                    Some(result) => result.map(|_| ())?,
-                    None => return Err(Refusal::die("'crm-command stop' is not simulated")),
-                }
+                let mut values = BTreeMap::from([("sid".to_owned(), sid(&parsed))]);
+                values.insert("state".to_owned(), "stopped".to_owned());
+                self.call(Method::Put, "/cluster/ha/resources/{sid}", values, io).await?;
             }
         }
         Ok(0)
@@ -95,17 +86,36 @@ impl Shell {
         Ok(())
     }
 
-    async fn ha_call(
-        &self,
-        path: &str,
-        values: BTreeMap<&str, String>,
-        io: &Io,
-    ) -> Result<(), Refusal> {
-        let values = values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        match self.call_path(Method::Post, path, values, io).await {
-            Some(result) => result.map(|_| ()),
-            None => Err(Refusal::die(format!("'{path}' is not simulated"))),
+    /// `crm-command migrate` and `relocate`: what goes along is told, what is in the way fails.
+    async fn ha_move(&self, verb: &str, parsed: Parsed, io: &Io) -> Result<(), Refusal> {
+        let path = match verb {
+            "migrate" => "/cluster/ha/resources/{sid}/migrate",
+            _ => "/cluster/ha/resources/{sid}/relocate",
+        };
+        let value = self.call(Method::Post, path, parsed.values, io).await?;
+        let text = |item: &Value, key: &str| item.get(key).map(cell).unwrap_or_default();
+        let list = |key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let (sid, node) = (text(&value, "sid"), text(&value, "requested-node"));
+        let blocking = list("blocking-resources");
+        if !blocking.is_empty() {
+            let mut lines = format!("cannot {verb} resource '{sid}' to node '{node}':\n\n");
+            for other in blocking {
+                let why = match text(&other, "cause").as_str() {
+                    "resource-affinity" => format!(" in negative affinity with resource '{sid}'"),
+                    _ => String::new(),
+                };
+                let other = text(&other, "sid");
+                lines.push_str(&format!("- resource '{other}' on target node '{node}'{why}\n"));
+            }
+            return Err(Refusal::die(lines));
         }
+        for other in list("comigrated-resources") {
+            io.out.line(&format!(
+                "also {verb} resource '{}' in positive affinity with resource '{sid}' to target node '{node}'",
+                cell(&other)
+            ));
+        }
+        Ok(())
     }
 
     async fn ha_status(&self, parsed: &Parsed, io: &Io) -> Result<(), Refusal> {

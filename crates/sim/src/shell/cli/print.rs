@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::io::Io;
+use super::errno::Asked;
 use super::options::OutputFormat;
 use super::schema::Schema;
 use super::table::{Column, Style, Type};
@@ -11,7 +12,7 @@ use crate::api::endpoint::Method;
 use crate::api::refusal::Refusal;
 
 /// Prints an error; the answer is the exit status.
-pub(super) fn complain(refusal: &Refusal, usage: &str, command: &str, io: &Io) -> i32 {
+pub(super) fn complain(refusal: &Refusal, usage: &str, asked: Asked<'_>, io: &Io) -> i32 {
     match refusal {
         Refusal::Params(errors) => {
             let lines = errors.iter().map(|(name, text)| format!("{name}: {text}\n"));
@@ -25,7 +26,7 @@ pub(super) fn complain(refusal: &Refusal, usage: &str, command: &str, io: &Io) -
         Refusal::Message { status, message } => io.err.text(&format!("{status} {message}")),
         other => io.err.line(other.text().trim_end()),
     }
-    errno::exit_status(&refusal.text(), command)
+    errno::exit_status(&refusal.text(), asked)
 }
 
 /// Prints a result as asked for (`PVE::CLIFormatter::print_api_result`).

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::Shell;
 use super::super::io::Io;
+use super::errno::Asked;
 use super::options::{FORMAT, Known, OutputFormat, Parsed, parse};
 use super::schema::{self, Schema};
 use super::table::cell;
@@ -126,7 +127,7 @@ impl Shell {
         let Some((_, in_path)) = found else { return 255 };
         let format = match parsed.take_format() {
             Ok(format) => format,
-            Err(refusal) => return print::complain(&refusal, &usage, "pvesh", io),
+            Err(refusal) => return print::complain(&refusal, &usage, Asked::of("pvesh"), io),
         };
         parsed.values.remove("api_path");
         parsed.values.remove("noproxy");
@@ -135,9 +136,9 @@ impl Shell {
         let Some(result) = self.call_path(method, path, parsed.values, io).await else { return 1 };
         let value = match (result, node) {
             (Ok(value), _) => value,
-            (Err(refusal), None) => return print::complain(&refusal, &usage, "pvesh", io),
+            (Err(refusal), None) => return print::complain(&refusal, &usage, Asked::of("pvesh"), io),
             (Err(refusal), Some(node)) => {
-                let status = print::complain(&refusal, &usage, "pvesh", io);
+                let status = print::complain(&refusal, &usage, Asked::of("pvesh"), io);
                 let line = self.ssh_line(&node, command, path, &given);
                 io.err.line(&format!(
                     "proxy handler failed: command '{line}' failed: exit code {status}"
@@ -245,7 +246,7 @@ impl Shell {
                 }
                 0
             }
-            Err(refusal) => print::complain(&refusal, USAGE, "pvesh", io),
+            Err(refusal) => print::complain(&refusal, USAGE, Asked::of("pvesh"), io),
         }
     }
 

@@ -12,6 +12,7 @@ mod printf;
 mod remote;
 mod repeat;
 mod search;
+mod space;
 mod system;
 mod test;
 mod text;
@@ -39,6 +40,7 @@ const PROGRAMS: &[&str] = &[
     "dd",
     "df",
     "dirname",
+    "du",
     "env",
     "find",
     "free",
@@ -92,6 +94,7 @@ const PROGRAMS: &[&str] = &[
     "touch",
     "tr",
     "truncate",
+    "tty",
     "uname",
     "uniq",
     "uptime",
@@ -118,13 +121,15 @@ impl Shell {
             }
             "grep" | "egrep" | "fgrep" | "sed" => self.search_command(name, arguments, io).await,
             "ls" | "stat" | "mkdir" | "rm" | "rmdir" | "mv" | "cp" | "touch" | "chmod"
-            | "chown" | "basename" | "dirname" | "realpath" | "readlink" | "mktemp" | "df"
+            | "chown" | "basename" | "dirname" | "realpath" | "readlink" | "mktemp"
             | "truncate" => self.file_command(name, arguments, io),
+            "df" => self.df(arguments, io),
+            "du" => self.du(arguments, io),
             "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" => {
                 self.hash_command(name, arguments, io).await
             }
             "hostname" | "uname" | "date" | "id" | "whoami" | "sleep" | "env" | "printenv"
-            | "nproc" | "uptime" | "sync" => self.system_command(name, arguments, io).await,
+            | "nproc" | "uptime" | "sync" | "tty" => self.system_command(name, arguments, io).await,
             "wget" | "curl" => self.fetch_command(name, arguments, io).await,
             "qemu-img" => self.image_command(arguments, io),
             "awk" | "mawk" => self.awk_command(arguments, io).await,
@@ -250,8 +255,17 @@ impl Shell {
             match self.fs(|fs| fs.read(&path)) {
                 Ok(bytes) => found.push((file.clone(), bytes)),
                 Err(errno) => {
-                    io.err.line(&format!("{name}: {file}: {}", errno.text()));
-                    status = 1;
+                    let text = errno.text();
+                    let (line, code) = match name {
+                        "head" | "tail" => {
+                            (format!("{name}: cannot open '{file}' for reading: {text}"), 1)
+                        }
+                        "sed" => (format!("sed: can't read {file}: {text}"), 2),
+                        "sort" => (format!("sort: cannot read: {file}: {text}"), 2),
+                        _ => (format!("{name}: {file}: {text}"), 1),
+                    };
+                    io.err.line(&line);
+                    status = code;
                 }
             }
         }
