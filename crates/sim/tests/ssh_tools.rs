@@ -11,7 +11,7 @@
 #[path = "support/nodes.rs"]
 mod nodes;
 
-use nodes::{Nodes, play};
+use nodes::{Nodes, Said, play};
 use pvx_sim::{TimeScale, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,20 +48,57 @@ async fn errors_end_with_what_errno_was_left() {
         &nodes,
         &[
             ("qm create 100 --agent 1 --scsi0 vmdata:1 > /dev/null", 0, "", ""),
-            ("qm create 100", 25, "", "unable to create VM 100 - VM 100 already exists on node 'pve1'\n"),
-            ("qm reset 999", 2, "", "unable to find configuration file for VM 999 on node 'pve1'\n"),
+            (
+                "qm create 100",
+                25,
+                "",
+                "unable to create VM 100 - VM 100 already exists on node 'pve1'\n",
+            ),
+            (
+                "qm reset 999",
+                2,
+                "",
+                "unable to find configuration file for VM 999 on node 'pve1'\n",
+            ),
             ("qm reset 100", 2, "", "VM 100 not running\n"),
             ("qm agent 100 ping", 2, "", "VM 100 is not running\n"),
-            ("qm showcmd 999", 2, "", "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist\n"),
+            (
+                "qm showcmd 999",
+                2,
+                "",
+                "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist\n",
+            ),
+            ("qm status", 255, "", "400 not enough arguments\nqm status <vmid> [OPTIONS]\n"),
+            ("pvesm path", 255, "", "400 not enough arguments\npvesm path <volume>\n"),
             ("qm terminal", 255, "", "400 not enough arguments\nqm terminal <vmid> [OPTIONS]\n"),
             ("qm set 100 --scsi1 nosuch:1", 2, "", "storage 'nosuch' does not exist\n"),
             ("qm clone 100 101 --snapname none", 2, "", "snapshot 'none' does not exist\n"),
-            ("qm start 100; qm clone 100 101 --snapname none", 25, "", "snapshot 'none' does not exist\n"),
+            (
+                "qm start 100; qm clone 100 101 --snapname none",
+                25,
+                "",
+                "snapshot 'none' does not exist\n",
+            ),
             ("qm destroy 100", 25, "", "VM 100 is running - destroy failed\n"),
             ("qm start 100", 255, "", "VM 100 already running\n"),
-            ("qm shutdown 100 --forceStop 1 --timeout 1; qm status 100", 0, "status: stopped\n", "VM quit/powerdown failed - terminating now with SIGTERM\n"),
-            ("pct status 100", 2, "", "Configuration file 'nodes/pve1/lxc/100.conf' does not exist\n"),
-            ("qmrestore /none.vma", 255, "", "400 not enough arguments\nqmrestore <archive> <vmid> [OPTIONS]\n"),
+            (
+                "qm shutdown 100 --forceStop 1 --timeout 1; qm status 100",
+                0,
+                "VM still running - terminating now with SIGTERM\nstatus: stopped\n",
+                "",
+            ),
+            (
+                "pct status 100",
+                2,
+                "",
+                "Configuration file 'nodes/pve1/lxc/100.conf' does not exist\n",
+            ),
+            (
+                "qmrestore /none.vma",
+                255,
+                "",
+                "400 not enough arguments\nqmrestore <archive> <vmid> [OPTIONS]\n",
+            ),
         ],
     )
     .await;
@@ -86,11 +123,12 @@ async fn commands_change_what_they_say() {
             ("qm create 101; qm cloudinit update 101", 0, "", ""),
             ("printf 'in-secret\\nin-secret\\n' | qm set 100 --cipassword; qm config 100 | grep cipassword", 0, "update VM 100: -cipassword <hidden>\ncipassword: **********\n", ""),
             ("ha-manager add vm:100 --state stopped; ha-manager crm-command migrate vm:100 pve2; ha-manager config", 0, "vm:100\n\tstate stopped\n\n", ""),
-            ("ha-manager crm-command migrate vm:999 pve2", 255, "", "cannot migrate 'vm:999': not HA managed\n"),
-            ("vzdump 101 --storage local --compress zstd --quiet 1; qmrestore $(pvesm list local --content backup | awk 'NR==2{print $1}') 102 > /dev/null && qm list | awk '{print $1}'", 0, "VMID\n100\n101\n102\n", ""),
+            ("ha-manager crm-command migrate vm:999 pve2", 255, "", "resource 'vm:999' is not HA managed\n"),
+            ("vzdump 101 --storage local --compress zstd --quiet 1; qmrestore $(pvesm list local --content backup | awk 'NR==2{print $1}') 102 > /dev/null && qm list | awk '{print $1}'", 0, "VMID\n101\n102\n", ""),
             ("pvesm extractconfig $(pvesm list local --content backup | awk 'NR==2{print $1}') | grep -c vmgenid", 0, "1\n", ""),
             ("pvesm prune-backups local --keep-last 1 --dry-run 1 | tail -1 | awk '{print $2, $3}'", 0, "qemu/101 keep\n", ""),
-            ("pvenode task list --noborder --noheader | awk '{print $2, $NF}' | sort -u", 0, "qmcreate OK\nqmrestore OK\nvzdump OK\n", ""),
+            ("qm start 999; pvenode task list --noborder --noheader | awk '{print $2, $NF}' | sort -u", 0, "qmcreate OK\nqmigrate OK\nqmrestore OK\nqmstart ERROR\nvzdump OK\n", "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist\n"),
+            ("pvecm apiver; pveum user tfa list", 0, "1\n", ""),
             ("pvesr list; pvesubscription get | grep status", 0, "JobID                Target                 Schedule  Rate  Enabled\nstatus: notfound\n", ""),
             ("pvestatd status; pve-firewall status", 0, "running\nStatus: disabled/running\n", ""),
         ],
@@ -118,7 +156,7 @@ async fn the_shell_knows_more_of_bash() {
             ("echo 'echo run $1' > /tmp/s; /tmp/s a; chmod +x /tmp/s; /tmp/s a; rm /tmp/s", 0, "run a\n", "bash: line 1: /tmp/s: Permission denied\n"),
             ("sed -i s/a/b/ /none", 2, "", "sed: can't read /none: No such file or directory\n"),
             ("head /none; sort /none; touch /none/x", 1, "", "head: cannot open '/none' for reading: No such file or directory\nsort: cannot read: /none: No such file or directory\ntouch: cannot touch '/none/x': No such file or directory\n"),
-            ("df -h /var/lib/vmdata; df --output=avail -B1 /var/lib/vmdata | tail -1", 0, "Filesystem      Size  Used Avail Use% Mounted on\nvmdata          252G     0  252G   0% /var/lib/vmdata\n 270553174016\n", ""),
+            ("df -h /var/lib/vmdata; df --output=avail -B1 /var/lib/vmdata | tail -1", 0, "Filesystem      Size  Used Avail Use% Mounted on\nvmdata          252G     0  252G   0% /var/lib/vmdata\n270553174016\n", ""),
             ("printf 12345 > /tmp/d; du -b /tmp/d; rm /tmp/d; ip -4 addr show vmbr0 | awk '/inet /{print $2}'; tty", 1, "5\t/tmp/d\n10.99.7.11/24\nnot a tty\n", ""),
             ("echo none | sha256sum -c", 1, "", "sha256sum: 'standard input': no properly formatted checksum lines found\n"),
         ],
@@ -126,12 +164,26 @@ async fn the_shell_knows_more_of_bash() {
     .await;
 }
 
-/// A client that has nothing to send closes the channel as soon as the output ends.
+/// A session of a shared connection closes its channel as soon as the output ends, when it has
+/// nothing more to send.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_exit_status_is_lost() {
     let Some(nodes) = Nodes::start(World::truth(), TimeScale::times(20.0)).await else { return };
+    let socket = format!("ControlPath={}", nodes.path("control"));
+    let with = |more: &[&str]| {
+        let mut arguments = nodes.options("pve1", "-p");
+        for option in ["ControlMaster=auto", &socket, "ControlPersist=30"] {
+            arguments.extend(["-o".to_owned(), option.to_owned()]);
+        }
+        arguments.extend(more.iter().map(|&word| word.to_owned()));
+        arguments
+    };
+    assert!(nodes.quiet("ssh", with(&["-N", "-f", "root@127.0.0.1"])).await);
     assert_eq!(nodes.run("qm create 100 --scsi0 vmdata:1 && qm start 100").await.code, 0);
-    for _ in 0..25 {
-        assert_eq!(nodes.run("qm reset 100; exit 3").await.code, 3);
+    for _ in 0..40 {
+        let arguments = with(&["root@127.0.0.1", "qm reset 100"]);
+        let said = Said::from(nodes.client("ssh", arguments, b"").await);
+        assert_eq!(said.code, 0, "{said:?}");
     }
+    nodes.client("ssh", with(&["-O", "exit", "root@127.0.0.1"]), b"").await;
 }

@@ -351,7 +351,8 @@ impl Shell {
     async fn double_test(&mut self, words: &[super::syntax::Word], io: &Io) -> i32 {
         let mut texts: Vec<String> = Vec::new();
         for word in words {
-            let compared = texts.last().is_some_and(|last| matches!(last.as_str(), "==" | "=" | "!="));
+            let compared =
+                texts.last().is_some_and(|last| matches!(last.as_str(), "==" | "=" | "!="));
             texts.push(match compared {
                 true => self.as_pattern(word, io).await,
                 false => self.single(word, io).await,

@@ -382,9 +382,9 @@ impl Parser {
             self.at += 1;
         }
         let text: String = self.chars.get(start..self.at).unwrap_or_default().iter().collect();
-        let quoted = ['"', '\''].into_iter().find_map(|quote| {
-            text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote))
-        });
+        let quoted = ['"', '\'']
+            .into_iter()
+            .find_map(|quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote)));
         Self::in_quotes(quoted.unwrap_or(&text))
     }
 
@@ -487,7 +487,8 @@ impl Parser {
     fn assignment(&mut self) -> Result<Option<Assign>, String> {
         let start = self.at;
         let name = self.name();
-        let item = if !name.is_empty() && self.eat("[") { self.balanced('[', ']').ok() } else { None };
+        let item =
+            if !name.is_empty() && self.eat("[") { self.balanced('[', ']').ok() } else { None };
         let append = self.eat("+");
         if name.is_empty() || !self.eat("=") {
             self.at = start;

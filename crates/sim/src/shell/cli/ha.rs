@@ -86,13 +86,7 @@ pub(super) const COMMANDS: &[Command] = &[
         1,
         Action::Api(Post, "/cluster/ha/groups", After::Quiet),
     ),
-    command(
-        "groupconfig",
-        &[],
-        " ",
-        1,
-        Action::Api(Get, "/cluster/ha/groups", After::Quiet),
-    ),
+    command("groupconfig", &[], " ", 1, Action::Api(Get, "/cluster/ha/groups", After::Quiet)),
     command(
         "groupremove",
         &["group"],

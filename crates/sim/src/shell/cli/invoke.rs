@@ -89,7 +89,11 @@ impl Shell {
                 .iter()
                 .map(|name| match name.strip_prefix('!') {
                     Some(name) => Known::new(name, Kind::Bool, false),
-                    None => Known::new(name, Kind::TEXT, false),
+                    None => {
+                        let place = name.strip_prefix('?').unwrap_or(name);
+                        let required = place == *name && command.places.contains(&place);
+                        Known::new(place, Kind::TEXT, required)
+                    }
                 })
                 .collect(),
             Action::Alias(_) | Action::Refused => Vec::new(),

@@ -77,7 +77,8 @@ pub(super) enum After {
 pub(super) enum Action {
     /// Calls an endpoint.
     Api(Method, &'static str, After),
-    /// Something of its own; these options it takes, a `!` marks a flag.
+    /// Something of its own; these options it takes, a `!` marks a flag, a `?` what may be left
+    /// out of the positional arguments.
     Own(Own, &'static [&'static str]),
     /// Another command.
     Alias(&'static str),
@@ -88,6 +89,8 @@ pub(super) enum Action {
 /// Commands without an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Own {
+    /// Prints nothing: there is nothing to tell.
+    Nothing,
     Status,
     Unlock,
     Wait,
@@ -270,7 +273,9 @@ impl Shell {
             After::Quiet => {}
             After::Task => return Ok(if task == Some(false) { 255 } else { 0 }),
             After::Print(print) => io.out.text(&print(&result)),
-            After::Format => print::result(&result, schema::of(method, template).as_ref(), &format, io),
+            After::Format => {
+                print::result(&result, schema::of(method, template).as_ref(), &format, io)
+            }
             After::Permissions => print::permissions(&result, &format, io),
             After::Tasks => print::tasks(result, &format, io),
             After::Certificates => print::certificates(&result, &format, io),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::super::Shell;
-use super::super::io::Io;
+use super::super::io::{Io, Sink};
 use super::errno::Asked;
 use super::options::Known;
 use super::table::cell;
@@ -271,10 +271,33 @@ impl Shell {
     /// `pct`: there are no containers.
     pub(super) fn containers(&self, words: &[String], io: &Io) -> i32 {
         const OF_ONE: &[&str] = &[
-            "config", "console", "delsnapshot", "destroy", "enter", "exec", "listsnapshot",
-            "migrate", "mount", "move-volume", "pending", "pull", "push", "reboot", "resize",
-            "resume", "rollback", "set", "shutdown", "snapshot", "start", "status", "stop",
-            "suspend", "template", "unlock", "unmount",
+            "config",
+            "console",
+            "delsnapshot",
+            "destroy",
+            "enter",
+            "exec",
+            "listsnapshot",
+            "migrate",
+            "mount",
+            "move-volume",
+            "pending",
+            "pull",
+            "push",
+            "reboot",
+            "resize",
+            "resume",
+            "rollback",
+            "set",
+            "shutdown",
+            "snapshot",
+            "start",
+            "status",
+            "stop",
+            "suspend",
+            "template",
+            "unlock",
+            "unmount",
         ];
         let guest = words.get(1).filter(|word| word.chars().all(|found| found.is_ascii_digit()));
         match (words.first().map(String::as_str), guest) {
@@ -340,9 +363,11 @@ impl Shell {
         if !parsed.extra.is_empty() {
             values.insert("vmid".to_owned(), parsed.extra.join(","));
         }
+        let quiet = values.get("quiet").is_some_and(|quiet| quiet == "1");
         match self.call(Method::Post, PATH, values, io).await {
             Ok(Value::String(upid)) if upid.starts_with("UPID:") => {
-                if self.follow(&upid, io).await { 0 } else { 255 }
+                let nowhere = Io { out: Sink::Nowhere, err: Sink::Nowhere, ..io.clone() };
+                if self.follow(&upid, if quiet { &nowhere } else { io }).await { 0 } else { 255 }
             }
             Ok(_) => 0,
             Err(refusal) => {

@@ -16,6 +16,7 @@ use crate::api::refusal::Refusal;
 impl Shell {
     pub(super) async fn own(&mut self, own: Own, parsed: Parsed, io: &Io) -> Result<i32, Refusal> {
         match own {
+            Own::Nothing => {}
             Own::Status => self.status(&parsed, io).await?,
             Own::Unlock => {
                 let vmid = vmid(&parsed)?;
@@ -94,7 +95,8 @@ impl Shell {
         };
         let value = self.call(Method::Post, path, parsed.values, io).await?;
         let text = |item: &Value, key: &str| item.get(key).map(cell).unwrap_or_default();
-        let list = |key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let list =
+            |key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let (sid, node) = (text(&value, "sid"), text(&value, "requested-node"));
         let blocking = list("blocking-resources");
         if !blocking.is_empty() {

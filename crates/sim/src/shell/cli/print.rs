@@ -57,7 +57,8 @@ fn as_text(value: &Value, schema: Option<&Schema>, format: &OutputFormat) -> Str
                 None => items.first().is_some_and(Value::is_object),
             };
             if objects {
-                let columns = if columns.is_empty() { table::guessed(items) } else { columns.to_vec() };
+                let columns =
+                    if columns.is_empty() { table::guessed(items) } else { columns.to_vec() };
                 return table::render(items, &columns, style);
             }
             let rows: Vec<Value> = items.iter().map(|item| json!({ "value": item })).collect();

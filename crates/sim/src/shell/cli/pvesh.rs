@@ -106,10 +106,8 @@ impl Shell {
             return 1;
         }
         let schema = found.as_ref().and_then(|(found, _)| schema::of(method, found.path));
-        let usage = format!(
-            "{} [OPTIONS] [FORMAT_OPTIONS]",
-            usage(command, "<api_path>", schema.as_ref())
-        );
+        let usage =
+            format!("{} [OPTIONS] [FORMAT_OPTIONS]", usage(command, "<api_path>", schema.as_ref()));
         let known = match &found {
             Some((endpoint, in_path)) => {
                 let fixed: Vec<&str> = in_path.0.keys().map(String::as_str).collect();
@@ -136,7 +134,9 @@ impl Shell {
         let Some(result) = self.call_path(method, path, parsed.values, io).await else { return 1 };
         let value = match (result, node) {
             (Ok(value), _) => value,
-            (Err(refusal), None) => return print::complain(&refusal, &usage, Asked::of("pvesh"), io),
+            (Err(refusal), None) => {
+                return print::complain(&refusal, &usage, Asked::of("pvesh"), io);
+            }
             (Err(refusal), Some(node)) => {
                 let status = print::complain(&refusal, &usage, Asked::of("pvesh"), io);
                 let line = self.ssh_line(&node, command, path, &given);
@@ -218,7 +218,8 @@ impl Shell {
             let options = if endpoint.is_some_and(|count| count > 0) { " [OPTIONS]" } else { "" };
             // Without arguments a blank stands after the path.
             let args = usage(command, path, schema.as_ref());
-            let blank = if schema.is_none_or(|schema| schema.required.is_empty()) { " " } else { "" };
+            let blank =
+                if schema.is_none_or(|schema| schema.required.is_empty()) { " " } else { "" };
             io.out.line(&format!("USAGE: {args}{blank}{options}"));
         }
         if !found {

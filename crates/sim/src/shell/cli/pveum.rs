@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::table::cell;
-use super::{Action, After, Command, command};
+use super::{Action, After, Command, Own, command};
 use crate::api::endpoint::Method::{Delete, Get, Post, Put};
 
 const TOKEN: &str = "/access/users/{userid}/token/{tokenid}";
@@ -146,7 +146,14 @@ pub(super) const COMMANDS: &[Command] = &[
         Action::Api(Put, "/access/roles/{roleid}", After::Quiet),
     ),
     command("user tfa delete", &[], " <userid> [OPTIONS]", 0, Action::Refused),
-    command("user tfa list", &[], "  [OPTIONS]", 0, Action::Refused),
+    // Nobody has a second factor.
+    command(
+        "user tfa list",
+        &["userid"],
+        " [<userid>]",
+        0,
+        Action::Own(Own::Nothing, &["?userid"]),
+    ),
     command("user tfa unlock", &[], " <userid>", 0, Action::Refused),
     command(
         "user token add",

@@ -109,8 +109,10 @@ impl Line {
 
 /// `name:iB~width"title`.
 fn column(word: &str) -> Column {
-    let (word, title) = word.split_once('"').map_or((word, None), |(word, title)| (word, Some(title)));
-    let (word, width) = word.split_once('~').map_or((word, None), |(word, width)| (word, Some(width)));
+    let (word, title) =
+        word.split_once('"').map_or((word, None), |(word, title)| (word, Some(title)));
+    let (word, width) =
+        word.split_once('~').map_or((word, None), |(word, width)| (word, Some(width)));
     let (name, letters) = word.split_once(':').unwrap_or((word, ""));
     let kind = match letters.chars().next() {
         Some('i' | 'n') => Type::Number,
@@ -148,7 +150,14 @@ mod tests {
         assert_eq!(
             names,
             [
-                "node", "status", "cpu", "level", "maxcpu", "maxmem", "mem", "ssl_fingerprint",
+                "node",
+                "status",
+                "cpu",
+                "level",
+                "maxcpu",
+                "maxmem",
+                "mem",
+                "ssl_fingerprint",
                 "uptime"
             ]
         );

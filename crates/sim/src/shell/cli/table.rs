@@ -67,7 +67,10 @@ impl Column {
             Look::Share => format!("{:.2}%", number() * 100.0),
             Look::Yaml => {
                 let text = json::yaml(value);
-                text.strip_prefix("---").and_then(|text| text.get(1..)).unwrap_or_default().to_owned()
+                text.strip_prefix("---")
+                    .and_then(|text| text.get(1..))
+                    .unwrap_or_default()
+                    .to_owned()
             }
         }
     }
@@ -252,7 +255,8 @@ mod tests {
             serde_json::json!({ "n": 3 }),
         ];
         let number = Column { kind: Type::Number, ..Column::text("n") };
-        let columns = [Column { width: Some(1), title: "Key".to_owned(), ..Column::text("k") }, number];
+        let columns =
+            [Column { width: Some(1), title: "Key".to_owned(), ..Column::text("k") }, number];
         let style = Style { header: true, border: true, human: true };
         assert_eq!(
             render(&rows, &columns, style),

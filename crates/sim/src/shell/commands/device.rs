@@ -264,29 +264,25 @@ fn systemctl(words: &[String], io: &Io) -> i32 {
             0
         }
         "restart" | "reload" | "try-restart" | "reload-or-restart" | "daemon-reload" | "start"
-        | "enable" | "reset-failed" => {
-            match units.iter().find(|unit| !known(unit)) {
-                Some(unit) if command == "enable" => {
-                    let unit = unit.trim_end_matches(".service");
-                    io.err.line(&format!(
-                        "Failed to enable unit: Unit {unit}.service does not exist"
-                    ));
-                    1
-                }
-                Some(unit) => {
-                    let verb = match command.as_str() {
-                        verb @ ("reload" | "start") => verb,
-                        _ => "restart",
-                    };
-                    let unit = unit.trim_end_matches(".service");
-                    io.err.line(&format!(
-                        "Failed to {verb} {unit}.service: Unit {unit}.service not found."
-                    ));
-                    5
-                }
-                None => 0,
+        | "enable" | "reset-failed" => match units.iter().find(|unit| !known(unit)) {
+            Some(unit) if command == "enable" => {
+                let unit = unit.trim_end_matches(".service");
+                io.err.line(&format!("Failed to enable unit: Unit {unit}.service does not exist"));
+                1
             }
-        }
+            Some(unit) => {
+                let verb = match command.as_str() {
+                    verb @ ("reload" | "start") => verb,
+                    _ => "restart",
+                };
+                let unit = unit.trim_end_matches(".service");
+                io.err.line(&format!(
+                    "Failed to {verb} {unit}.service: Unit {unit}.service not found."
+                ));
+                5
+            }
+            None => 0,
+        },
         "status" => match units.first() {
             Some(unit) if known(unit) => {
                 let unit = unit.trim_end_matches(".service");

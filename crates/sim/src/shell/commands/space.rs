@@ -149,8 +149,12 @@ impl Shell {
             return status;
         }
         let typed = if flags.has('T') { &["fstype"][..] } else { &[] };
-        let usual: Vec<&str> =
-            ["source"].iter().chain(typed).chain(&["size", "used", "avail", "pcent", "target"]).copied().collect();
+        let usual: Vec<&str> = ["source"]
+            .iter()
+            .chain(typed)
+            .chain(&["size", "used", "avail", "pcent", "target"])
+            .copied()
+            .collect();
         let columns: Vec<&str> = match flags.named("output") {
             Some(list) => list.split(',').collect(),
             None => usual,
