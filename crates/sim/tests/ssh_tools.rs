@@ -130,6 +130,8 @@ async fn commands_change_what_they_say() {
             ("qm start 999; pvenode task list --noborder --noheader | awk '{print $2, $NF}' | sort -u", 0, "qmcreate OK\nqmigrate OK\nqmrestore OK\nqmstart ERROR\nvzdump OK\n", "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist\n"),
             ("pvecm apiver; pveum user tfa list", 0, "1\n", ""),
             ("pvesr list; pvesubscription get | grep status", 0, "JobID                Target                 Schedule  Rate  Enabled\nstatus: notfound\n", ""),
+            ("pvesh set /cluster/options --description 'a: b' --keyboard de; cat /etc/pve/datacenter.cfg", 0, "#a%3A b\n\nkeyboard: de\n", ""),
+            ("sed -i 's/^#.*/#new/' /etc/pve/datacenter.cfg; pvesh get /cluster/options --output-format json | grep -o new", 0, "new\n", ""),
             ("pvestatd status; pve-firewall status", 0, "running\nStatus: disabled/running\n", ""),
         ],
     )

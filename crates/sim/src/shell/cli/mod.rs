@@ -274,7 +274,7 @@ impl Shell {
             After::Task => return Ok(if task == Some(false) { 255 } else { 0 }),
             After::Print(print) => io.out.text(&print(&result)),
             After::Format => {
-                print::result(&result, schema::of(method, template).as_ref(), &format, io)
+                print::result(&result, schema::of(method, template).as_ref(), &format, io);
             }
             After::Permissions => print::permissions(&result, &format, io),
             After::Tasks => print::tasks(result, &format, io),

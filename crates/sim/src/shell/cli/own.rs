@@ -68,11 +68,11 @@ impl Shell {
     /// `pvesm prune-backups`.
     async fn prune(&self, mut parsed: Parsed, io: &Io) -> Result<(), Refusal> {
         let dry = parsed.values.remove("dry-run").is_some_and(|value| value == "1");
-        let keeps: Vec<String> = parsed
-            .values
-            .extract_if(.., |key, _| key.starts_with("keep-"))
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+        let (keeps, rest): (BTreeMap<String, String>, BTreeMap<String, String>) =
+            parsed.values.into_iter().partition(|(key, _)| key.starts_with("keep-"));
+        parsed.values = rest;
+        let keeps: Vec<String> =
+            keeps.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
         if !keeps.is_empty() {
             parsed.values.insert("prune-backups".to_owned(), keeps.join(","));
         }

@@ -27,7 +27,7 @@ pub(super) struct Schema {
 
 /// The schema of an endpoint's result.
 pub(super) fn of(method: Method, template: &str) -> Option<Schema> {
-    lines().find(|line| line.method == method && same(line.path, template)).map(|line| line.parse())
+    lines().find(|line| line.method == method && same(line.path, template)).map(Line::parse)
 }
 
 /// The schema of what a path leads to, simulated or not.
@@ -35,7 +35,7 @@ pub(super) fn at(method: Method, path: &str) -> Option<Schema> {
     let given: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let fits = |line: &Line| line.method == method && leads(line.path, &given);
     let literal = |line: &Line| line.path.split('/').filter(|part| !part.starts_with('{')).count();
-    lines().filter(fits).max_by_key(literal).map(|line| line.parse())
+    lines().filter(fits).max_by_key(literal).map(Line::parse)
 }
 
 struct Line {

@@ -126,7 +126,7 @@ impl Shell {
                 (_, true, ..) => (bytes >> 20).to_string(),
                 (_, _, true, _) => bytes.to_string(),
                 (.., true) => match bytes as f64 / 1_073_741_824.0 {
-                    gib if gib == 0.0 => "0B".to_owned(),
+                    0.0 => "0B".to_owned(),
                     gib if gib < 10.0 => format!("{gib:.1}Gi"),
                     gib => format!("{gib:.0}Gi"),
                 },
