@@ -61,6 +61,7 @@ fn regenerate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if let Some(guest) = call.world.guests.get_mut(&vmid) {
         guest.cloudinit.clear();
     }
+    call.world.printed.push("generating cloud-init ISO".to_owned());
     Ok(Value::Null.into())
 }
 

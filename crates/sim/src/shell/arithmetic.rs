@@ -8,6 +8,43 @@ pub(super) fn value(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Op
     (parser.at == parser.text.len()).then_some(found)
 }
 
+/// What an expression sets, and its value: `n = …`, `n += …`, `n++` and the like, or any other.
+pub(super) fn assigned(
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Option<(i64, Option<(String, i64)>)> {
+    let text = text.trim();
+    let is_name = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && name.chars().all(|found| found.is_ascii_alphanumeric() || found == '_')
+    };
+    for (operator, step) in [("++", 1), ("--", -1)] {
+        let after = text.strip_suffix(operator).map(str::trim).filter(|name| is_name(name));
+        let before = text.strip_prefix(operator).map(str::trim).filter(|name| is_name(name));
+        if let Some(name) = after.or(before) {
+            let old = value(name, variable)?;
+            let new = old.checked_add(step)?;
+            let told = if after.is_some() { old } else { new };
+            return Some((told, Some((name.to_owned(), new))));
+        }
+    }
+    if let Some((left, right)) = text.split_once('=')
+        && !right.starts_with('=')
+    {
+        let operator = left.chars().last().filter(|last| "+-*/%".contains(*last));
+        let name = left.strip_suffix(|last| Some(last) == operator).unwrap_or(left).trim();
+        if is_name(name) {
+            let right = value(right, variable)?;
+            let new = match operator {
+                Some(operator) => apply(&operator.to_string(), value(name, variable)?, right)?,
+                None => right,
+            };
+            return Some((new, Some((name.to_owned(), new))));
+        }
+    }
+    value(text, variable).map(|value| (value, None))
+}
+
 /// Operators, weakest first.
 const LEVELS: &[&[&str]] =
     &[&["||"], &["&&"], &["==", "!="], &["<=", ">=", "<", ">"], &["+", "-"], &["*", "/", "%"]];
@@ -100,7 +137,24 @@ fn apply(operator: &str, left: i64, right: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::value;
+    use super::{assigned, value};
+
+    #[test]
+    fn assignments() {
+        let known = |name: &str| (name == "n").then(|| "7".to_owned());
+        let set = |value: i64| Some(("n".to_owned(), value));
+        for (text, wanted) in [
+            ("n = 2", Some((2, set(2)))),
+            ("n += 2", Some((9, set(9)))),
+            ("n++", Some((7, set(8)))),
+            ("--n", Some((6, set(6)))),
+            ("n == 7", Some((1, None))),
+            ("n <= 7", Some((1, None))),
+            ("n =", None),
+        ] {
+            assert_eq!(assigned(text, &known), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn expressions() {

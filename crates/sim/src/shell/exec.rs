@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::budget::TEXT;
 use super::fs::spool::Spool;
 use super::io::{Input, Io, Sink, taken};
-use super::syntax::{Node, Redirect, Target};
+use super::syntax::{Assign, Node, Redirect, Target, Value};
 use super::{Shell, Stop, pattern};
 use crate::world::files::{Body, Bytes};
 
@@ -161,9 +161,25 @@ impl Shell {
                 self.functions.insert(name.clone(), (**body).clone());
                 0
             }
+            Node::Count([first, condition, step], body) => {
+                self.count(first, &io).await;
+                let mut status = 0;
+                while self.count(condition, &io).await != 0 && self.stop.is_none() {
+                    status = self.exec(body, io.clone()).await;
+                    if self.leave_loop() || !self.budget.take() {
+                        break;
+                    }
+                    self.count(step, &io).await;
+                    tokio::task::yield_now().await;
+                }
+                status
+            }
+            Node::Arithmetic(text) => i32::from(self.count(text, &io).await == 0),
+            Node::Test(words) => self.double_test(words, &io).await,
             Node::Subshell(body) => {
-                let mut shell = self.clone();
-                shell.exec(body, io).await
+                let mut shell = self.inner();
+                let status = shell.exec(body, io.clone()).await;
+                shell.leave(status, &io).await
             }
             Node::Redirected(inner, redirects) => match self.redirect(redirects, io).await {
                 Ok((io, files)) => {
@@ -174,6 +190,10 @@ impl Shell {
             },
             Node::Simple { assign, words, redirects } => {
                 let status = self.simple(assign, words, redirects, io).await;
+                for path in std::mem::take(&mut self.temporary) {
+                    let _ = self.fs(|fs| fs.remove(&path));
+                }
+                self.arrays.insert("PIPESTATUS".to_owned(), vec![status.to_string()]);
                 self.errexit(status);
                 status
             }
@@ -238,11 +258,13 @@ impl Shell {
         for (at, part) in parts.iter().enumerate() {
             let (sink, buffer) = Sink::buffer();
             let out = if at == last { io.out.clone() } else { sink };
-            let mut shell = self.clone();
+            let mut shell = self.inner();
             let streams = Io { stdin: stdin.clone(), out, err: io.err.clone() };
             statuses.push(shell.exec(part, streams).await);
             stdin = Input::of(taken(&buffer));
         }
+        let told = statuses.iter().map(i32::to_string).collect();
+        self.arrays.insert("PIPESTATUS".to_owned(), told);
         let failed = statuses.iter().rev().find(|status| **status != 0).copied();
         let status = match failed {
             Some(failed) if self.options.pipefail => failed,
@@ -256,7 +278,7 @@ impl Shell {
 
     async fn simple(
         &mut self,
-        assign: &[(String, super::syntax::Word)],
+        assign: &[Assign],
         words: &[super::syntax::Word],
         redirects: &[Redirect],
         io: Io,
@@ -264,12 +286,36 @@ impl Shell {
         self.status = if words.is_empty() { 0 } else { self.status };
         let arguments = self.words(words, &io).await;
         let mut before = Vec::new();
-        for (name, value) in assign {
-            let value = self.single(value, &io).await;
+        for Assign { name, append, value } in assign {
+            let value = match value {
+                Value::Text(value) => self.single(value, &io).await,
+                Value::List(items) => {
+                    let items = self.words(items, &io).await;
+                    let list = self.arrays.entry(name.clone()).or_default();
+                    if !append {
+                        list.clear();
+                    }
+                    list.extend(items);
+                    self.variables.remove(name);
+                    continue;
+                }
+                Value::Item(at, value) => {
+                    let at = usize::try_from(self.count(at, &io).await).unwrap_or(0).min(9_999);
+                    let value = self.single(value, &io).await;
+                    let list = self.arrays.entry(name.clone()).or_default();
+                    list.resize(list.len().max(at + 1), String::new());
+                    if let Some(place) = list.get_mut(at) {
+                        *place = value;
+                    }
+                    continue;
+                }
+            };
+            let old = self.variables.get(name).cloned();
+            let value = if *append { old.clone().unwrap_or_default() + &value } else { value };
             if value.len() > TEXT {
                 return self.killed(&io);
             }
-            let old = self.variables.insert(name.clone(), value);
+            self.variables.insert(name.clone(), value);
             before.push((name.clone(), old));
         }
         if self.stop.is_some() {
@@ -299,6 +345,24 @@ impl Shell {
         }
         self.shared.persist();
         self.flush(files, &io).unwrap_or(status)
+    }
+
+    /// `[[ … ]]`: words are not split, and what `==` compares with is a pattern.
+    async fn double_test(&mut self, words: &[super::syntax::Word], io: &Io) -> i32 {
+        let mut texts: Vec<String> = Vec::new();
+        for word in words {
+            let compared =
+                texts.last().is_some_and(|last| matches!(last.as_str(), "==" | "=" | "!="));
+            texts.push(match compared {
+                true => self.as_pattern(word, io).await,
+                false => self.single(word, io).await,
+            });
+        }
+        let (status, found) = super::commands::double_bracket(self, &texts, io);
+        if let Some(found) = found {
+            self.arrays.insert("BASH_REMATCH".to_owned(), found);
+        }
+        status
     }
 
     /// A function or a command.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use super::io::{Io, Sink, taken};
 use super::syntax::{Part, Word};
 use super::{Shell, Stop, arithmetic, fs, pattern};
+use crate::world::files::{Body, Bytes};
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -103,6 +104,18 @@ impl Shell {
                     }
                     continue;
                 }
+                Part::Variable { text, quoted: true } if split && self.list_of(text).is_some() => {
+                    let mut rest = self.list_of(text).unwrap_or_default().into_iter();
+                    if let Some(first) = rest.next() {
+                        current.get_or_insert_default().push(&first, true);
+                    }
+                    for item in rest {
+                        done.extend(current.take());
+                        current.get_or_insert_default().push(&item, true);
+                    }
+                    continue;
+                }
+                Part::Process(script) => (self.process(script, io).await, true),
                 Part::Variable { text, quoted } => (self.parameter(text, io).await, *quoted),
                 Part::Command { script, quoted } => (self.substitute(script, io).await, *quoted),
                 Part::Arithmetic(text) => (self.arithmetic(text, io).await, true),
@@ -144,11 +157,22 @@ impl Shell {
         }
     }
 
+    /// The value of `((…))`; no expression is 1, so that loops may leave them out.
+    pub(super) async fn count(&mut self, text: &str, io: &Io) -> i64 {
+        if text.trim().is_empty() {
+            return 1;
+        }
+        self.arithmetic(text, io).await.parse().unwrap_or(0)
+    }
+
     async fn arithmetic(&mut self, text: &str, io: &Io) -> String {
         let word = super::parse::Parser::in_quotes(text).unwrap_or_default();
         let text = Box::pin(self.single(&word, io)).await;
-        match arithmetic::value(&text, &|name| self.variable(name)) {
-            Some(value) => value.to_string(),
+        match arithmetic::assigned(&text, &|name| self.variable(name)) {
+            Some((value, set)) => {
+                self.variables.extend(set.map(|(name, value)| (name, value.to_string())));
+                value.to_string()
+            }
             None => {
                 io.err.line(&format!("bash: line 1: {text}: syntax error in expression"));
                 self.status = 1;
@@ -160,7 +184,7 @@ impl Shell {
     /// The output of a command without line ends at its end.
     async fn substitute(&mut self, script: &str, io: &Io) -> String {
         let (out, buffer) = Sink::buffer();
-        let mut shell = self.clone();
+        let mut shell = self.inner();
         shell.depth += 1;
         if shell.depth > 40 {
             return String::new();
@@ -170,8 +194,61 @@ impl Shell {
         String::from_utf8_lossy(&taken(&buffer)).trim_end_matches('\n').replace('\0', "")
     }
 
+    /// `<(…)`: a file with the output, which is gone after the command.
+    async fn process(&mut self, script: &str, io: &Io) -> String {
+        let (out, buffer) = Sink::buffer();
+        let mut shell = self.inner();
+        shell.depth += 1;
+        if shell.depth <= 40 {
+            let inner = Io { out, ..io.clone() };
+            Box::pin(shell.run(script, &inner)).await;
+        }
+        let path = format!("/tmp/.fd-{}-{}", self.depth, self.temporary.len());
+        let body = Body::Bytes(Bytes::from(taken(&buffer)));
+        let _ = self.fs(|fs| fs.write(&path, body));
+        self.temporary.push(path.clone());
+        path
+    }
+
+    /// The items of `name[@]`.
+    fn list_of(&self, text: &str) -> Option<Vec<String>> {
+        let name = text.strip_suffix("[@]")?;
+        match self.arrays.get(name) {
+            Some(items) => Some(items.clone()),
+            None => self.variables.get(name).map(|value| vec![value.clone()]).or(Some(Vec::new())),
+        }
+        .filter(|_| !name.starts_with('#'))
+    }
+
+    /// `name[…]` and `#name[@]`.
+    async fn item(&mut self, text: &str, io: &Io) -> Option<String> {
+        let inside = text.strip_suffix(']')?;
+        let (name, at) = inside.split_once('[')?;
+        let list = |name: &str| self.list_of(&format!("{name}[@]")).unwrap_or_default();
+        if let Some(name) = name.strip_prefix('#') {
+            let items = list(name);
+            return Some(match at {
+                "@" | "*" => items.len().to_string(),
+                at => {
+                    let item = at.parse().ok().and_then(|at: usize| items.get(at));
+                    item.map_or(0, |item| item.chars().count()).to_string()
+                }
+            });
+        }
+        let items = list(name);
+        if matches!(at, "@" | "*") {
+            return Some(items.join(" "));
+        }
+        let at = self.count(at, io).await;
+        let at = if at < 0 { at + i64::try_from(items.len()).ok()? } else { at };
+        Some(usize::try_from(at).ok().and_then(|at| items.get(at)).cloned().unwrap_or_default())
+    }
+
     /// `${…}`.
     async fn parameter(&mut self, text: &str, io: &Io) -> String {
+        if let Some(item) = Box::pin(self.item(text, io)).await {
+            return item;
+        }
         if let Some(name) = text.strip_prefix('#').filter(|name| !name.is_empty()) {
             return self.variable(name).unwrap_or_default().chars().count().to_string();
         }

@@ -56,6 +56,12 @@ pub(crate) struct Shell {
     /// `$1` and on.
     arguments: Vec<String>,
     functions: BTreeMap<String, Node>,
+    /// Variables that are lists.
+    arrays: BTreeMap<String, Vec<String>>,
+    /// Files of `<(…)` that go when the command is done.
+    temporary: Vec<String>,
+    /// What runs when the shell ends (`trap … EXIT`).
+    on_exit: Option<String>,
     options: Options,
     /// `$?`.
     status: i32,
@@ -94,6 +100,9 @@ impl Shell {
             variables,
             arguments: Vec::new(),
             functions: BTreeMap::new(),
+            arrays: BTreeMap::new(),
+            temporary: Vec::new(),
+            on_exit: None,
             options: Options::default(),
             status: 0,
             stop: None,
@@ -103,6 +112,11 @@ impl Shell {
             budget: Budget::default(),
             name: "bash",
         }
+    }
+
+    /// Takes variables over from a client.
+    pub(crate) fn accept(&mut self, variables: Vec<(String, String)>) {
+        self.variables.extend(variables);
     }
 
     /// Runs a script; the answer is its exit status.
@@ -115,6 +129,26 @@ impl Shell {
                 2
             }
         }
+    }
+
+    /// Runs a script to the end of the shell, and what it asked for at its exit.
+    pub(crate) async fn whole(&mut self, script: &str, io: &Io) -> i32 {
+        let status = self.run(script, io).await;
+        self.leave(status, io).await
+    }
+
+    /// The end of the shell: its exit trap is run; the status stays, unless it exits itself.
+    async fn leave(&mut self, status: i32, io: &Io) -> i32 {
+        let Some(script) = self.on_exit.take() else { return status };
+        self.stop = None;
+        self.status = status;
+        let last = Box::pin(self.run(&script, io)).await;
+        if self.ended() { last } else { status }
+    }
+
+    /// A shell within this one: it has no exit trap yet.
+    fn inner(&self) -> Self {
+        Self { on_exit: None, temporary: Vec::new(), ..self.clone() }
     }
 
     /// Whether `exit` was met.
@@ -148,7 +182,10 @@ impl Shell {
             "UID" | "EUID" => Some("0".to_owned()),
             _ => match name.parse::<usize>() {
                 Ok(at) => self.arguments.get(at.checked_sub(1)?).cloned(),
-                Err(_) => self.variables.get(name).cloned(),
+                Err(_) => {
+                    let first = || self.arrays.get(name).and_then(|items| items.first());
+                    self.variables.get(name).or_else(first).cloned()
+                }
             },
         }
     }

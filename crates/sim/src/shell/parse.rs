@@ -1,6 +1,6 @@
 //! From the text of a script to its commands.
 
-use super::syntax::{Node, Part, Redirect, Target, Word};
+use super::syntax::{Assign, Node, Part, Redirect, Target, Value, Word};
 
 /// How deep commands may be nested.
 const DEPTH: usize = 50;
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
 /// Words that begin or end a compound command.
 const RESERVED: &[&str] = &[
     "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac", "{",
-    "}", "!",
+    "}", "!", "function",
 ];
 
 pub(super) struct Parser {
@@ -229,6 +229,7 @@ impl Parser {
                 Node::While(Box::new(condition), Box::new(body), word == "until")
             }
             Some("case") => self.case_node()?,
+            Some("function") => return self.function_node(),
             Some("{") => {
                 self.at += 1;
                 let list = self.list(&["}"])?;
@@ -236,6 +237,8 @@ impl Parser {
                 list
             }
             Some(_) => return Err(self.unexpected()),
+            None if self.eat("((") => Node::Arithmetic(self.arithmetic()?),
+            None if self.double_bracket() => Node::Test(self.test_words()?),
             None if self.peek() == Some('(') => {
                 self.at += 1;
                 let list = self.list(&[])?;
@@ -289,6 +292,15 @@ impl Parser {
     fn for_node(&mut self) -> Result<Node, String> {
         self.at += 3;
         self.blanks();
+        if self.eat("((") {
+            let text = self.arithmetic()?;
+            let mut parts = text.split(';').map(str::to_owned);
+            let mut part = || parts.next().unwrap_or_default();
+            let parts = [part(), part(), part()];
+            self.blanks();
+            self.eat(";");
+            return Ok(Node::Count(parts, Box::new(self.body()?)));
+        }
         let name = self.name();
         if name.is_empty() {
             return Err(self.unexpected());
@@ -312,6 +324,68 @@ impl Parser {
         }
         let body = self.body()?;
         Ok(Node::For(name, words, Box::new(body)))
+    }
+
+    /// The text up to `))`.
+    fn arithmetic(&mut self) -> Result<String, String> {
+        let text = self.balanced('(', ')')?;
+        if self.eat(")") { Ok(text) } else { Err(self.unexpected()) }
+    }
+
+    /// `function NAME [()]` and its body.
+    fn function_node(&mut self) -> Result<Node, String> {
+        self.at += "function".len();
+        self.blanks();
+        let word = self.word()?.ok_or_else(|| self.unexpected())?;
+        let [Part::Text(name)] = word.as_slice() else { return Err(self.unexpected()) };
+        self.blanks();
+        self.eat("()");
+        self.newlines();
+        Ok(Node::Function(name.clone(), Box::new(self.command()?)))
+    }
+
+    fn double_bracket(&mut self) -> bool {
+        let found = self.peek() == Some('[')
+            && self.ahead(1) == Some('[')
+            && self.ahead(2).is_none_or(char::is_whitespace);
+        self.at += if found { 2 } else { 0 };
+        found
+    }
+
+    /// The words up to `]]`; the operators among them are texts.
+    fn test_words(&mut self) -> Result<Vec<Word>, String> {
+        let mut words: Vec<Word> = Vec::new();
+        loop {
+            self.newlines();
+            if let Some(operator) =
+                ["&&", "||", "(", ")", "<", ">"].into_iter().find(|operator| self.eat(operator))
+            {
+                words.push(vec![Part::Text(operator.to_owned())]);
+                continue;
+            }
+            let word = match words.last().map(Vec::as_slice) {
+                Some([Part::Text(operator)]) if operator == "=~" => Some(self.expression()?),
+                _ => self.word()?,
+            };
+            let word = word.ok_or_else(|| self.unexpected())?;
+            if word == [Part::Text("]]".to_owned())] {
+                return Ok(words);
+            }
+            words.push(word);
+        }
+    }
+
+    /// A regular expression: up to a blank, whatever it holds.
+    fn expression(&mut self) -> Result<Word, String> {
+        let start = self.at;
+        while self.peek().is_some_and(|found| !found.is_whitespace()) {
+            self.at += 1;
+        }
+        let text: String = self.chars.get(start..self.at).unwrap_or_default().iter().collect();
+        let quoted = ['"', '\'']
+            .into_iter()
+            .find_map(|quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote)));
+        Self::in_quotes(quoted.unwrap_or(&text))
     }
 
     fn case_node(&mut self) -> Result<Node, String> {
@@ -397,7 +471,7 @@ impl Parser {
     }
 
     /// `name ()` begins a function.
-    fn function_name(&mut self, words: &[Word], assign: &[(String, Word)]) -> Option<String> {
+    fn function_name(&mut self, words: &[Word], assign: &[Assign]) -> Option<String> {
         let [word] = words else { return None };
         let [Part::Text(name)] = word.as_slice() else { return None };
         let start = self.at;
@@ -410,20 +484,41 @@ impl Parser {
     }
 
     /// `name=value` before a command.
-    fn assignment(&mut self) -> Result<Option<(String, Word)>, String> {
+    fn assignment(&mut self) -> Result<Option<Assign>, String> {
         let start = self.at;
         let name = self.name();
-        if name.is_empty() || self.peek() != Some('=') {
+        let item =
+            if !name.is_empty() && self.eat("[") { self.balanced('[', ']').ok() } else { None };
+        let append = self.eat("+");
+        if name.is_empty() || !self.eat("=") {
             self.at = start;
             return Ok(None);
         }
-        self.at += 1;
-        let value = self.word()?.unwrap_or_default();
-        Ok(Some((name, value)))
+        let value = match item {
+            Some(item) => Value::Item(item, self.word()?.unwrap_or_default()),
+            None if self.eat("(") => Value::List(self.items()?),
+            None => Value::Text(self.word()?.unwrap_or_default()),
+        };
+        Ok(Some(Assign { name, append, value }))
+    }
+
+    /// The words of a list up to its `)`.
+    fn items(&mut self) -> Result<Vec<Word>, String> {
+        let mut items = Vec::new();
+        loop {
+            self.newlines();
+            if self.eat(")") {
+                return Ok(items);
+            }
+            items.push(self.word()?.ok_or_else(|| self.unexpected())?);
+        }
     }
 
     fn redirect(&mut self) -> Result<Option<Redirect>, String> {
         self.blanks();
+        if self.peek() == Some('<') && self.ahead(1) == Some('(') {
+            return Ok(None);
+        }
         let start = self.at;
         let digit = self.peek().filter(char::is_ascii_digit);
         if digit.is_some() {

@@ -13,9 +13,29 @@ pub(super) enum Part {
     Command { script: String, quoted: bool },
     /// `$((…))`.
     Arithmetic(String),
+    /// `<(…)`: the name of a file that holds what the script prints.
+    Process(String),
 }
 
 pub(super) type Word = Vec<Part>;
+
+/// What a variable is set to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Text(Word),
+    /// `name=(…)`.
+    List(Vec<Word>),
+    /// `name[…]=`.
+    Item(String, Word),
+}
+
+/// `name=value`, or `name+=value`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Assign {
+    pub(super) name: String,
+    pub(super) append: bool,
+    pub(super) value: Value,
+}
 
 /// Where a redirection leads.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +63,7 @@ pub(super) struct Redirect {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
     Simple {
-        assign: Vec<(String, Word)>,
+        assign: Vec<Assign>,
         words: Vec<Word>,
         redirects: Vec<Redirect>,
     },
@@ -57,6 +77,12 @@ pub(super) enum Node {
     /// Conditions with their bodies, and what else.
     If(Vec<(Node, Node)>, Option<Box<Node>>),
     For(String, Option<Vec<Word>>, Box<Node>),
+    /// `for ((…; …; …))`.
+    Count([String; 3], Box<Node>),
+    /// `((…))`.
+    Arithmetic(String),
+    /// `[[ … ]]`.
+    Test(Vec<Word>),
     /// `while`, or `until` when the flag is set.
     While(Box<Node>, Box<Node>, bool),
     Case(Word, Vec<(Vec<Word>, Node)>),

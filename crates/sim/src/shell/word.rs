@@ -27,6 +27,11 @@ impl Parser {
         let mut word = Word::new();
         while let Some(found) = self.peek() {
             match found {
+                '<' if self.ahead(1) == Some('(') => {
+                    self.at += 2;
+                    let script = self.balanced('(', ')')?;
+                    word.push(Part::Process(script));
+                }
                 ' ' | '\t' | '\r' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>' => break,
                 '\'' => {
                     self.at += 1;
@@ -182,7 +187,7 @@ impl Parser {
     }
 
     /// The text up to the closing character; quotes inside are respected.
-    fn balanced(&mut self, open: char, close: char) -> Result<String, String> {
+    pub(super) fn balanced(&mut self, open: char, close: char) -> Result<String, String> {
         let (mut text, mut depth, mut quote) = (String::new(), 1usize, None);
         while let Some(found) = self.bump() {
             match (quote, found) {

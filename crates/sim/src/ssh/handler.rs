@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, Pty};
+use russh::{Channel, ChannelId, MethodKind, Pty};
 
 use super::keys;
 use crate::server::Shared;
@@ -50,8 +50,13 @@ impl Connection {
     }
 }
 
+/// Whoever is refused may try again, in every way.
 fn verdict(opens: bool) -> Auth {
-    if opens { Auth::Accept } else { Auth::reject() }
+    if opens {
+        return Auth::Accept;
+    }
+    let methods = [MethodKind::PublicKey, MethodKind::Password];
+    Auth::Reject { proceed_with_methods: Some((&methods[..]).into()), partial_success: false }
 }
 
 impl Handler for Connection {

@@ -1,9 +1,10 @@
 //! A channel: a command, a shell or file transfer, with its streams.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use russh::server::Msg;
-use russh::{Channel, ChannelMsg, ChannelWriteHalf};
+use russh::{Channel, ChannelMsg, ChannelWriteHalf, Sig};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::server::Shared;
@@ -21,9 +22,16 @@ enum Purpose {
 pub(super) async fn serve(shared: Arc<Shared>, node: String, channel: Channel<Msg>) {
     let (mut reader, writer) = channel.split();
     let mut terminal = false;
+    let mut environment = Vec::new();
     let purpose = loop {
         match reader.wait().await {
             Some(ChannelMsg::RequestPty { .. }) => terminal = true,
+            // `AcceptEnv LANG LC_*`, as Debian's sshd has it.
+            Some(ChannelMsg::SetEnv { variable_name: name, variable_value: value, .. }) => {
+                if name == "LANG" || name.starts_with("LC_") {
+                    environment.push((name, value));
+                }
+            }
             Some(ChannelMsg::Exec { command, .. }) => {
                 break Purpose::Command(String::from_utf8_lossy(&command).into_owned());
             }
@@ -40,9 +48,13 @@ pub(super) async fn serve(shared: Arc<Shared>, node: String, channel: Channel<Ms
     let out = Sink::Client(output.clone(), false);
     let err = Sink::Client(output.clone(), !terminal);
     let io = Io { stdin: Input::from(stdin), out, err };
-    let runner = tokio::spawn(run(shared, node, purpose, io, output, terminal));
+    let mut shell = Shell::new(shared, &node);
+    shell.accept(environment);
+    let runner = tokio::spawn(run(shell, purpose, io, output, terminal));
     let abort = runner.abort_handle();
-    let mut sending = tokio::spawn(send(writer, chunks, runner, terminal));
+    // The status of a command that a signal ends: of Control-C, unless a request names another.
+    let killed = Arc::new(AtomicI32::new(130));
+    let mut sending = tokio::spawn(send(writer, chunks, runner, terminal, Arc::clone(&killed)));
     let mut feed: Option<UnboundedSender<Vec<u8>>> = Some(feed);
     loop {
         tokio::select! {
@@ -57,6 +69,10 @@ pub(super) async fn serve(shared: Arc<Shared>, node: String, channel: Channel<Ms
                     }
                 }
                 Some(ChannelMsg::Eof) => feed = None,
+                Some(ChannelMsg::Signal { signal }) => {
+                    killed.store(status_of(&signal), Ordering::Relaxed);
+                    abort.abort();
+                }
                 None | Some(ChannelMsg::Close) => {
                     abort.abort();
                     return;
@@ -74,6 +90,7 @@ async fn send(
     mut chunks: UnboundedReceiver<Chunk>,
     runner: tokio::task::JoinHandle<i32>,
     terminal: bool,
+    killed: Arc<AtomicI32>,
 ) {
     while let Some(chunk) = chunks.recv().await {
         let bytes = if terminal { on_terminal(&chunk.bytes) } else { chunk.bytes };
@@ -86,10 +103,24 @@ async fn send(
             return;
         }
     }
-    let status = runner.await.unwrap_or(130);
-    let _ = writer.eof().await;
+    let status = runner.await.unwrap_or_else(|_| killed.load(Ordering::Relaxed));
+    // The status comes first: a client that has ended its input closes the channel as soon as the
+    // output ends, and to a closed channel nothing is sent any more.
     let _ = writer.exit_status(u32::try_from(status & 0xff).unwrap_or(255)).await;
+    let _ = writer.eof().await;
     let _ = writer.close().await;
+}
+
+/// What a shell tells of a command that a signal ended.
+fn status_of(signal: &Sig) -> i32 {
+    128 + match signal {
+        Sig::HUP => 1,
+        Sig::INT => 2,
+        Sig::QUIT => 3,
+        Sig::ABRT => 6,
+        Sig::KILL => 9,
+        _ => 15,
+    }
 }
 
 fn on_terminal(bytes: &[u8]) -> Vec<u8> {
@@ -104,24 +135,22 @@ fn on_terminal(bytes: &[u8]) -> Vec<u8> {
 }
 
 async fn run(
-    shared: Arc<Shared>,
-    node: String,
+    mut shell: Shell,
     purpose: Purpose,
     io: Io,
     output: UnboundedSender<Chunk>,
     terminal: bool,
 ) -> i32 {
-    let mut shell = Shell::new(shared, &node);
     let status = match purpose {
         Purpose::Command(command) => match super::scp::Request::parse(&command) {
             Some(request) => super::scp::serve(&shell, &request, &io).await,
-            None => shell.run(&command, &io).await,
+            None => shell.whole(&command, &io).await,
         },
         Purpose::Sftp => super::sftp::serve(&shell, &io.stdin, &output).await,
         Purpose::Shell if terminal => interactive(&mut shell, &io).await,
         Purpose::Shell => {
             let script = io.read().await;
-            shell.run(&String::from_utf8_lossy(&script), &io).await
+            shell.whole(&String::from_utf8_lossy(&script), &io).await
         }
     };
     shell.shared.changed.notify_waiters();

@@ -56,28 +56,34 @@ impl Shell {
             let user = values.get("userid").cloned().unwrap_or_default();
             values.insert("userid".to_owned(), format!("{user}!{token}"));
         }
-        if template == "/access/password"
-            && method == Method::Put
-            && !values.contains_key("password")
-        {
-            let password = self.typed_password(io).await?;
-            values.insert("password".to_owned(), password);
+        let asked = match (method, template) {
+            (Method::Put, "/access/password")
+            | (Method::Post, "/nodes/{node}/qemu/{vmid}/agent/set-user-password") => {
+                let given = values.get("password").is_some_and(|password| !password.is_empty());
+                (!given).then_some("password")
+            }
+            _ => values.get("cipassword").is_some_and(String::is_empty).then_some("cipassword"),
+        };
+        if let Some(name) = asked {
+            let password = typed_twice(io).await?;
+            values.insert(name.to_owned(), password);
+        }
+        // What the command line says is not taken.
+        if (method, template) == (Method::Post, "/access/ticket") {
+            values.insert("password".to_owned(), typed(io).await?);
         }
         Ok(())
     }
+}
 
-    /// Asks twice for a password.
-    async fn typed_password(&self, io: &Io) -> Result<String, Refusal> {
-        let mut lines = Vec::new();
-        for prompt in ["Enter new password: ", "Retype new password: "] {
-            io.out.text(prompt);
-            let line = io.stdin.lock().await.line().await.unwrap_or_default();
-            io.out.text("\n");
-            lines.push(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned());
-        }
-        match lines.as_slice() {
-            [first, second] if first == second => Ok(first.clone()),
-            _ => Err(Refusal::die("Passwords do not match.")),
-        }
-    }
+/// A password from standard input (`PVE::PTY::read_password` without a terminal).
+async fn typed(io: &Io) -> Result<String, Refusal> {
+    let line = io.stdin.lock().await.line().await;
+    let line = line.ok_or_else(|| Refusal::die("EOF while reading password"))?;
+    Ok(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned())
+}
+
+async fn typed_twice(io: &Io) -> Result<String, Refusal> {
+    let (first, second) = (typed(io).await?, typed(io).await?);
+    if first == second { Ok(first) } else { Err(Refusal::die("passwords do not match")) }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::super::Shell;
@@ -57,11 +56,29 @@ impl Shell {
     pub(super) fn options_of(&self, command: &Command) -> Vec<Known> {
         match command.action {
             Action::Api(method, template, after) => {
+                let own = if command.places.contains(&"node") { None } else { Some("node") };
+                let fixed: Vec<&str> =
+                    command.fixed.iter().map(|(name, _)| *name).chain(own).collect();
                 let mut all = match endpoint(method, template) {
-                    Some(endpoint) => known(endpoint, &["node"]),
+                    Some(endpoint) => known(endpoint, &fixed),
                     None => Vec::new(),
                 };
-                if matches!(after, After::Format | After::Permissions) {
+                // `pve-password` of `param_mapping`.
+                let asks = ["create", "set", "guest passwd", "passwd", "ticket"];
+                if asks.contains(&command.words) {
+                    for known in &mut all {
+                        known.asked = matches!(known.name.as_str(), "password" | "cipassword");
+                    }
+                }
+                let formatted = matches!(
+                    after,
+                    After::Format
+                        | After::Permissions
+                        | After::Tasks
+                        | After::Certificates
+                        | After::Rules
+                );
+                if formatted {
                     all.extend(FORMAT.iter().map(|(name, flag)| {
                         Known::new(name, if *flag { Kind::Bool } else { Kind::TEXT }, false)
                     }));
@@ -72,7 +89,11 @@ impl Shell {
                 .iter()
                 .map(|name| match name.strip_prefix('!') {
                     Some(name) => Known::new(name, Kind::Bool, false),
-                    None => Known::new(name, Kind::TEXT, false),
+                    None => {
+                        let place = name.strip_prefix('?').unwrap_or(name);
+                        let required = place == *name && command.places.contains(&place);
+                        Known::new(place, Kind::TEXT, required)
+                    }
                 })
                 .collect(),
             Action::Alias(_) | Action::Refused => Vec::new(),
@@ -252,9 +273,4 @@ fn settle(
     let Err(Refusal::Carried(carried)) = result else { return result };
     crate::work::run_due(world, moment);
     carried.outcome(world, moment).unwrap_or(Err(Refusal::Carried(carried)))
-}
-
-/// A path parameter as it stands in an URL.
-pub(super) fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

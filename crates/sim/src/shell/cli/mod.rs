@@ -3,6 +3,7 @@
 
 mod calls;
 mod disks;
+mod errno;
 mod ha;
 mod invoke;
 pub(super) mod json;
@@ -23,21 +24,30 @@ use serde_json::Value;
 
 use super::Shell;
 use super::io::Io;
+use crate::api::call::load_config;
 use crate::api::endpoint::Method;
 use crate::api::refusal::Refusal;
+use errno::Asked;
 use options::Parsed;
 
 /// Commands that are known.
 pub(super) const NAMES: &[&str] = &[
     "ha-manager",
     "pct",
+    "pve-firewall",
     "pvecm",
+    "pvedaemon",
     "pvenode",
+    "pveproxy",
+    "pvereport",
     "pvesh",
     "pvesm",
+    "pvesr",
+    "pvesubscription",
     "pveum",
     "pveversion",
     "qm",
+    "qmrestore",
     "vzdump",
 ];
 
@@ -54,6 +64,12 @@ pub(super) enum After {
     Format,
     /// The privileges of a user or token.
     Permissions,
+    /// A node's tasks.
+    Tasks,
+    /// A node's certificates.
+    Certificates,
+    /// The rules of HA, each with its state.
+    Rules,
 }
 
 /// What a command does.
@@ -61,7 +77,8 @@ pub(super) enum After {
 pub(super) enum Action {
     /// Calls an endpoint.
     Api(Method, &'static str, After),
-    /// Something of its own; these options it takes, a `!` marks a flag.
+    /// Something of its own; these options it takes, a `!` marks a flag, a `?` what may be left
+    /// out of the positional arguments.
     Own(Own, &'static [&'static str]),
     /// Another command.
     Alias(&'static str),
@@ -72,6 +89,8 @@ pub(super) enum Action {
 /// Commands without an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Own {
+    /// Prints nothing: there is nothing to tell.
+    Nothing,
     Status,
     Unlock,
     Wait,
@@ -79,11 +98,13 @@ pub(super) enum Own {
     ImportDisk,
     Exec,
     Path,
+    Prune,
     ApiInfo,
     ClusterStatus,
     ClusterNodes,
     HaStatus,
     HaMigrate,
+    HaRelocate,
     HaStop,
 }
 
@@ -98,6 +119,16 @@ pub(super) struct Command {
     /// Commands of one class stand together in the overview.
     pub(super) class: u8,
     pub(super) action: Action,
+    /// Parameters that the command sets itself.
+    pub(super) fixed: &'static [(&'static str, &'static str)],
+}
+
+impl Command {
+    /// The command with parameters that it sets itself.
+    pub(super) const fn fixing(mut self, fixed: &'static [(&'static str, &'static str)]) -> Self {
+        self.fixed = fixed;
+        self
+    }
 }
 
 pub(super) const fn command(
@@ -107,7 +138,7 @@ pub(super) const fn command(
     class: u8,
     action: Action,
 ) -> Command {
-    Command { words, places, usage, class, action }
+    Command { words, places, usage, class, action, fixed: &[] }
 }
 
 fn table_of(name: &str) -> Option<&'static [Command]> {
@@ -118,6 +149,8 @@ fn table_of(name: &str) -> Option<&'static [Command]> {
         "pvecm" => pvecm::COMMANDS,
         "pvenode" => node::COMMANDS,
         "ha-manager" => ha::COMMANDS,
+        "pvesr" => node::REPLICATION,
+        "pvesubscription" => node::SUBSCRIPTION,
         _ => return None,
     })
 }
@@ -132,10 +165,12 @@ impl Shell {
             "pvesh" => self.pvesh(words, io).await,
             "pveversion" => node::version(words, io),
             "vzdump" => self.vzdump(words, io).await,
-            "pct" => node::containers(words, io),
-            "pvestatd" | "pveproxy" | "pvedaemon" | "service" => {
-                io.err.line(&format!("{name}: the simulator has no services"));
-                1
+            "qmrestore" => self.qmrestore(words, io).await,
+            "pct" => self.containers(words, io),
+            "pvereport" => node::report(self, io).await,
+            "pve-firewall" => node::firewall(words, io),
+            "pvestatd" | "pveproxy" | "pvedaemon" | "spiceproxy" | "pvescheduler" => {
+                node::service(name, words, io)
             }
             _ => return None,
         })
@@ -165,8 +200,7 @@ impl Shell {
         let line = format!("{name} {}", found.words);
         let usage = format!("{line}{}", found.usage);
         if let Action::Refused = found.action {
-            io.err.line(&format!("{line}: not simulated"));
-            return 255;
+            return self.refused(found, rest, &line, &usage, io);
         }
         let schema = self.options_of(found);
         let parsed = match options::parse(&schema, found.places, rest) {
@@ -176,6 +210,11 @@ impl Shell {
                 return 255;
             }
         };
+        let mut parsed = parsed;
+        for (name, value) in found.fixed {
+            parsed.values.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let running = parsed.get("vmid").is_some_and(|vmid| self.runs(vmid));
         let result = match found.action {
             Action::Own(own, _) => self.own(own, parsed, io).await,
             Action::Api(method, path, after) => self.api(method, path, after, parsed, io).await,
@@ -183,8 +222,36 @@ impl Shell {
         };
         match result {
             Ok(status) => status,
-            Err(refusal) => print::complain(&refusal, &usage, &line, io),
+            Err(refusal) => {
+                print::complain(&refusal, &usage, Asked { command: &line, running }, io)
+            }
         }
+    }
+
+    /// Whether a guest runs.
+    fn runs(&self, vmid: &str) -> bool {
+        let world = self.shared.world();
+        let guest = vmid.parse().ok().and_then(|vmid| world.guest(vmid));
+        guest.is_some_and(|guest| guest.running.is_some())
+    }
+
+    /// What is not simulated: the guest that it is about must be there all the same.
+    fn refused(&self, found: &Command, rest: &[String], line: &str, usage: &str, io: &Io) -> i32 {
+        let words: Vec<&String> = rest.iter().take_while(|word| !word.starts_with('-')).collect();
+        let needed = found.usage.split(' ').take_while(|word| !word.starts_with("--"));
+        if words.len() < needed.filter(|word| word.starts_with('<')).count() {
+            io.err.text(&format!("400 not enough arguments\n{usage}\n"));
+            return 255;
+        }
+        let guest = found.usage.starts_with(" <vmid>").then(|| words.first()).flatten();
+        if let Some(vmid) = guest.and_then(|word| word.parse().ok())
+            && !found.words.starts_with("import")
+            && let Err(refusal) = load_config(&self.shared.world(), &self.node, vmid)
+        {
+            return print::complain(&refusal, usage, Asked::of(line), io);
+        }
+        io.err.line(&format!("{line}: not simulated"));
+        255
     }
 
     async fn api(
@@ -195,7 +262,7 @@ impl Shell {
         mut parsed: Parsed,
         io: &Io,
     ) -> Result<i32, Refusal> {
-        let format = parsed.take_format();
+        let format = parsed.take_format()?;
         self.prepare(method, template, &mut parsed, io).await?;
         let result = self.call(method, template, parsed.values, io).await?;
         let task = match result.as_str().filter(|text| text.starts_with("UPID:")) {
@@ -206,8 +273,13 @@ impl Shell {
             After::Quiet => {}
             After::Task => return Ok(if task == Some(false) { 255 } else { 0 }),
             After::Print(print) => io.out.text(&print(&result)),
-            After::Format => print::result(&result, schema::of(method, template), &format, io),
+            After::Format => {
+                print::result(&result, schema::of(method, template).as_ref(), &format, io);
+            }
             After::Permissions => print::permissions(&result, &format, io),
+            After::Tasks => print::tasks(result, &format, io),
+            After::Certificates => print::certificates(&result, &format, io),
+            After::Rules => print::rules(result, &format, io),
         }
         Ok(0)
     }

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::guest::format::{Kind, parse_bool};
+use super::table::Style;
+use crate::api::refusal::Refusal;
+use crate::guest::format::{Kind, check, parse_bool};
 
 /// An option that a command takes.
 pub(super) struct Known {
     pub(super) name: String,
     pub(super) flag: bool,
     pub(super) optional: bool,
+    /// Its value may be left out: it is asked for then.
+    pub(super) asked: bool,
     /// Values of repetitions are joined with this; without one the last counts.
     pub(super) joined: Option<char>,
 }
@@ -21,6 +25,7 @@ impl Known {
             name: name.to_owned(),
             flag: matches!(kind, Kind::Bool),
             optional: !required,
+            asked: false,
             joined,
         }
     }
@@ -55,6 +60,8 @@ pub(super) const FORMAT: &[(&str, bool)] = &[
     ("human-readable", true),
 ];
 
+const FORMATS: &[&str] = &["text", "json", "json-pretty", "yaml"];
+
 /// How a result is to be printed.
 #[derive(Clone, Debug)]
 pub(super) struct OutputFormat {
@@ -62,6 +69,13 @@ pub(super) struct OutputFormat {
     pub(super) header: bool,
     pub(super) border: bool,
     pub(super) quiet: bool,
+    pub(super) human: bool,
+}
+
+impl OutputFormat {
+    pub(super) fn style(&self) -> Style {
+        Style { header: self.header, border: self.border, human: self.human }
+    }
 }
 
 /// What was given.
@@ -80,23 +94,26 @@ impl Parsed {
         self.get(name).and_then(parse_bool).unwrap_or(false)
     }
 
-    pub(super) fn take_format(&mut self) -> OutputFormat {
+    pub(super) fn take_format(&mut self) -> Result<OutputFormat, Refusal> {
         let mut flag = |name: &str| self.values.remove(name).is_some_and(|value| value == "1");
         let (header, border, quiet) = (!flag("noheader"), !flag("noborder"), flag("quiet"));
-        flag("human-readable");
+        let human = self.values.remove("human-readable").is_none_or(|value| value == "1");
         let format = self.values.remove("output-format").unwrap_or_else(|| "text".to_owned());
-        OutputFormat { format, header, border, quiet }
+        check(Kind::Enum(FORMATS), "output-format", &format)
+            .map_err(|error| Refusal::param("output-format", error))?;
+        Ok(OutputFormat { format, header, border, quiet, human })
     }
 }
 
 /// The option that a name or the beginning of one means.
 fn find<'a>(known: &'a [Known], name: &str) -> Result<&'a Known, String> {
+    // `ignore_case` of Getopt::Long.
     let lower = name.to_lowercase();
-    if let Some(exact) = known.iter().find(|known| known.name == lower) {
+    if let Some(exact) = known.iter().find(|known| known.name.eq_ignore_ascii_case(name)) {
         return Ok(exact);
     }
     let mut hits: Vec<&Known> =
-        known.iter().filter(|known| known.name.starts_with(&lower)).collect();
+        known.iter().filter(|known| known.name.to_lowercase().starts_with(&lower)).collect();
     hits.sort_by(|a, b| a.name.cmp(&b.name));
     match hits.as_slice() {
         [] => Err(format!("Unknown option: {lower}\n")),
@@ -134,7 +151,7 @@ pub(super) fn parse(known: &[Known], places: &[&str], words: &[String]) -> Resul
         };
         let value = match given {
             Some(value) => value.to_owned(),
-            None if option.flag => {
+            None if option.flag || option.asked => {
                 // A flag takes the next word when that is no option.
                 let next = rest.next_if(|next| !next.starts_with('-') || next.as_str() == "-");
                 next.cloned().unwrap_or_default()
@@ -217,6 +234,7 @@ mod tests {
             Known::new("net0", Kind::TEXT, false),
             Known::new("delete", Kind::TEXT, false),
             Known::new("storage", Kind::TEXT, false),
+            Known::new("forceStop", Kind::Bool, false),
         ]
     }
 
@@ -239,6 +257,8 @@ mod tests {
             ("100 --delete a --delete b", "delete=a,b vmid=100"),
             ("100 --name a --name b", "name=b vmid=100"),
             ("100 --name -x", "name=-x vmid=100"),
+            ("100 --forceStop 1", "forceStop=1 vmid=100"),
+            ("100 --FORCE", "forceStop=1 vmid=100"),
         ] {
             assert_eq!(parsed(line).as_deref(), Ok(wanted), "{line}");
         }

@@ -16,6 +16,7 @@ use crate::api::refusal::Refusal;
 impl Shell {
     pub(super) async fn own(&mut self, own: Own, parsed: Parsed, io: &Io) -> Result<i32, Refusal> {
         match own {
+            Own::Nothing => {}
             Own::Status => self.status(&parsed, io).await?,
             Own::Unlock => {
                 let vmid = vmid(&parsed)?;
@@ -44,6 +45,7 @@ impl Shell {
                 drop(world);
                 io.out.line(&self.fs(|fs| fs.path_of(volid)));
             }
+            Own::Prune => self.prune(parsed, io).await?,
             // `APIVER` and `APIAGE` of PVE::Storage.
             Own::ApiInfo => io.out.text("APIVER 15\nAPIAGE 6\n"),
             Own::ClusterStatus => {
@@ -52,37 +54,70 @@ impl Shell {
             }
             Own::ClusterNodes => io.out.text(&self.cluster_nodes()),
             Own::HaStatus => self.ha_status(&parsed, io).await?,
-            Own::HaMigrate => {
-                let sid = sid(&parsed);
-                let path =
-                    format!("/cluster/ha/resources/{}/migrate", super::invoke::encoded(&sid));
-                let node = parsed.get("node").unwrap_or_default().to_owned();
-                self.ha_call(&path, [("node", node)].into(), io).await?;
-            }
+            Own::HaMigrate => self.ha_move("migrate", parsed, io).await?,
+            Own::HaRelocate => self.ha_move("relocate", parsed, io).await?,
             Own::HaStop => {
-                let sid = sid(&parsed);
-                let path = format!("/cluster/ha/resources/{}", super::invoke::encoded(&sid));
-                let values = BTreeMap::from([("state".to_owned(), "stopped".to_owned())]);
-                match self.call_path(Method::Put, &path, values, io).await {
-                    Some(result) => result.map(|_| ())?,
-                    None => return Err(Refusal::die("'crm-command stop' is not simulated")),
-                }
+                let mut values = BTreeMap::from([("sid".to_owned(), sid(&parsed))]);
+                values.insert("state".to_owned(), "stopped".to_owned());
+                self.call(Method::Put, "/cluster/ha/resources/{sid}", values, io).await?;
             }
         }
         Ok(0)
     }
 
-    async fn ha_call(
-        &self,
-        path: &str,
-        values: BTreeMap<&str, String>,
-        io: &Io,
-    ) -> Result<(), Refusal> {
-        let values = values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        match self.call_path(Method::Post, path, values, io).await {
-            Some(result) => result.map(|_| ()),
-            None => Err(Refusal::die(format!("'{path}' is not simulated"))),
+    /// `pvesm prune-backups`.
+    async fn prune(&self, mut parsed: Parsed, io: &Io) -> Result<(), Refusal> {
+        let dry = parsed.values.remove("dry-run").is_some_and(|value| value == "1");
+        let (keeps, rest): (BTreeMap<String, String>, BTreeMap<String, String>) =
+            parsed.values.into_iter().partition(|(key, _)| key.starts_with("keep-"));
+        parsed.values = rest;
+        let keeps: Vec<String> =
+            keeps.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+        if !keeps.is_empty() {
+            parsed.values.insert("prune-backups".to_owned(), keeps.join(","));
         }
+        let path = "/nodes/{node}/storage/{storage}/prunebackups";
+        let method = if dry { Method::Get } else { Method::Delete };
+        let value = self.call(method, path, parsed.values, io).await?;
+        if dry {
+            io.out.text(&super::pvesm::pruned(&value));
+        } else if let Some(upid) = value.as_str() {
+            self.follow(upid, io).await;
+        }
+        Ok(())
+    }
+
+    /// `crm-command migrate` and `relocate`: what goes along is told, what is in the way fails.
+    async fn ha_move(&self, verb: &str, parsed: Parsed, io: &Io) -> Result<(), Refusal> {
+        let path = match verb {
+            "migrate" => "/cluster/ha/resources/{sid}/migrate",
+            _ => "/cluster/ha/resources/{sid}/relocate",
+        };
+        let value = self.call(Method::Post, path, parsed.values, io).await?;
+        let text = |item: &Value, key: &str| item.get(key).map(cell).unwrap_or_default();
+        let list =
+            |key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let (sid, node) = (text(&value, "sid"), text(&value, "requested-node"));
+        let blocking = list("blocking-resources");
+        if !blocking.is_empty() {
+            let mut lines = format!("cannot {verb} resource '{sid}' to node '{node}':\n\n");
+            for other in blocking {
+                let why = match text(&other, "cause").as_str() {
+                    "resource-affinity" => format!(" in negative affinity with resource '{sid}'"),
+                    _ => String::new(),
+                };
+                let other = text(&other, "sid");
+                lines.push_str(&format!("- resource '{other}' on target node '{node}'{why}\n"));
+            }
+            return Err(Refusal::die(lines));
+        }
+        for other in list("comigrated-resources") {
+            io.out.line(&format!(
+                "also {verb} resource '{}' in positive affinity with resource '{sid}' to target node '{node}'",
+                cell(&other)
+            ));
+        }
+        Ok(())
     }
 
     async fn ha_status(&self, parsed: &Parsed, io: &Io) -> Result<(), Refusal> {

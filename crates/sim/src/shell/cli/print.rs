@@ -3,13 +3,16 @@
 use serde_json::{Value, json};
 
 use super::super::io::Io;
+use super::errno::Asked;
 use super::options::OutputFormat;
 use super::schema::Schema;
-use super::{json, table};
+use super::table::{Column, Style, Type};
+use super::{errno, json, schema, table};
+use crate::api::endpoint::Method;
 use crate::api::refusal::Refusal;
 
 /// Prints an error; the answer is the exit status.
-pub(super) fn complain(refusal: &Refusal, usage: &str, command: &str, io: &Io) -> i32 {
+pub(super) fn complain(refusal: &Refusal, usage: &str, asked: Asked<'_>, io: &Io) -> i32 {
     match refusal {
         Refusal::Params(errors) => {
             let lines = errors.iter().map(|(name, text)| format!("{name}: {text}\n"));
@@ -23,22 +26,16 @@ pub(super) fn complain(refusal: &Refusal, usage: &str, command: &str, io: &Io) -
         Refusal::Message { status, message } => io.err.text(&format!("{status} {message}")),
         other => io.err.line(other.text().trim_end()),
     }
-    exit_status(refusal, command)
+    errno::exit_status(&refusal.text(), asked)
 }
 
-/// Perl's `die` exits with `errno`, or 255 where that is 0. `errno` is 2 when a file of
-/// `/etc/pve` was asked for and is not there, as of a missing guest, or `domains.cfg` when a user
-/// is created (measured).
-fn exit_status(refusal: &Refusal, command: &str) -> i32 {
-    let text = refusal.text();
-    let missing = text.starts_with("Configuration file '") && text.contains("does not exist");
-    let domains = command == "pveum user add" && text.starts_with("create user failed");
-    if missing || domains { 2 } else { 255 }
-}
-
-/// Prints a result as asked for.
+/// Prints a result as asked for (`PVE::CLIFormatter::print_api_result`).
 pub(super) fn result(value: &Value, schema: Option<&Schema>, format: &OutputFormat, io: &Io) {
-    if format.quiet || (value.is_null() && schema.is_none()) {
+    let nothing = match schema {
+        Some(schema) => schema.kind == "null" || (schema.optional && value.is_null()),
+        None => value.is_null(),
+    };
+    if format.quiet || nothing {
         return;
     }
     match format.format.as_str() {
@@ -50,33 +47,52 @@ pub(super) fn result(value: &Value, schema: Option<&Schema>, format: &OutputForm
 }
 
 fn as_text(value: &Value, schema: Option<&Schema>, format: &OutputFormat) -> String {
+    let style = format.style();
+    let columns = schema.map(|schema| schema.columns.as_slice()).unwrap_or_default();
     match value {
         Value::Array(items) if items.is_empty() => String::new(),
-        Value::Array(items) if items.iter().all(Value::is_object) => {
-            let columns = match schema {
-                Some(schema) => schema.columns(),
-                None => table::guessed(items),
-            };
-            table::render(items, &columns, format.header, format.border)
-        }
         Value::Array(items) => {
+            let objects = match schema {
+                Some(schema) => schema.items == Some("object"),
+                None => items.first().is_some_and(Value::is_object),
+            };
+            if objects {
+                let columns =
+                    if columns.is_empty() { table::guessed(items) } else { columns.to_vec() };
+                return table::render(items, &columns, style);
+            }
             let rows: Vec<Value> = items.iter().map(|item| json!({ "value": item })).collect();
-            table::render(&rows, &table::plain(&["value"]), false, format.border)
+            let numbers = schema.is_some_and(|schema| schema.items == Some("integer"));
+            let kind = if numbers { Type::Number } else { Type::Text };
+            let column = Column { kind, ..Column::text("value") };
+            table::render(&rows, &[column], Style { header: false, ..style })
         }
         Value::Object(members) => {
-            let ordered: Vec<String> = match schema {
-                Some(schema) => schema.columns().into_iter().map(|column| column.name).collect(),
-                None => members.keys().cloned().collect(),
+            let known = |key: &str| match columns.iter().find(|column| names(column, key)) {
+                Some(column) => Some(column.clone()),
+                None => columns.is_empty().then(|| Column::text(key)),
             };
-            let rows: Vec<Value> = ordered
+            let rows: Vec<Value> = members
                 .iter()
-                .filter_map(|key| Some((key, members.get(key)?)))
                 .filter(|(_, value)| !value.is_null())
-                .map(|(key, value)| json!({ "key": key, "value": table::cell(value) }))
+                .filter_map(|(key, value)| {
+                    let text = known(key)?.show(value, format.human);
+                    Some(json!({ "key": key, "value": text }))
+                })
                 .collect();
-            table::render(&rows, &table::plain(&["key", "value"]), format.header, format.border)
+            table::render(&rows, &table::plain(&["key", "value"]), style)
         }
         other => format!("{}\n", table::cell(other)),
+    }
+}
+
+/// Whether a column is that of a key; `net[n]` is of `net0` and so on.
+fn names(column: &Column, key: &str) -> bool {
+    match column.name.strip_suffix("[n]") {
+        Some(base) => key.strip_prefix(base).is_some_and(|rest| {
+            !rest.is_empty() && rest.chars().all(|found| found.is_ascii_digit())
+        }),
+        None => column.name == key,
     }
 }
 
@@ -98,7 +114,93 @@ pub(super) fn permissions(value: &Value, format: &OutputFormat, io: &Io) {
     let rows: Vec<Value> = paths.collect();
     if !rows.is_empty() {
         let columns = table::plain(&["ACL path", "Permissions"]);
-        io.out.text(&table::render(&rows, &columns, format.header, format.border));
+        io.out.text(&table::render(&rows, &columns, format.style()));
     }
     io.out.line("Permissions marked with '(*)' have the 'propagate' flag set.");
+}
+
+/// `pvenode task list`: how a task ended is only told as such.
+pub(super) fn tasks(mut value: Value, format: &OutputFormat, io: &Io) {
+    for task in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        let status = task.get("status").and_then(Value::as_str);
+        let told = match status {
+            None => "UNKNOWN",
+            Some(status)
+                if ["OK", "RUNNING"].contains(&status) || status.starts_with("WARNINGS") =>
+            {
+                continue;
+            }
+            Some(_) => "ERROR",
+        };
+        task.insert("status".to_owned(), json!(told));
+    }
+    let order = ["upid", "type", "id", "user", "starttime", "endtime", "status"];
+    ordered(&value, Method::Get, "/nodes/{node}/tasks", &order, format, io);
+}
+
+/// `ha-manager rules config`.
+pub(super) fn rules(mut value: Value, format: &OutputFormat, io: &Io) {
+    for rule in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        let enabled = u8::from(!rule.contains_key("disable"));
+        let clash = rule.get("errors").is_some_and(|errors| !errors.is_null());
+        rule.insert("enabled".to_owned(), json!(enabled));
+        let state = if clash { "ignored (conflicts)" } else { "in use" };
+        rule.insert("state".to_owned(), json!(state));
+    }
+    let order = ["enabled", "state", "rule", "type", "resources", "comment"];
+    ordered(&value, Method::Get, "/cluster/ha/rules", &order, format, io);
+}
+
+/// A list with these columns.
+fn ordered(
+    value: &Value,
+    method: Method,
+    template: &str,
+    order: &[&str],
+    format: &OutputFormat,
+    io: &Io,
+) {
+    let schema = schema::of(method, template).map(|mut schema| {
+        let find = |name: &&str| {
+            let known = schema.columns.iter().find(|column| column.name == *name);
+            known.cloned().unwrap_or_else(|| Column::text(name))
+        };
+        schema.columns = order.iter().map(find).collect();
+        schema
+    });
+    result(value, schema.as_ref(), format, io);
+}
+
+/// `pvenode cert info`: a table for each certificate.
+pub(super) fn certificates(value: &Value, format: &OutputFormat, io: &Io) {
+    if format.format != "text" {
+        result(value, None, format, io);
+        return;
+    }
+    const ORDER: &[&str] = &[
+        "filename",
+        "fingerprint",
+        "subject",
+        "issuer",
+        "notbefore",
+        "notafter",
+        "public-key-type",
+        "public-key-bits",
+        "san",
+    ];
+    let schema = schema::of(Method::Get, "/nodes/{node}/certificates/info");
+    let columns = schema.map(|schema| schema.columns).unwrap_or_default();
+    for certificate in value.as_array().into_iter().flatten() {
+        let rows: Vec<Value> = ORDER
+            .iter()
+            .filter_map(|name| {
+                let value = certificate.get(name).filter(|value| !value.is_null())?;
+                let column = columns.iter().find(|column| column.name == *name).cloned();
+                let text = column.unwrap_or_else(|| Column::text(name)).show(value, format.human);
+                Some(json!({ "key": name, "value": text }))
+            })
+            .collect();
+        let style = Style { header: false, ..format.style() };
+        io.out.text(&table::in_order(&rows, &table::plain(&["key", "value"]), style));
+    }
 }

@@ -1,14 +1,24 @@
 //! `pvecm` (`PVE::CLI::pvecm`, and corosync-quorumtool that it calls).
 
+use serde_json::Value;
+
 use super::super::Shell;
-use super::{Action, Command, Own, command};
+use super::table::cell;
+use super::{Action, After, Command, Own, command};
+use crate::api::endpoint::Method::Get;
 use crate::world::node::Node;
 
 pub(super) const COMMANDS: &[Command] = &[
     command("qdevice remove", &[], " ", 0, Action::Refused),
     command("qdevice setup", &[], " <address> [OPTIONS]", 0, Action::Refused),
     command("addnode", &[], " <node> [OPTIONS]", 1, Action::Refused),
-    command("apiver", &[], " ", 1, Action::Refused),
+    command(
+        "apiver",
+        &[],
+        " ",
+        1,
+        Action::Api(Get, "/cluster/config/apiversion", After::Print(version)),
+    ),
     command("create", &[], " <clustername> [OPTIONS]", 1, Action::Refused),
     command("delnode", &[], " <node>", 1, Action::Refused),
     command("add", &[], " <hostname> [OPTIONS]", 2, Action::Refused),
@@ -19,6 +29,10 @@ pub(super) const COMMANDS: &[Command] = &[
     command("status", &[], " ", 2, Action::Own(Own::ClusterStatus, &[])),
     command("updatecerts", &[], "  [OPTIONS]", 2, Action::Refused),
 ];
+
+fn version(value: &Value) -> String {
+    format!("{}\n", cell(value))
+}
 
 impl Shell {
     /// The nodes that this one sees, by id.

@@ -7,11 +7,41 @@ use super::{Action, After, Command, Own, command};
 use crate::api::endpoint::Method::{Delete, Get, Post, Put};
 
 pub(super) const COMMANDS: &[Command] = &[
-    command("scan cifs", &[], " <server> [OPTIONS]", 0, Action::Refused),
-    command("scan iscsi", &[], " <portal>", 0, Action::Refused),
-    command("scan lvm", &[], " ", 0, Action::Refused),
-    command("scan lvmthin", &[], " <vg>", 0, Action::Refused),
-    command("scan nfs", &[], " <server>", 0, Action::Refused),
+    command(
+        "scan cifs",
+        &["server"],
+        " <server> [OPTIONS]",
+        0,
+        Action::Api(Get, "/nodes/{node}/scan/cifs", After::Print(shares)),
+    ),
+    command(
+        "scan iscsi",
+        &["portal"],
+        " <portal>",
+        0,
+        Action::Api(Get, "/nodes/{node}/scan/iscsi", After::Print(targets)),
+    ),
+    command(
+        "scan lvm",
+        &[],
+        " ",
+        0,
+        Action::Api(Get, "/nodes/{node}/scan/lvm", After::Print(groups)),
+    ),
+    command(
+        "scan lvmthin",
+        &["vg"],
+        " <vg>",
+        0,
+        Action::Api(Get, "/nodes/{node}/scan/lvmthin", After::Print(thin)),
+    ),
+    command(
+        "scan nfs",
+        &["server"],
+        " <server>",
+        0,
+        Action::Api(Get, "/nodes/{node}/scan/nfs", After::Print(exports)),
+    ),
     command(
         "scan pbs",
         &[],
@@ -19,7 +49,13 @@ pub(super) const COMMANDS: &[Command] = &[
         0,
         Action::Refused,
     ),
-    command("scan zfs", &[], " ", 0, Action::Refused),
+    command(
+        "scan zfs",
+        &[],
+        " ",
+        0,
+        Action::Api(Get, "/nodes/{node}/scan/zfs", After::Print(pools)),
+    ),
     command(
         "add",
         &["type", "storage"],
@@ -70,12 +106,87 @@ pub(super) const COMMANDS: &[Command] = &[
         Action::Api(Get, "/nodes/{node}/storage", After::Print(status)),
     ),
     command("apiinfo", &[], " ", 4, Action::Own(Own::ApiInfo, &[])),
+    command("nfsscan", &[], "", 4, Action::Alias("scan nfs")),
+    command("cifsscan", &[], "", 4, Action::Alias("scan cifs")),
+    command("iscsiscan", &[], "", 4, Action::Alias("scan iscsi")),
+    command("lvmscan", &[], "", 4, Action::Alias("scan lvm")),
+    command("lvmthinscan", &[], "", 4, Action::Alias("scan lvmthin")),
+    command("zfsscan", &[], "", 4, Action::Alias("scan zfs")),
     command("export", &[], " <volume> <format> <filename> [OPTIONS]", 4, Action::Refused),
-    command("extractconfig", &[], " <volume>", 4, Action::Refused),
+    command(
+        "extractconfig",
+        &["volume"],
+        " <volume>",
+        4,
+        Action::Api(Get, "/nodes/{node}/vzdump/extractconfig", After::Print(plain)),
+    ),
     command("import", &[], " <volume> <format> <filename> [OPTIONS]", 4, Action::Refused),
     command("path", &["volume"], " <volume>", 4, Action::Own(Own::Path, &["volume"])),
-    command("prune-backups", &[], " <storage> [OPTIONS]", 4, Action::Refused),
+    command(
+        "prune-backups",
+        &["storage"],
+        " <storage> [OPTIONS]",
+        4,
+        Action::Own(
+            Own::Prune,
+            &[
+                "storage",
+                "!dry-run",
+                "type",
+                "vmid",
+                "!keep-all",
+                "keep-last",
+                "keep-hourly",
+                "keep-daily",
+                "keep-weekly",
+                "keep-monthly",
+                "keep-yearly",
+            ],
+        ),
+    ),
 ];
+
+/// A column of a list, a line each.
+fn column(value: &Value, key: &str) -> String {
+    let names = value.as_array().into_iter().flatten().filter_map(|item| item.get(key));
+    names.map(|name| format!("{}\n", cell(name))).collect()
+}
+
+/// Two columns of a list, the first as wide as it must be.
+fn columns(value: &Value, first: &str, second: &str) -> String {
+    let items = || value.as_array().into_iter().flatten();
+    let text = |item: &Value, key: &str| item.get(key).map(cell).unwrap_or_default();
+    let width = items().map(|item| text(item, first).len()).max().unwrap_or(0);
+    items().map(|item| format!("{:<width$} {}\n", text(item, first), text(item, second))).collect()
+}
+
+fn shares(value: &Value) -> String {
+    columns(value, "share", "description")
+}
+
+fn targets(value: &Value) -> String {
+    columns(value, "target", "portal")
+}
+
+fn exports(value: &Value) -> String {
+    columns(value, "path", "options")
+}
+
+fn groups(value: &Value) -> String {
+    column(value, "vg")
+}
+
+fn thin(value: &Value) -> String {
+    column(value, "lv")
+}
+
+fn pools(value: &Value) -> String {
+    column(value, "pool")
+}
+
+fn plain(value: &Value) -> String {
+    format!("{}\n", cell(value))
+}
 
 fn allocated(value: &Value) -> String {
     format!("successfully created '{}'\n", cell(value))
@@ -139,6 +250,29 @@ fn content(value: &Value) -> String {
     others.sort_by_key(|item| text(item, "format"));
     for item in others {
         out.push_str(&format!("{}\n", line(item)));
+    }
+    out
+}
+
+/// `pvesm prune-backups --dry-run`.
+pub(super) fn pruned(value: &Value) -> String {
+    let mut items: Vec<&Value> = value.as_array().into_iter().flatten().collect();
+    if items.is_empty() {
+        return "No backups found\n".to_owned();
+    }
+    let number = |item: &Value, key: &str| item.get(key).and_then(Value::as_i64);
+    let text = |item: &Value, key: &str| item.get(key).map(cell).unwrap_or_default();
+    items.sort_by_key(|item| (number(item, "vmid"), number(item, "ctime")));
+    let width = items.iter().map(|item| text(item, "volid").len()).max().unwrap_or(0) + 1;
+    let mut out = "NOTE: this is only a preview and might not be what a subsequent\n\
+                   prune call does if backups are removed/added in the meantime.\n\n"
+        .to_owned();
+    let line = |volid: &str, id: &str, mark: &str| format!("{volid:<width$} {id:>15} {mark:>10}\n");
+    out.push_str(&line("Backup", "Backup-ID", "Prune-Mark"));
+    for item in items {
+        let (kind, vmid) = (text(item, "type"), text(item, "vmid"));
+        let id = if vmid.is_empty() { kind } else { format!("{kind}/{vmid}") };
+        out.push_str(&line(&text(item, "volid"), &id, &text(item, "mark")));
     }
     out
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::table::cell;
-use super::{Action, After, Command, command};
+use super::{Action, After, Command, Own, command};
 use crate::api::endpoint::Method::{Delete, Get, Post, Put};
 
 const TOKEN: &str = "/access/users/{userid}/token/{tokenid}";
@@ -15,7 +15,8 @@ pub(super) const COMMANDS: &[Command] = &[
         " <path> --roles <string> [OPTIONS]",
         0,
         Action::Api(Put, "/access/acl", After::Quiet),
-    ),
+    )
+    .fixing(&[("delete", "1")]),
     command(
         "acl list",
         &[],
@@ -29,7 +30,8 @@ pub(super) const COMMANDS: &[Command] = &[
         " <path> --roles <string> [OPTIONS]",
         0,
         Action::Api(Put, "/access/acl", After::Quiet),
-    ),
+    )
+    .fixing(&[("delete", "0")]),
     command(
         "group add",
         &["groupid"],
@@ -144,7 +146,14 @@ pub(super) const COMMANDS: &[Command] = &[
         Action::Api(Put, "/access/roles/{roleid}", After::Quiet),
     ),
     command("user tfa delete", &[], " <userid> [OPTIONS]", 0, Action::Refused),
-    command("user tfa list", &[], "  [OPTIONS]", 0, Action::Refused),
+    // Nobody has a second factor.
+    command(
+        "user tfa list",
+        &["userid"],
+        " [<userid>]",
+        0,
+        Action::Own(Own::Nothing, &["?userid"]),
+    ),
     command("user tfa unlock", &[], " <userid>", 0, Action::Refused),
     command(
         "user token add",

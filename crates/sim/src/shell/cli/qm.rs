@@ -28,7 +28,7 @@ pub(super) const COMMANDS: &[Command] = &[
         &["vmid"],
         " <vmid>",
         0,
-        Action::Api(Put, "/nodes/{node}/qemu/{vmid}/cloudinit", After::Print(regenerated)),
+        Action::Api(Put, "/nodes/{node}/qemu/{vmid}/cloudinit", After::Quiet),
     ),
     command(
         "disk move",
@@ -274,10 +274,6 @@ pub(super) const COMMANDS: &[Command] = &[
     command("resize", &[], "", 2, Action::Alias("disk resize")),
     command("unlink", &[], "", 2, Action::Alias("disk unlink")),
 ];
-
-fn regenerated(_: &Value) -> String {
-    "generating cloud-init ISO\n".to_owned()
-}
 
 fn plain(value: &Value) -> String {
     format!("{}\n", cell(value))

@@ -9,7 +9,8 @@ impl Shell {
         let first = words.first().map(String::as_str);
         let number = |default: i32| first.and_then(|word| word.parse().ok()).unwrap_or(default);
         Some(match name {
-            ":" | "true" | "trap" | "wait" | "umask" | "ulimit" | "hash" | "disown" => 0,
+            "trap" => self.trap(words),
+            ":" | "true" | "wait" | "umask" | "ulimit" | "hash" | "disown" => 0,
             "false" => 1,
             "exit" => {
                 let status = number(self.status);
@@ -40,7 +41,7 @@ impl Shell {
             }
             "printf" => super::printf::run(words, io),
             "test" => super::test::run(self, words, io, false),
-            "[" | "[[" => super::test::run(self, words, io, true),
+            "[" => super::test::run(self, words, io, true),
             "set" => self.set(words),
             "export" | "local" | "declare" | "readonly" | "typeset" => {
                 for word in words.iter().filter(|word| !word.starts_with('-')) {
@@ -53,6 +54,7 @@ impl Shell {
             "unset" => {
                 for word in words {
                     self.variables.remove(word);
+                    self.arrays.remove(word);
                     self.functions.remove(word);
                 }
                 0
@@ -95,6 +97,16 @@ impl Shell {
             }
             _ => return None,
         })
+    }
+
+    /// `trap ACTION EXIT`; no other signal ever comes.
+    fn trap(&mut self, words: &[String]) -> i32 {
+        let words: Vec<&String> = words.iter().filter(|word| *word != "--").collect();
+        let Some((action, signals)) = words.split_first() else { return 0 };
+        if signals.iter().any(|signal| matches!(signal.as_str(), "EXIT" | "0")) {
+            self.on_exit = (action.as_str() != "-").then(|| (*action).clone());
+        }
+        0
     }
 
     fn change_folder(&mut self, to: &str, io: &Io) -> i32 {

@@ -125,7 +125,11 @@ impl Shell {
                 (true, ..) => (bytes >> 30).to_string(),
                 (_, true, ..) => (bytes >> 20).to_string(),
                 (_, _, true, _) => bytes.to_string(),
-                (.., true) => format!("{:.0}Gi", bytes as f64 / 1_073_741_824.0),
+                (.., true) => match bytes as f64 / 1_073_741_824.0 {
+                    0.0 => "0B".to_owned(),
+                    gib if gib < 10.0 => format!("{gib:.1}Gi"),
+                    gib => format!("{gib:.0}Gi"),
+                },
                 _ => (bytes >> 10).to_string(),
             };
         io.out.line(
@@ -154,8 +158,12 @@ impl Shell {
         }
         if is("route") {
             let bridge = node.bridges.first().map_or("vmbr0", String::as_str);
-            io.out
-                .line(&format!("{} dev {bridge} proto kernel scope link src {}", node.ip, node.ip));
+            let (network, _) = node.ip.rsplit_once('.').unwrap_or((&node.ip, ""));
+            io.out.line(&format!("default via {network}.1 dev {bridge} proto kernel onlink "));
+            io.out.line(&format!(
+                "{network}.0/24 dev {bridge} proto kernel scope link src {} ",
+                node.ip
+            ));
             return 0;
         }
         if !(is("address") || is("link")) {
@@ -163,7 +171,19 @@ impl Shell {
                 .line(&format!("Object \"{}\" is unknown, try \"ip help\".", object.unwrap_or("")));
             return if object.is_some() { 1 } else { 255 };
         }
+        // `show [dev] NAME`, and `-4` shows only what has an address.
+        let mut named = words.iter().filter(|word| !word.starts_with('-')).skip(1);
+        let device = named.find(|word| !["show", "list", "ls", "dev"].contains(&word.as_str()));
+        let only = |name: &str| device.is_none_or(|device| device == name);
+        if let Some(device) = device.filter(|device| !rows.iter().any(|(name, _)| name == device)) {
+            io.err.line(&format!("Device \"{device}\" does not exist."));
+            return 1;
+        }
+        let v4 = words.iter().any(|word| word == "-4") && is("address");
         for (number, (name, address)) in (1..).zip(rows) {
+            if !only(name) || (v4 && address.is_empty()) {
+                continue;
+            }
             let state = if name == "lo" { "UNKNOWN" } else { "UP" };
             if brief {
                 let address = if is("address") { address.as_str() } else { "" };
@@ -172,7 +192,8 @@ impl Shell {
             }
             io.out.line(&format!("{number}: {name}: <UP,LOWER_UP> mtu 1500 state {state}"));
             if is("address") && !address.is_empty() {
-                io.out.line(&format!("    inet {address} scope global {name}"));
+                let scope = if name == "lo" { "host" } else { "global" };
+                io.out.line(&format!("    inet {address} scope {scope} {name}"));
             }
         }
         0
@@ -242,19 +263,26 @@ fn systemctl(words: &[String], io: &Io) -> i32 {
             say("running");
             0
         }
-        "restart" | "reload" | "try-restart" | "reload-or-restart" | "daemon-reload" => {
-            match units.iter().find(|unit| !known(unit)) {
-                Some(unit) => {
-                    let verb = if command == "reload" { "reload" } else { "restart" };
-                    let unit = unit.trim_end_matches(".service");
-                    io.err.line(&format!(
-                        "Failed to {verb} {unit}.service: Unit {unit}.service not found."
-                    ));
-                    5
-                }
-                None => 0,
+        "restart" | "reload" | "try-restart" | "reload-or-restart" | "daemon-reload" | "start"
+        | "enable" | "reset-failed" => match units.iter().find(|unit| !known(unit)) {
+            Some(unit) if command == "enable" => {
+                let unit = unit.trim_end_matches(".service");
+                io.err.line(&format!("Failed to enable unit: Unit {unit}.service does not exist"));
+                1
             }
-        }
+            Some(unit) => {
+                let verb = match command.as_str() {
+                    verb @ ("reload" | "start") => verb,
+                    _ => "restart",
+                };
+                let unit = unit.trim_end_matches(".service");
+                io.err.line(&format!(
+                    "Failed to {verb} {unit}.service: Unit {unit}.service not found."
+                ));
+                5
+            }
+            None => 0,
+        },
         "status" => match units.first() {
             Some(unit) if known(unit) => {
                 let unit = unit.trim_end_matches(".service");

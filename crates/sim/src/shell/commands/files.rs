@@ -24,7 +24,6 @@ impl Shell {
             "rm" | "rmdir" => self.rm(name, &flags, io),
             "mv" | "cp" => self.transfer(name, &flags, io),
             "mktemp" => self.mktemp(&flags, io),
-            "df" => self.df(&flags, io),
             "touch" => self.each(name, &flags.words, io, |shell, path| {
                 shell.fs(|fs| {
                     if fs.exists(path) {
@@ -112,7 +111,8 @@ impl Shell {
         let mut status = 0;
         for file in files {
             if let Err(errno) = work(self, &self.path(file)) {
-                io.err.line(&format!("{name}: cannot access '{file}': {}", errno.text()));
+                let verb = if name == "touch" { "touch" } else { "access" };
+                io.err.line(&format!("{name}: cannot {verb} '{file}': {}", errno.text()));
                 status = 1;
             }
         }
@@ -353,35 +353,6 @@ impl Shell {
                 1
             }
         }
-    }
-
-    fn df(&self, flags: &Flags, io: &Io) -> i32 {
-        let world = self.shared.world();
-        let rootfs = world.nodes.get(&self.node).map_or(0, |node| node.rootfs);
-        let mut rows =
-            vec![("/dev/mapper/pve-root".to_owned(), rootfs, rootfs / 10, "/".to_owned())];
-        for storage in world.storages.values().filter(|storage| storage.on_node(&self.node)) {
-            if let Some(path) = &storage.path {
-                let used = world.used(&storage.id, &self.node);
-                rows.push((storage.id.clone(), storage.capacity, used, path.clone()));
-            }
-        }
-        drop(world);
-        io.out.line("Filesystem           1K-blocks      Used Available Use% Mounted on");
-        let wanted: Vec<String> = flags.words.iter().map(|word| self.path(word)).collect();
-        for (name, total, used, mount) in rows {
-            if !wanted.is_empty() && !wanted.iter().any(|path| path.starts_with(&mount)) {
-                continue;
-            }
-            let percent = used.saturating_mul(100).checked_div(total).unwrap_or(0);
-            io.out.line(&format!(
-                "{name:<20} {:>9} {:>9} {:>9} {percent:>3}% {mount}",
-                total / 1024,
-                used / 1024,
-                total.saturating_sub(used) / 1024
-            ));
-        }
-        0
     }
 }
 

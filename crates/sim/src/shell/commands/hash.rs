@@ -67,12 +67,17 @@ impl Shell {
             return status;
         }
         let quiet = flags.long("quiet") || flags.long("status");
-        let mut wrong = 0;
+        let (mut wrong, mut lines) = (0, 0);
         for line in files
             .iter()
             .flat_map(|(_, bytes)| text(bytes).lines().map(str::to_owned).collect::<Vec<_>>())
         {
             let Some((wanted, file)) = line.split_once(char::is_whitespace) else { continue };
+            let is_sum = wanted.len() >= 32 && wanted.chars().all(|c| c.is_ascii_hexdigit());
+            if !is_sum {
+                continue;
+            }
+            lines += 1;
             let file = file.trim_start().trim_start_matches('*');
             let path = self.path(file);
             let found = self.sum(name, &path);
@@ -88,8 +93,20 @@ impl Shell {
             }
             wrong += i32::from(!good);
         }
+        if lines == 0 {
+            let file = match files.first() {
+                Some((file, _)) if file == "-" => "'standard input'",
+                Some((file, _)) => file,
+                None => return status,
+            };
+            io.err.line(&format!("{name}: {file}: no properly formatted checksum lines found"));
+            return 1;
+        }
         if wrong > 0 {
-            io.err.line(&format!("{name}: WARNING: {wrong} computed checksum did NOT match"));
+            let noun = if wrong == 1 { "checksum" } else { "checksums" };
+            if !flags.long("status") {
+                io.err.line(&format!("{name}: WARNING: {wrong} computed {noun} did NOT match"));
+            }
             status = 1;
         }
         status

@@ -12,9 +12,12 @@ mod printf;
 mod remote;
 mod repeat;
 mod search;
+mod space;
 mod system;
 mod test;
 mod text;
+
+pub(super) use test::double_bracket;
 
 use super::Shell;
 use super::io::Io;
@@ -37,6 +40,7 @@ const PROGRAMS: &[&str] = &[
     "dd",
     "df",
     "dirname",
+    "du",
     "env",
     "find",
     "free",
@@ -90,6 +94,7 @@ const PROGRAMS: &[&str] = &[
     "touch",
     "tr",
     "truncate",
+    "tty",
     "uname",
     "uniq",
     "uptime",
@@ -105,7 +110,7 @@ impl Shell {
         if let Some(status) = self.builtin(name, arguments, io).await {
             return status;
         }
-        let name = bare(name);
+        let (asked, name) = (name, bare(name));
         if let Some(status) = Box::pin(self.cli(name, arguments, io)).await {
             return status;
         }
@@ -116,13 +121,15 @@ impl Shell {
             }
             "grep" | "egrep" | "fgrep" | "sed" => self.search_command(name, arguments, io).await,
             "ls" | "stat" | "mkdir" | "rm" | "rmdir" | "mv" | "cp" | "touch" | "chmod"
-            | "chown" | "basename" | "dirname" | "realpath" | "readlink" | "mktemp" | "df"
+            | "chown" | "basename" | "dirname" | "realpath" | "readlink" | "mktemp"
             | "truncate" => self.file_command(name, arguments, io),
+            "df" => self.df(arguments, io),
+            "du" => self.du(arguments, io),
             "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" => {
                 self.hash_command(name, arguments, io).await
             }
             "hostname" | "uname" | "date" | "id" | "whoami" | "sleep" | "env" | "printenv"
-            | "nproc" | "uptime" | "sync" => self.system_command(name, arguments, io).await,
+            | "nproc" | "uptime" | "sync" | "tty" => self.system_command(name, arguments, io).await,
             "wget" | "curl" => self.fetch_command(name, arguments, io).await,
             "qemu-img" => self.image_command(arguments, io),
             "awk" | "mawk" => self.awk_command(arguments, io).await,
@@ -135,6 +142,22 @@ impl Shell {
                 self.device_command(name, arguments, io).await
             }
             "bash" | "sh" => self.nested(name, arguments, io).await,
+            path if path.contains('/') => {
+                let full = self.path(path);
+                let (text, status) = match self.fs(|fs| fs.meta(&full)) {
+                    Ok(meta) if meta.folder => ("Is a directory", 126),
+                    Ok(meta) if meta.mode & 0o111 == 0 => ("Permission denied", 126),
+                    Ok(_) => return self.nested("bash", &with(path, arguments), io).await,
+                    Err(errno) => (errno.text(), 127),
+                };
+                io.err.line(&format!("bash: line 1: {path}: {text}"));
+                status
+            }
+            // A path that was taken for a program.
+            _ if asked.contains('/') => {
+                io.err.line(&format!("bash: line 1: {asked}: No such file or directory"));
+                127
+            }
             _ => {
                 io.err.line(&format!("bash: line 1: {name}: command not found"));
                 127
@@ -157,7 +180,7 @@ impl Shell {
 
     /// `bash -c SCRIPT`, `bash FILE`, `bash -s`.
     async fn nested(&mut self, name: &str, arguments: &[String], io: &Io) -> i32 {
-        let mut shell = self.clone();
+        let mut shell = self.inner();
         shell.depth += 1;
         if shell.depth > 40 {
             io.err.line("bash: too many nested shells");
@@ -208,7 +231,7 @@ impl Shell {
             Some(script) => script,
             None => String::from_utf8_lossy(&io.read().await).into_owned(),
         };
-        Box::pin(shell.run(&script, io)).await
+        Box::pin(shell.whole(&script, io)).await
     }
 
     fn flags(&self, shell: &mut Self, flags: &str) {
@@ -232,13 +255,27 @@ impl Shell {
             match self.fs(|fs| fs.read(&path)) {
                 Ok(bytes) => found.push((file.clone(), bytes)),
                 Err(errno) => {
-                    io.err.line(&format!("{name}: {file}: {}", errno.text()));
-                    status = 1;
+                    let text = errno.text();
+                    let (line, code) = match name {
+                        "head" | "tail" => {
+                            (format!("{name}: cannot open '{file}' for reading: {text}"), 1)
+                        }
+                        "sed" => (format!("sed: can't read {file}: {text}"), 2),
+                        "sort" => (format!("sort: cannot read: {file}: {text}"), 2),
+                        _ => (format!("{name}: {file}: {text}"), 1),
+                    };
+                    io.err.line(&line);
+                    status = code;
                 }
             }
         }
         (found, status)
     }
+}
+
+/// The arguments of a shell that runs a file.
+fn with(file: &str, arguments: &[String]) -> Vec<String> {
+    std::iter::once(file.to_owned()).chain(arguments.iter().cloned()).collect()
 }
 
 /// `/usr/sbin/qm` is `qm`.

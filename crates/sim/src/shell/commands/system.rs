@@ -37,11 +37,30 @@ impl Shell {
                 self.pause((seconds * 1000.0) as i64).await;
             }
             "date" => io.out.line(&self.date(&flags)),
+            "tty" => {
+                io.out.line("not a tty");
+                return 1;
+            }
             "uptime" => {
                 let moment = self.shared.clock.moment();
                 let world = self.shared.world();
                 let seconds = world.nodes.get(&self.node).map_or(0, |node| node.uptime(moment.now));
-                io.out.line(&format!("up {} minutes", seconds / 60));
+                let (days, hours, minutes) =
+                    (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+                let days = match days {
+                    0 => String::new(),
+                    1 => "1 day, ".to_owned(),
+                    days => format!("{days} days, "),
+                };
+                let time = match hours {
+                    0 => format!("{minutes} min"),
+                    hours => format!("{hours:>2}:{minutes:02}"),
+                };
+                let now = jiff::Timestamp::from_second(moment.seconds()).unwrap_or_default();
+                io.out.line(&format!(
+                    " {} up {days}{time},  0 users,  load average: 0.10, 0.12, 0.09",
+                    now.strftime("%H:%M:%S")
+                ));
             }
             "env" if words.iter().any(|word| !word.contains('=')) => {
                 let mut shell = self.clone();

@@ -9,7 +9,7 @@ pub(super) fn run(shell: &Shell, words: &[String], io: &Io, bracket: bool) -> i3
         io.err.line("bash: line 1: [: missing `]'");
         return 2;
     }
-    let mut test = Test { shell, words: &words, at: 0, wrong: None };
+    let mut test = Test { shell, words: &words, at: 0, wrong: None, double: false, found: None };
     let holds = !words.is_empty() && test.or();
     if let Some(wrong) = test.wrong {
         io.err.line(&format!("bash: line 1: [: {wrong}"));
@@ -18,11 +18,31 @@ pub(super) fn run(shell: &Shell, words: &[String], io: &Io, bracket: bool) -> i3
     i32::from(!holds)
 }
 
+/// `[[ … ]]`: the status, and what an expression fitted.
+pub(in crate::shell) fn double_bracket(
+    shell: &Shell,
+    words: &[String],
+    io: &Io,
+) -> (i32, Option<Vec<String>>) {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut test = Test { shell, words: &words, at: 0, wrong: None, double: true, found: None };
+    let holds = !words.is_empty() && test.or();
+    if let Some(wrong) = test.wrong {
+        io.err.line(&format!("bash: line 1: [[: {wrong}"));
+        return (2, None);
+    }
+    (i32::from(!holds), test.found)
+}
+
 struct Test<'a> {
     shell: &'a Shell,
     words: &'a [&'a str],
     at: usize,
     wrong: Option<String>,
+    /// `[[`: patterns are compared with.
+    double: bool,
+    /// What `=~` found: all, and each group.
+    found: Option<Vec<String>>,
 }
 
 impl Test<'_> {
@@ -101,12 +121,24 @@ impl Test<'_> {
 
     fn binary(&mut self, operator: &str, left: &str, right: &str) -> bool {
         match operator {
+            "=" | "==" if self.double => pattern::fits(right, left),
+            "!=" if self.double => !pattern::fits(right, left),
             "=" => left == right,
             "==" => left == right || pattern::fits(right, left),
             "!=" => left != right,
             "<" => left < right,
             ">" => left > right,
-            "=~" => regex::Regex::new(right).is_ok_and(|regex| regex.is_match(left)),
+            "=~" => {
+                let Ok(regex) = regex::Regex::new(right) else { return false };
+                let found = regex.captures(left).map(|groups| {
+                    let text = |group: Option<regex::Match<'_>>| {
+                        group.map(|group| group.as_str().to_owned()).unwrap_or_default()
+                    };
+                    groups.iter().map(text).collect()
+                });
+                self.found = found;
+                self.found.is_some()
+            }
             _ => {
                 let (Ok(a), Ok(b)) = (left.trim().parse::<i64>(), right.trim().parse::<i64>())
                 else {

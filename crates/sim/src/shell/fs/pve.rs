@@ -53,10 +53,7 @@ fn text(fs: &Fs<'_>, rest: &str) -> Option<String> {
         "jobs.cfg" => world.jobs_cfg(),
         "storage.cfg" => world.storage_cfg(),
         "user.cfg" => pve_conf::users(world),
-        "datacenter.cfg" => {
-            let lines = world.options.iter().map(|(key, value)| format!("{key}: {value}\n"));
-            lines.collect()
-        }
+        "datacenter.cfg" => pve_conf::datacenter(world),
         "corosync.conf" => pve_conf::corosync(world),
         ".members" => pve_conf::members(world, fs.node),
         ".vmlist" => pve_conf::vmlist(world),
@@ -142,7 +139,7 @@ pub(super) fn write(fs: &mut Fs<'_>, rest: &str, bytes: Bytes) -> Result<(), Err
         return pve_conf::write_guest(fs.world, node, vmid, text?);
     }
     if rest == "datacenter.cfg" {
-        fs.world.options = pve_conf::pairs(text?).ok_or(Errno::Invalid)?;
+        fs.world.options = pve_conf::options(text?).ok_or(Errno::Invalid)?;
         return Ok(());
     }
     if FILES.contains(&rest) || rest.starts_with("nodes/") {

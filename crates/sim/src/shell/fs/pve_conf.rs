@@ -128,6 +128,37 @@ pub(super) fn pairs(text: &str) -> Option<BTreeMap<String, String>> {
     Some(out)
 }
 
+/// `datacenter.cfg`: the description as a comment, then the options
+/// (`PVE::DataCenterConfig::write_datacenter_config`).
+pub(super) fn datacenter(world: &World) -> String {
+    if world.options.is_empty() {
+        return String::new();
+    }
+    let mut out = String::new();
+    for line in world.options.get("description").into_iter().flat_map(|text| text.lines()) {
+        out.push_str(&format!("#{}\n", line.replace('%', "%25").replace(':', "%3A")));
+    }
+    out.push('\n');
+    for (key, value) in world.options.iter().filter(|(key, _)| *key != "description") {
+        out.push_str(&format!("{key}: {value}\n"));
+    }
+    out
+}
+
+/// The options that a `datacenter.cfg` sets.
+pub(super) fn options(text: &str) -> Option<BTreeMap<String, String>> {
+    let mut options = pairs(text)?;
+    options.extend(comment(text).map(|text| ("description".to_owned(), text)));
+    Some(options)
+}
+
+/// The comment at the top of a configuration.
+fn comment(text: &str) -> Option<String> {
+    let lines: Vec<String> =
+        text.lines().filter_map(|line| line.strip_prefix('#')).map(decode).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
 /// Writes a guest's configuration. Sections (pending changes, snapshots) cannot be written, and a
 /// guest is never in two places.
 pub(super) fn write_guest(
@@ -143,11 +174,7 @@ pub(super) fn write_guest(
         return Err(Errno::Exists);
     }
     let mut config = pairs(text).ok_or(Errno::Invalid)?;
-    let comment: Vec<String> =
-        text.lines().filter_map(|line| line.strip_prefix('#')).map(decode).collect();
-    if !comment.is_empty() {
-        config.insert("description".to_owned(), comment.join("\n"));
-    }
+    config.extend(comment(text).map(|text| ("description".to_owned(), text)));
     let guest = world.guests.entry(vmid).or_insert_with(|| Guest::new(vmid, node, &[]));
     guest.config = config;
     Ok(())
