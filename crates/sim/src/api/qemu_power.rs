@@ -6,7 +6,7 @@ use super::permission::Permission;
 use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind};
-use crate::guest::patterns;
+use crate::guest::{formats, patterns};
 use crate::work::Work;
 use crate::work::ha::{Request, Wish};
 use crate::work::power::{Action, Power};
@@ -20,7 +20,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .writes(Writes::Checked)
         .with(&[
             optional("force-cpu", Kind::TEXT),
-            optional("machine", Kind::TEXT),
+            optional("machine", Kind::Properties(formats::MACHINE)),
             optional("migratedfrom", Kind::Format(Format::Node)),
             optional("migration_network", Kind::Formatted(super::cluster_options::cidr)),
             optional("migration_type", Kind::Enum(&["secure", "insecure"])),
@@ -62,10 +62,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 
 fn power(call: &mut Call<'_>, action: Action, kind: &str) -> Result<Reply, Refusal> {
     let vmid = call.vmid();
-    let skiplock = call.params.flag("skiplock").unwrap_or(false);
-    if skiplock && !call.caller.is_root() {
-        return Err(Refusal::param("skiplock", "Only root may use this option."));
-    }
+    let skiplock = skiplock(call)?;
     if let Some((kind, wish)) = ha_wish(call, action) {
         return call.fork_guest(kind, Work::Ha(Request { vmid, wish }));
     }
@@ -74,6 +71,12 @@ fn power(call: &mut Call<'_>, action: Action, kind: &str) -> Result<Reply, Refus
     work.force = call.params.flag("forceStop").unwrap_or(false);
     work.skiplock = skiplock;
     call.fork_guest(kind, Work::Power(work))
+}
+
+/// Whether locks are passed over, which is root's alone.
+fn skiplock(call: &Call<'_>) -> Result<bool, Refusal> {
+    only_root(call, &["skiplock"])?;
+    Ok(call.params.flag("skiplock").unwrap_or(false))
 }
 
 /// What is asked of the manager instead, when it looks after the guest.
@@ -177,6 +180,7 @@ fn reboot(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 fn reset(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    skiplock(call)?;
     require_running(call)?;
     power(call, Action::Reset, "qmreset")
 }
@@ -186,20 +190,16 @@ fn suspend(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if call.params.get("statestorage").is_some() && to_disk.is_none() {
         return Err(Refusal::param("todisk", "missing property required by 'statestorage'"));
     }
-    if to_disk == Some(true) {
-        return suspend_to_disk(call);
-    }
+    let skiplock = skiplock(call)?;
     require_running(call)?;
+    if to_disk == Some(true) {
+        return suspend_to_disk(call, skiplock);
+    }
     power(call, Action::Suspend, "qmpause")
 }
 
 /// The RAM goes to a volume, and the guest stops.
-fn suspend_to_disk(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let skiplock = call.params.flag("skiplock").unwrap_or(false);
-    if skiplock && !call.caller.is_root() {
-        return Err(Refusal::param("skiplock", "Only root may use this option."));
-    }
-    require_running(call)?;
+fn suspend_to_disk(call: &mut Call<'_>, skiplock: bool) -> Result<Reply, Refusal> {
     let vmid = call.vmid();
     if call.world.ha_managed(vmid) {
         return Err(Refusal::die("Cannot suspend HA managed VM to disk"));
@@ -221,10 +221,7 @@ fn suspend_to_disk(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn resume(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     only_root(call, &["skiplock", "nocheck"])?;
     if call.guest().is_ok_and(|guest| guest.get("lock") == Some("suspended")) {
-        let skiplock = call.params.flag("skiplock").unwrap_or(false);
-        if skiplock && !call.caller.is_root() {
-            return Err(Refusal::param("skiplock", "Only root may use this option."));
-        }
+        let skiplock = skiplock(call)?;
         let work = Power { skiplock, ..Power::start(call.vmid()) };
         return call.fork_guest("qmresume", Work::Power(work));
     }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::drive::drives;
+use super::keys;
 use super::property::Values;
 use crate::world::guest::Guest;
 
@@ -100,7 +101,7 @@ pub(crate) fn status(guest: &Guest, processors: u64, now: i64) -> Map<String, Va
     if guest.template() {
         put("template", json!(1));
     }
-    if guest.config.keys().any(|key| super::keys::is_numbered(key, "serial")) {
+    if guest.config.keys().any(|key| keys::is_numbered(key, "serial")) {
         put("serial", json!(1));
     }
     let number = |key: &str| guest.get(key).and_then(|text| text.parse::<u64>().ok());
@@ -190,12 +191,25 @@ fn running_details(guest: &Guest, now: i64, out: &mut Map<String, Value>) {
         }
         out.insert("ballooninfo".to_owned(), info);
     }
-    let nics = guest.config.keys().filter_map(|key| key.strip_prefix("net"));
-    let nics = nics
+    // Only a bridge needs a device on the node.
+    let bridged = |card: &str| Values::parse(card, "model").get("bridge").is_some();
+    let cards = guest.config.iter().filter(|(key, _)| keys::is_numbered(key, "net"));
+    let cards = cards.filter(|(_, card)| bridged(card));
+    let taps = cards.filter_map(|(key, _)| key.strip_prefix("net"));
+    let taps = taps
         .map(|number| (format!("tap{}i{number}", guest.vmid), json!({ "netin": 0, "netout": 0 })));
-    out.insert("nics".to_owned(), Value::Object(nics.collect()));
-    let disks = drives(guest).into_iter().map(|(key, _)| (key, block_statistics()));
-    out.insert("blockstat".to_owned(), Value::Object(disks.collect()));
+    put_some(out, "nics", taps.collect());
+    let mut disks: Map<String, Value> = drives(guest)
+        .into_iter()
+        // swtpm has the one, the firmware the other.
+        .filter(|(key, _)| !matches!(key.as_str(), "tpmstate0" | "efidisk0"))
+        .map(|(key, _)| (key, block_statistics()))
+        .collect();
+    if guest.get("bios") == Some("ovmf") {
+        // Without a disk of its own it gets one for the time being.
+        disks.extend(["pflash0", "efidisk0"].map(|key| (key.to_owned(), block_statistics())));
+    }
+    put_some(out, "blockstat", disks);
     out.insert(
         "proxmox-support".to_owned(),
         json!({
@@ -205,6 +219,13 @@ fn running_details(guest: &Guest, now: i64, out: &mut Map<String, Value>) {
             "query-bitmap-info": true,
         }),
     );
+}
+
+/// What is gathered one by one is not there when there is nothing.
+fn put_some(out: &mut Map<String, Value>, key: &str, found: Map<String, Value>) {
+    if !found.is_empty() {
+        out.insert(key.to_owned(), Value::Object(found));
+    }
 }
 
 fn block_statistics() -> Value {

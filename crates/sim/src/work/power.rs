@@ -88,7 +88,8 @@ impl Power {
             Action::Start => self.starting(stage, &guest),
             Action::Stop => self.stopping(stage, &guest),
             Action::Shutdown | Action::Reboot => self.shutting_down(stage, &guest),
-            Action::Reset | Action::Suspend | Action::Resume => self.signalling(stage, &guest),
+            Action::Resume => self.resuming(stage, &guest),
+            Action::Reset | Action::Suspend => self.signalling(stage, &guest),
         }
     }
 
@@ -113,6 +114,10 @@ impl Power {
             return Err("you can't start a vm if it's a template".to_owned());
         }
         let suspended = guest.get("lock") == Some("suspended");
+        if guest.running.is_some() && guest.get("lock") == Some("backup") {
+            // QEMU may run for the backup alone: the guest goes on in it.
+            return self.resuming(stage, guest);
+        }
         if !suspended {
             self.lock(guest)?;
         }
@@ -194,8 +199,34 @@ impl Power {
         Ok(Next::Done)
     }
 
+    /// `PVE::QemuServer::RunState::vm_resume`: one that runs needs nothing, whatever its lock, and
+    /// a backup is no hindrance.
+    fn resuming(&self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
+        let Some(running) = &guest.running else {
+            return Err(format!("VM {} not running", self.vmid));
+        };
+        if !running.paused {
+            return Ok(Next::Done);
+        }
+        if guest.get("lock") != Some("backup") {
+            self.lock(guest)?;
+        }
+        if stage.number == 1 {
+            return Ok(Next::After(10));
+        }
+        let guest = stage.world.guests.get_mut(&self.vmid);
+        if let Some(running) = guest.and_then(|guest| guest.running.as_mut()) {
+            running.paused = false;
+        }
+        Ok(Next::Done)
+    }
+
+    /// A reset, or a pause, which a backup does not hinder
+    /// (`PVE::QemuServer::RunState::vm_suspend`).
     fn signalling(&self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
-        self.lock(guest)?;
+        if self.action == Action::Reset || guest.get("lock") != Some("backup") {
+            self.lock(guest)?;
+        }
         if guest.running.is_none() {
             return Err(format!("VM {} not running", self.vmid));
         }
@@ -209,7 +240,6 @@ impl Power {
         if let Some(running) = running {
             match self.action {
                 Action::Suspend => running.paused = true,
-                Action::Resume => running.paused = false,
                 _ => running.booted_ms = inside.then(|| moment.after(BOOT_MS)),
             }
         }
