@@ -41,8 +41,9 @@ pub(crate) fn dispatch(
     check_node(world, endpoint, &request.params)?;
     let params = settled(endpoint, &request.params);
     verify(endpoint, &params)?;
-    super::quorum::guard(world, endpoint, &params)?;
+    super::quorum::guard(world, endpoint)?;
     let mut call = Call { world, params, caller, moment, fingerprint };
+    super::quorum::rehearse(endpoint, &call)?;
     (endpoint.handler)(&mut call)
 }
 

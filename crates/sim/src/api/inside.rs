@@ -43,7 +43,7 @@ impl Inside<'_> {
             let request = Request { endpoint, params: params.into(), caller: Ok(caller) };
             dispatch(self.world, &request, self.moment, "")?
         } else {
-            super::quorum::guard(self.world, endpoint, &params.clone().into())?;
+            super::quorum::guard(self.world, endpoint)?;
             let params = Params::from(params);
             let moment = self.moment;
             let world = &mut *self.world;

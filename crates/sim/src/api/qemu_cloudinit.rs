@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, required};
 use super::permission::Permission;
+use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::cloudinit::{LISTED, meta_data, network_data, user_data};
 use crate::guest::drive::drives;
@@ -16,6 +17,7 @@ const AUDIT: Permission = Permission::All("/vms/{vmid}", &["VM.Audit"]);
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/nodes/{node}/qemu/{vmid}/cloudinit", list).may(AUDIT),
     Endpoint::put("/nodes/{node}/qemu/{vmid}/cloudinit", regenerate)
+        .writes(Writes::GuestChanges)
         .may(Permission::Any("/vms/{vmid}", &["VM.Config.Cloudinit"])),
     Endpoint::get("/nodes/{node}/qemu/{vmid}/cloudinit/dump", dump)
         .may(AUDIT)

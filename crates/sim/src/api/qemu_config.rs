@@ -11,6 +11,7 @@ use super::guest_checks::{
     check_ssh_keys, check_storage_access,
 };
 use super::permission::Permission;
+use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind, list};
 use crate::guest::keys;
@@ -56,6 +57,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .with(&[optional("current", Kind::Bool), optional("snapshot", Kind::SNAPSHOT)]),
     Endpoint::get("/nodes/{node}/qemu/{vmid}/pending", pending).may(AUDIT),
     Endpoint::put("/nodes/{node}/qemu/{vmid}/config", put)
+        .writes(Writes::Guest)
         .may(CHANGE)
         .with(UPDATE)
         .with_config_keys(),
@@ -64,6 +66,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .with(UPDATE_LATER)
         .with_config_keys(),
     Endpoint::put("/nodes/{node}/qemu/{vmid}/unlink", unlink)
+        .writes(Writes::Guest)
         .may(Permission::All("/vms/{vmid}", &["VM.Config.Disk"]))
         .with(&[
             required("idlist", Kind::Format(Format::ConfigIdList)),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, optional, required};
 use super::permission::Permission;
+use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::drive::{drives, storage_of};
 use crate::guest::format::Kind;
@@ -36,6 +37,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/config", config)
         .may(Permission::Any("/vms/{vmid}", &["VM.Snapshot", "VM.Snapshot.Rollback", "VM.Audit"])),
     Endpoint::put("/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/config", describe)
+        .writes(Writes::Guest)
         .may(SNAPSHOT)
         .with(&[optional("description", Kind::TEXT)]),
     Endpoint::post("/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/rollback", rollback)

@@ -11,10 +11,11 @@
 //! Handlers that know better ask by themselves ([`super::call::Call::check_quorum`],
 //! [`super::call::Call::cfs_lock`]); for the rest [`guard`] stands before the handler.
 
+use super::call::Call;
 use super::endpoint::{Endpoint, Method};
-use super::params::Params;
 use super::refusal::Refusal;
 use crate::world::World;
+use crate::world::guest::Guest;
 use crate::world::lock::LockName;
 
 /// Milliseconds for which a cluster-wide lock is tried.
@@ -31,8 +32,10 @@ pub(crate) enum Writes {
     Checked,
     /// Under the lock of a file (`user.cfg`), with what stands before the error.
     Locked(&'static str, &'static str),
-    /// The configuration of the guest in the path.
+    /// The configuration of the guest in the path, once all is checked.
     Guest,
+    /// The same, if there is anything to change.
+    GuestChanges,
 }
 
 /// `check_cfs_quorum`.
@@ -55,7 +58,7 @@ fn file_lock(name: &str) -> String {
 }
 
 /// Refuses what an endpoint cannot write.
-pub(crate) fn guard(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
+pub(crate) fn guard(world: &World, endpoint: &Endpoint) -> Result<(), Refusal> {
     if world.quorate() {
         return Ok(());
     }
@@ -64,21 +67,43 @@ pub(crate) fn guard(world: &World, endpoint: &Endpoint, params: &Params) -> Resu
         writes => writes,
     };
     match writes {
-        Writes::Usual | Writes::Own => Ok(()),
         Writes::Checked => check(world),
         Writes::Locked(file, failed) => lock(world, &file_lock(file), failed),
-        Writes::Guest => {
-            let vmid = params.get("vmid").and_then(|text| text.parse().ok()).unwrap_or(0);
-            let node = params.get("node").unwrap_or_default();
-            Err(Refusal::die(crate::work::not_writable(node, vmid)))
-        }
+        Writes::Usual | Writes::Own | Writes::Guest | Writes::GuestChanges => Ok(()),
     }
 }
 
-/// Storages live in one file; changes to guests are tasks, or write the guest's configuration.
+/// What becomes of a request that writes a guest's configuration: its own refusal, or that this
+/// cannot be written. To know that, it is tried on a copy of the world.
+pub(crate) fn rehearse(endpoint: &Endpoint, call: &Call<'_>) -> Result<(), Refusal> {
+    let always = match endpoint.writes {
+        Writes::Guest => true,
+        Writes::GuestChanges => false,
+        _ => return Ok(()),
+    };
+    if call.world.quorate() {
+        return Ok(());
+    }
+    let (node, vmid) = (call.node(), call.vmid());
+    let mut world = call.world.clone();
+    let mut trial = Call {
+        world: &mut world,
+        params: call.params.clone(),
+        caller: call.caller.clone(),
+        moment: call.moment,
+        fingerprint: call.fingerprint,
+    };
+    (endpoint.handler)(&mut trial)?;
+    let digest = |world: &World| world.guest(vmid).map(Guest::digest);
+    if always || digest(&world) != digest(call.world) {
+        return Err(Refusal::die(crate::work::not_writable(&node, vmid)));
+    }
+    Ok(())
+}
+
+/// Storages live in one file; most changes to guests are tasks.
 fn usual(endpoint: &Endpoint) -> Writes {
     let failed = match (endpoint.method, endpoint.path) {
-        (Method::Put, "/nodes/{node}/qemu/{vmid}/config") => return Writes::Guest,
         (Method::Post, "/storage") => "create storage failed",
         (Method::Put, "/storage/{storage}") => "update storage failed",
         (Method::Delete, "/storage/{storage}") => "delete storage failed",

@@ -208,6 +208,9 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 /// Waits while a task holds the storage's lock.
 fn storage_lock(call: &Call<'_>, id: &str, node: &str) -> Result<(), Refusal> {
     let shared = call.world.storages.get(id).is_some_and(|storage| storage.shared);
+    if shared {
+        call.cfs_lock(&format!("storage-{id}"), "")?;
+    }
     let lock = if shared {
         LockName::SharedStorage(id.to_owned())
     } else {

@@ -80,6 +80,9 @@ impl Current {
         let status = if self.was_running { "running" } else { "stopped" };
         stage.say(format!("INFO: status = {status}"));
         crate::api::call::check_lock(&guest)?;
+        if !stage.world.quorate() {
+            return Err(super::not_writable(&stage.node, vmid));
+        }
         if let Some(found) = stage.world.guests.get_mut(&vmid) {
             found.config.insert("lock".to_owned(), "backup".to_owned());
         }

@@ -278,7 +278,7 @@ impl Move {
     }
 }
 
-fn failed(error: String) -> String {
+pub(super) fn failed(error: String) -> String {
     format!("storage migration failed: {error}")
 }
 

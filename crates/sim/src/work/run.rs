@@ -6,6 +6,7 @@ use crate::clock::Moment;
 use crate::fault::{TaskEffect, TaskFacts};
 use crate::server::fetch::{Asker, Fetch};
 use crate::world::World;
+use crate::world::guest::Guest;
 use crate::world::lock::LockName;
 use crate::world::task::{Task, TaskState, Wait};
 
@@ -136,13 +137,17 @@ fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
         return true;
     }
     if let Some(wait) = task.waits.clone() {
-        let taken = world.locks.take(&wait.lock, wait.exclusive, key);
+        let taken = world.has_lock(&wait.lock) && world.locks.take(&wait.lock, wait.exclusive, key);
         say_waiting(world, moment, key, taken);
         if !taken {
             if wait.deadline_ms <= moment.now {
+                let timeout = match world.has_lock(&wait.lock) {
+                    true => wait.lock.timeout(),
+                    false => wait.lock.without_quorum().timeout(),
+                };
                 let error = match world.tasks.get_mut(key).and_then(|task| task.work.take()) {
-                    Some(work) => work.gives_up(world, wait.lock.timeout()),
-                    None => wait.lock.timeout(),
+                    Some(work) => work.gives_up(world, timeout),
+                    None => timeout,
                 };
                 end(world, moment, key, Err(error));
                 return true;
@@ -222,7 +227,7 @@ fn step(world: &mut World, moment: Moment, key: u64) {
     let mut stage = Stage { world, moment, number, node, user, log: Vec::new(), holder: key };
     let result = match id.parse() {
         Ok(vmid) if number > 0 && work.writes() && !stage.world.quorate() => {
-            Err(super::not_writable(&stage.node, vmid))
+            without_quorum(&mut work, &mut stage, vmid)
         }
         _ => work.advance(&mut stage),
     };
@@ -262,6 +267,25 @@ fn step(world: &mut World, moment: Moment, key: u64) {
         }
         Ok(Next::Done) => end(world, moment, key, Ok(())),
         Err(error) => end(world, moment, key, Err(error)),
+    }
+}
+
+/// A stage that cannot write the configuration of its guest. What it checks comes first, and it
+/// goes on while it writes nothing; to know that, it is tried on a copy of the world.
+fn without_quorum(work: &mut Work, stage: &mut Stage<'_>, vmid: u32) -> Result<Next, String> {
+    let mut world = stage.world.clone();
+    let (node, user) = (stage.node.clone(), stage.user.clone());
+    let (moment, number, holder) = (stage.moment, stage.number, stage.holder);
+    let mut trial =
+        Stage { world: &mut world, moment, number, node, user, log: Vec::new(), holder };
+    let digest = |world: &World| world.guest(vmid).map(Guest::digest);
+    match work.clone().advance(&mut trial) {
+        Ok(_) if digest(trial.world) == digest(stage.world) => work.advance(stage),
+        Ok(_) => Err(work.failed(super::not_writable(&stage.node, vmid))),
+        Err(error) => {
+            stage.log = trial.log;
+            Err(error)
+        }
     }
 }
 
@@ -369,8 +393,17 @@ impl Work {
     fn writes(&self) -> bool {
         match self {
             Self::Power(work) => work.writes(),
-            Self::Ha(_) | Self::Bulk(_) | Self::NodeBulk(_) | Self::Destroy(_) => false,
+            Self::Ha(_) | Self::Bulk(_) | Self::NodeBulk(_) => false,
+            Self::Destroy(_) | Self::Backup(_) => false,
             _ => true,
+        }
+    }
+
+    /// How an error reads that came while a disk was being moved.
+    fn failed(&self, error: String) -> String {
+        match self {
+            Self::Move(_) => super::disk::failed(error),
+            _ => error,
         }
     }
 
@@ -383,6 +416,7 @@ impl Work {
             }
             Self::Migrate(_) if error.contains("/lock-") => "migration aborted".to_owned(),
             Self::Clone(work) if work.begun => format!("clone failed: {error}"),
+            Self::Move(_) if !error.contains("/lock-") => self.failed(error),
             Self::DeleteSnapshot(_) if error.contains("/pve-migrate-") => {
                 "Failed to obtain guest migration lock - replication running?".to_owned()
             }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::World;
+
 /// What is locked, as the error names it: `/var/lock/qemu-server/lock-100.conf`,
 /// `/var/lock/pve-manager/pve-storage-local` (with ` on NODE` for node-local ones), or
 /// `storage-shared` for a cluster-wide lock.
@@ -41,6 +43,16 @@ impl LockName {
         format!("{clone}{}{why}", before.unwrap_or_default())
     }
 
+    /// The same lock while there is no quorum.
+    pub(crate) fn without_quorum(&self) -> Self {
+        match self {
+            Self::SharedStorage(storage) => {
+                Self::NoQuorum { file: format!("storage-{storage}"), what: String::new() }
+            }
+            other => other.clone(),
+        }
+    }
+
     /// What a worker says that did not get it in time.
     pub(crate) fn timeout(&self) -> String {
         match self {
@@ -65,6 +77,13 @@ impl LockName {
                 format!("{what}cfs-lock '{file}' error: no quorum!")
             }
         }
+    }
+}
+
+impl World {
+    /// Whether a lock is to be had at all: one of the cluster is not without quorum.
+    pub(crate) fn has_lock(&self, lock: &LockName) -> bool {
+        !matches!(lock, LockName::SharedStorage(_)) || self.quorate()
     }
 }
 
