@@ -21,11 +21,12 @@ pub(crate) struct Reply {
     pub(crate) total: Option<usize>,
 }
 
-/// A value, or JSON text already.
+/// A value, JSON text already, or a file that stands for itself.
 #[derive(Clone, Debug)]
 pub(crate) enum Data {
     Value(Value),
     Text(Vec<u8>),
+    File(Vec<u8>),
 }
 
 impl Reply {
@@ -33,6 +34,17 @@ impl Reply {
     pub(crate) fn text(value: &impl serde::Serialize) -> Self {
         let data = Data::Text(serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec()));
         Self { data, total: None }
+    }
+}
+
+impl Data {
+    /// The value, for calls from within.
+    pub(crate) fn value(self) -> Value {
+        match self {
+            Self::Value(value) => value,
+            Self::Text(text) => serde_json::from_slice(&text).unwrap_or(Value::Null),
+            Self::File(bytes) => Value::String(String::from_utf8_lossy(&bytes).into_owned()),
+        }
     }
 }
 

@@ -56,10 +56,7 @@ fn proxy(call: &mut Call<'_>, port: usize, failure: String) -> Result<Value, Ref
     let now = call.moment.seconds();
     let ticket = auth::make_vnc_ticket(call.world, &user, &format!("/vms/{vmid}"), port, now);
     let work = Work::Console(Console { failure });
-    let upid = match call.fork_guest("vncproxy", work)?.data {
-        super::call::Data::Value(upid) => upid,
-        super::call::Data::Text(_) => Value::Null,
-    };
+    let upid = call.fork_guest("vncproxy", work)?.data.value();
     Ok(json!({ "user": user, "ticket": ticket, "port": port, "upid": upid }))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::call::{Call, Data};
+use super::call::Call;
 use super::dispatch::{Request, dispatch};
 use super::endpoint::Method;
 use super::params::Params;
@@ -49,10 +49,7 @@ impl Inside<'_> {
             let world = &mut *self.world;
             (endpoint.handler)(&mut Call { world, params, caller, moment, fingerprint: "" })?
         };
-        Ok(match reply.data {
-            Data::Value(value) => value,
-            Data::Text(text) => serde_json::from_slice(&text).unwrap_or(Value::Null),
-        })
+        Ok(reply.data.value())
     }
 
     /// A call for a guest, below `/nodes/{node}/qemu/{vmid}`, that starts a task: its UPID.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply};
+use super::call::{Call, Data, Reply};
 use super::endpoint::{Endpoint, optional};
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind};
@@ -288,12 +288,7 @@ fn status(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 fn log(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     check_owner(call, named(call)?, "Sys.Audit")?;
     if call.params.flag("download") == Some(true) {
-        let alone = ["start", "limit"].iter().all(|name| call.params.get(name).is_none());
-        if alone {
-            return Err(Refusal::message(501, "downloading a log is not simulated"));
-        }
-        let text = "'download' cannot be used together with 'start' or 'limit' parameters";
-        return Err(Refusal::die(text));
+        return download(call);
     }
     let Some(task) = find(call).and_then(|key| call.world.tasks.get(key)) else {
         let line = json!({ "n": 1, "t": "unable to open file - No such file or directory" });
@@ -313,6 +308,27 @@ fn log(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let mut reply = Reply::from(Value::Array(items));
     reply.total = Some(task.log.len().max(1));
     Ok(reply)
+}
+
+/// The whole log as a file.
+fn download(call: &Call<'_>) -> Result<Reply, Refusal> {
+    if ["start", "limit"].iter().any(|name| call.params.get(name).is_some()) {
+        let text = "'download' cannot be used together with 'start' or 'limit' parameters";
+        return Err(Refusal::die(text));
+    }
+    let Some(task) = find(call).and_then(|key| call.world.tasks.get(key)) else {
+        let upid = call.params.get("upid").unwrap_or_default();
+        // In a folder by the last digit of the start.
+        let start = upid.split(':').nth(4).unwrap_or_default();
+        let folder = start.chars().next_back().unwrap_or('0');
+        let path = format!("/var/log/pve/tasks/{folder}/{upid}");
+        return Err(Refusal::die(format!(
+            "Could not open file '{path}' - No such file or directory"
+        )));
+    };
+    let lines = task.log.iter().map(|line| format!("{line}\n"));
+    let text = lines.collect::<String>().into_bytes();
+    Ok(Reply { data: Data::File(text), total: None })
 }
 
 #[cfg(test)]

@@ -60,6 +60,15 @@ impl Answer {
 
     /// What the API found out.
     pub(crate) fn of(shape: Shape, result: &Result<Reply, Refusal>) -> Self {
+        if let Ok(Reply { data: Data::File(bytes), .. }) = result {
+            return Self {
+                status: 200,
+                reason: String::new(),
+                content_type: Some("text/plain"),
+                location: None,
+                body: bytes.clone(),
+            };
+        }
         let (status, reason, body) = match result {
             Ok(reply) => (200, String::new(), success(reply, shape)),
             Err(Refusal::Bare { status, reason }) => {
@@ -127,7 +136,7 @@ fn success(reply: &Reply, shape: Shape) -> Vec<u8> {
     match &reply.data {
         // Writing a value into memory does not fail.
         Data::Value(value) => serde_json::to_writer(&mut body, value).unwrap_or_default(),
-        Data::Text(text) => {
+        Data::Text(text) | Data::File(text) => {
             body.reserve_exact(text.len() + 1);
             body.extend_from_slice(text);
         }

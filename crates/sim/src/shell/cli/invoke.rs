@@ -9,7 +9,7 @@ use super::super::Shell;
 use super::super::io::Io;
 use super::options::{FORMAT, Known};
 use super::{Action, After, Command};
-use crate::api::call::{Data, Reply};
+use crate::api::call::Reply;
 use crate::api::carried::Carried;
 use crate::api::dispatch::{Request, dispatch};
 use crate::api::endpoint::{Endpoint, Method};
@@ -160,10 +160,7 @@ impl Shell {
             self.shared.persist();
             self.shared.changed.notify_waiters();
         }
-        Ok(match reply.data {
-            Data::Value(value) => value,
-            Data::Text(text) => serde_json::from_slice(&text).unwrap_or(Value::Null),
-        })
+        Ok(reply.data.value())
     }
 
     /// Dispatches, again and again while a lock is held, until its wait is over.
