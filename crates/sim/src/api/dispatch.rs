@@ -82,7 +82,9 @@ const LOCAL: &[&str] = &[
 
 /// Looks at the node of a path, where the proxy does.
 fn check_node(world: &World, endpoint: &Endpoint, params: &Params) -> Result<(), Refusal> {
-    let proxied = endpoint.path.starts_with("/nodes/{node}/") && !LOCAL.contains(&endpoint.path);
+    // Whoever is asked wakes a node: it sleeps.
+    let local = LOCAL.contains(&endpoint.path) || endpoint.path == super::node_config::WAKE;
+    let proxied = endpoint.path.starts_with("/nodes/{node}/") && !local;
     let Some(node) = params.get("node").filter(|_| proxied) else {
         return Ok(());
     };

@@ -9,7 +9,7 @@ use super::permission::Permission;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind, list};
 use crate::ha::config::{parse_sid, vmid_of};
-use crate::ha::{Command, Resource, State, rules};
+use crate::ha::{Command, Resource, rules};
 
 pub(crate) const AUDIT: Permission = Permission::All("/", &["Sys.Audit"]);
 pub(crate) const CONSOLE: Permission = Permission::All("/", &["Sys.Console"]);
@@ -300,11 +300,12 @@ pub(crate) fn motion_info(
     (together.cloned().collect(), rules.apart(sid).filter(there).cloned().collect())
 }
 
-/// The state of a guest's service, as `/cluster/resources` shows it.
-pub(crate) fn hastate(world: &crate::world::World, vmid: u32) -> Option<String> {
+/// The state of a guest's service, as `/cluster/resources` shows it: until the manager knows it,
+/// what was asked for, without a value if nothing was.
+pub(crate) fn hastate(world: &crate::world::World, vmid: u32) -> Option<Option<String>> {
     let sid = crate::ha::sid_of(vmid);
     debug_assert!(vmid_of(&sid).is_some(), "ids go both ways");
     let service = world.ha.services.get(&sid).map(|service| service.state);
-    let asked = || world.ha.resources.get(&sid).and_then(|resource| resource.state.clone());
-    service.map(State::name).map(str::to_owned).or_else(asked)
+    let asked = || world.ha.resources.get(&sid).map(|resource| resource.state.clone());
+    service.map(|state| Some(state.name().to_owned())).or_else(asked)
 }

@@ -13,20 +13,6 @@ use crate::world::guest::hex;
 const AUDIT: Permission = Permission::All("/nodes/{node}", &["Sys.Audit"]);
 const CLUSTER_AUDIT: Permission = Permission::All("/", &["Sys.Audit"]);
 const SYSLOG: Permission = Permission::All("/nodes/{node}", &["Sys.Syslog"]);
-const PROPERTIES: &[&str] = &[
-    "acme",
-    "acmedomain0",
-    "acmedomain1",
-    "acmedomain2",
-    "acmedomain3",
-    "acmedomain4",
-    "acmedomain5",
-    "ballooning-target",
-    "description",
-    "location",
-    "startall-onboot-delay",
-    "wakeonlan",
-];
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     // Nothing to update.
@@ -34,9 +20,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .may(Permission::All("/nodes/{node}", &["Sys.Modify"])),
     Endpoint::get("/nodes/{node}/apt/versions", versions).may(AUDIT),
     Endpoint::get("/nodes/{node}/certificates/info", certificates),
-    Endpoint::get("/nodes/{node}/config", |_| Ok(json!({}).into()))
-        .with(&[optional("property", Kind::Enum(PROPERTIES))])
-        .may(CLUSTER_AUDIT),
     Endpoint::get("/nodes/{node}/disks/list", disks).with(&[
         optional("include-partitions", Kind::Bool),
         optional("skipsmart", Kind::Bool),

@@ -55,7 +55,7 @@ struct GuestItem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hastate: Option<String>,
+    hastate: Option<Option<String>>,
     // What pvestatd reports.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,

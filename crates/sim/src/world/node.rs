@@ -1,5 +1,7 @@
 //! Nodes of the cluster.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A node.
@@ -24,6 +26,9 @@ pub struct Node {
     /// Sim time of boot, milliseconds since the epoch; 0 means an hour before anyone looks.
     #[serde(default)]
     pub booted_ms: i64,
+    /// Its own configuration file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) config: BTreeMap<String, String>,
     /// It was switched on and has yet to start what starts with it.
     #[serde(default)]
     pub(crate) boots: bool,
@@ -43,6 +48,7 @@ impl Node {
             rootfs: 100 << 30,
             bridges: vec!["vmbr0".to_owned()],
             booted_ms: 0,
+            config: BTreeMap::new(),
             boots: false,
         }
     }
