@@ -123,6 +123,8 @@ fn without_quorum_checks_come_first() {
     lab.play(&[
         ("PUT config cores=2", denied),
         ("PUT config cores=2 digest=0123", "checksum mismatch (file change by other user?)"),
+        ("PUT config scsi2=shared:1", lock),
+        ("PUT config scsi2=vmdata:1", denied),
         ("PUT unlink idlist=scsi0", denied),
         ("PUT snapshot/aa/config description=x", "snapshot 'aa' does not exist"),
         ("PUT cloudinit", "done"),

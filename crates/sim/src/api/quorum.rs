@@ -93,7 +93,11 @@ pub(crate) fn rehearse(endpoint: &Endpoint, call: &Call<'_>) -> Result<(), Refus
         moment: call.moment,
         fingerprint: call.fingerprint,
     };
-    (endpoint.handler)(&mut trial)?;
+    match (endpoint.handler)(&mut trial) {
+        // Work that takes its time meets the same when it writes.
+        Err(Refusal::Carried(_)) => return Ok(()),
+        outcome => outcome?,
+    };
     let digest = |world: &World| world.guest(vmid).map(Guest::digest);
     if always || digest(&world) != digest(call.world) {
         return Err(Refusal::die(crate::work::not_writable(&node, vmid)));
