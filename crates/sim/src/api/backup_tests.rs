@@ -34,7 +34,7 @@ fn ask_as(world: &mut World, who: &str, line: &str) -> Result<Value, Refusal> {
     crate::work::run_due(world, moment);
     Ok(match reply.data {
         Data::Value(value) => value,
-        Data::Text(text) => serde_json::from_slice(&text).unwrap(),
+        Data::Text(text) | Data::File(text) => serde_json::from_slice(&text).unwrap(),
     })
 }
 

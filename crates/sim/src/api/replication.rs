@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::calendar::schedule;
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, Param, optional, required};
 use super::refusal::Refusal;
+use super::schedule::EVENT;
 use crate::guest::drive::{Drive, drives};
 use crate::guest::format::{Format, Kind, parse_bool};
 use crate::guest::keys;
@@ -19,7 +19,7 @@ const COMMENT: Param = optional("comment", Kind::Text { max: 4096 });
 const DISABLE: Param = optional("disable", Kind::Bool);
 const RATE: Param = optional("rate", Kind::Num { min: Some(1.0), max: None });
 const REMOVE: Param = optional("remove_job", Kind::Enum(&["local", "full"]));
-const SCHEDULE: Param = optional("schedule", Kind::Check(schedule));
+const SCHEDULE: Param = optional("schedule", EVENT);
 const SOURCE: Param = optional("source", Kind::Format(Format::Node));
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
