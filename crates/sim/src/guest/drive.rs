@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::guest::keys;
 use crate::guest::property::{self, Values};
 use crate::guest::size;
-use crate::storage::alloc::{NewImage, alloc};
+use crate::storage::alloc::{NewImage, alloc, rounded};
 use crate::world::World;
 use crate::world::guest::Guest;
 use crate::world::storage::{Storage, Volume};
@@ -219,9 +219,8 @@ pub(crate) fn allocate(
             let found = storage_of(world, &storage)?;
             let four = drive.values.get("efitype") == Some("4m");
             let size = match key {
-                "efidisk0" if !found.kind.has_files() => TPM_SIZE,
-                "efidisk0" if four => EFI_SIZE,
-                "efidisk0" => EFI_SMALL,
+                "efidisk0" if four => rounded(found, EFI_SIZE),
+                "efidisk0" => rounded(found, EFI_SMALL),
                 "tpmstate0" => TPM_SIZE,
                 _ => size,
             };
@@ -567,7 +566,7 @@ pub(crate) fn default_boot(config: &BTreeMap<String, String>) -> String {
     cards.sort_by_key(|key| keys::split_number(key));
     let order = disk.into_iter().chain(medium).chain(cards.first());
     let order: Vec<&str> = order.map(|key| key.as_str()).collect();
-    format!("order={}", order.join(";"))
+    super::written::boot_order(&order)
 }
 
 /// The devices of a stored boot order.

@@ -22,3 +22,4 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod vmstate;
 pub(crate) mod volids;
+pub(crate) mod written;

@@ -13,7 +13,7 @@ use crate::api::refusal::Refusal;
 use crate::guest::drive::{Drive, allocate, boot_order, to_copy};
 use crate::guest::property::parse;
 use crate::guest::status::memory_mib;
-use crate::guest::{format, formats, hotplug, keys, machine, network, pending};
+use crate::guest::{format, formats, hotplug, keys, machine, network, pending, written};
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::{Guest, hex};
@@ -293,11 +293,7 @@ impl Change<'_> {
     }
 
     fn write_order(&mut self, world: &mut World) {
-        let value = if self.order.is_empty() {
-            String::new()
-        } else {
-            format!("order={}", self.order.join(";"))
-        };
+        let value = written::boot_order(&self.order);
         self.modified.insert("boot".to_owned());
         if let Some(guest) = world.guests.get_mut(&self.update.vmid) {
             guest.pending.insert("boot".to_owned(), value);
@@ -380,13 +376,19 @@ impl Change<'_> {
         let stored = self.stored(world, key, value, log)?;
         let Some(guest) = world.guests.get_mut(&vmid) else { return Ok(()) };
         guest.pending_delete.remove(key);
-        if key == "cipassword" {
-            guest.config.insert(key.to_owned(), stored);
-        } else if stored.is_empty() && matches!(key, "description" | "tags") {
-            guest.pending.remove(key);
-            guest.config.remove(key);
-        } else {
-            guest.pending.insert(key.to_owned(), stored);
+        match written::read_back(key, &stored) {
+            Some(stored) if key == "cipassword" => {
+                guest.config.insert(key.to_owned(), stored);
+            }
+            Some(stored) => {
+                guest.pending.insert(key.to_owned(), stored);
+            }
+            None => {
+                guest.pending.remove(key);
+                if key == "description" {
+                    guest.config.remove(key);
+                }
+            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::config::{clipboard, mac_prefix, normalise};
 use super::{Next, Stage, config_lock};
 use crate::api::refusal::broken;
 use crate::guest::drive::{Drive, allocate, default_boot};
+use crate::guest::written::read_back;
 use crate::guest::{keys, machine, network};
 use crate::world::World;
 
@@ -182,19 +183,23 @@ impl Create {
             } else {
                 normalise(key, value)
             };
-            if !stored.is_empty() {
-                config.insert(key.clone(), stored);
-            }
+            config.insert(key.clone(), stored);
         }
         clipboard(config.get("vga").map_or("", String::as_str))?;
         let new_uuid = || uuid::Uuid::new_v4().to_string();
-        config.entry("smbios1".to_owned()).or_insert_with(|| format!("uuid={}", new_uuid()));
+        let empty = |config: &BTreeMap<String, String>, key: &str| {
+            config.get(key).is_none_or(String::is_empty)
+        };
+        if empty(&config, "smbios1") {
+            config.insert("smbios1".to_owned(), format!("uuid={}", new_uuid()));
+        }
         let arm = config.get("arch").is_some_and(|arch| arch == "aarch64");
         if config.get("vmgenid").is_none_or(|id| id == "1") && !arm {
             config.insert("vmgenid".to_owned(), new_uuid());
         }
         let ostype = config.get("ostype").map_or("", String::as_str);
-        let (pinned, line) = machine::pin(config.get("machine").map(String::as_str), ostype)?;
+        let wished = config.get("machine").filter(|machine| !machine.is_empty());
+        let (pinned, line) = machine::pin(wished.map(String::as_str), ostype)?;
         stage.log.extend(line);
         if let Some(pinned) = pinned {
             config.insert("machine".to_owned(), pinned);
@@ -208,13 +213,12 @@ impl Create {
         }
         let seconds = stage.moment.seconds();
         config.insert("meta".to_owned(), format!("creation-qemu=10.2.2,ctime={seconds}"));
-        if !config.contains_key("boot") {
+        if empty(&config, "boot") {
             let order = default_boot(&config);
-            if order != "order=" {
-                config.insert("boot".to_owned(), order);
-            }
+            config.insert("boot".to_owned(), order);
         }
-        Ok(config)
+        let read = |(key, value): (String, String)| Some((read_back(&key, &value)?, key));
+        Ok(config.into_iter().filter_map(read).map(|(value, key)| (key, value)).collect())
     }
 
     /// Takes away what was made; other volumes with its id stay.

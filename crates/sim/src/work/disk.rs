@@ -9,7 +9,7 @@ use super::{Next, Stage, config_lock};
 use crate::api::qemu_disk::unlocked;
 use crate::api::refusal::Refusal;
 use crate::guest::drive::{self, Drive};
-use crate::guest::{keys, pending, size};
+use crate::guest::{keys, pending, size, written};
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::Guest;
@@ -406,7 +406,7 @@ impl Reassign {
             let mut order = drive::boot_order(guest.get("boot").unwrap_or_default());
             if order.iter().any(|device| device == disk) {
                 order.retain(|device| device != disk);
-                let value = format!("order={}", order.join(";"));
+                let value = written::boot_order(&order);
                 guest.config.insert("boot".to_owned(), value);
                 stage.log.push(format!("removing disk '{disk}' from boot order config"));
             }
