@@ -86,3 +86,53 @@ async fn disks_of_linked_clones_go_to_another_guest_and_bases_stay() {
     assert_eq!(lab.data("GET /nodes/pve1/qemu/301/config").await["scsi0"], Value::Null);
     lab.play(&[("DELETE /nodes/pve1/qemu/302", "OK")]).await;
 }
+
+/// proxmox-api-go's own tests know it: a guest without any device has a blank boot order.
+#[tokio::test]
+async fn what_is_set_to_nothing_is_read_back_as_a_blank() {
+    let lab = Lab::start().await;
+    let config = "GET /nodes/pve1/qemu/4710/config";
+    let put = "PUT /nodes/pve1/qemu/4710/config";
+    lab.play(&[("POST /nodes/pve1/qemu vmid=4710 name=bare tags= ciuser=", "OK")]).await;
+    let found = lab.data(config).await;
+    for key in ["boot", "tags", "ciuser"] {
+        assert_eq!(found[key], " ", "{key}: {found}");
+    }
+    let listed = lab.data("GET /nodes/pve1/qemu").await;
+    assert_eq!((&listed[0]["tags"], &listed[0]["maxdisk"]), (&" ".into(), &0.into()));
+
+    // A disk that comes later is not booted from, and its size is not the guest's.
+    let sets = [
+        (format!("{put} scsi0=shared:1 net0=virtio ciuser=debian nameserver="), "done"),
+        (
+            format!(
+                "{put} sshkeys=ssh-ed25519%20AAAAC3NzaC1lZDI1NTE5AAAAIEaqz6eWZ0LkzAYNzZTVUsVVBJGTTbXCLTmBzKSkUnYw"
+            ),
+            "done",
+        ),
+        // A blank is no URL-encoded text: the keys stay.
+        (format!("{put} sshkeys="), "done"),
+    ];
+    for (line, outcome) in sets {
+        assert_eq!(lab.outcome(&line).await, outcome, "{line}");
+    }
+    let found = lab.data(config).await;
+    let of = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    assert_eq!(
+        ["boot", "ciuser", "nameserver", "sshkeys"].map(of),
+        [
+            " ",
+            "debian",
+            " ",
+            "ssh-ed25519%20AAAAC3NzaC1lZDI1NTE5AAAAIEaqz6eWZ0LkzAYNzZTVUsVVBJGTTbXCLTmBzKSkUnYw"
+        ]
+    );
+    let listed = lab.data("GET /nodes/pve1/qemu").await;
+    assert_eq!(listed[0]["maxdisk"], 0);
+
+    // The last device of a boot order leaves a blank, too.
+    lab.play(&[(&format!("{put} boot=order=scsi0"), "done")]).await;
+    assert_eq!(lab.data("GET /nodes/pve1/qemu").await[0]["maxdisk"], 1 << 30);
+    lab.play(&[(&format!("{put} delete=scsi0"), "done")]).await;
+    assert_eq!(lab.data(config).await["boot"], " ");
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::guest::keys;
 use crate::guest::property::{self, Values};
 use crate::guest::size;
-use crate::storage::alloc::{NewImage, alloc};
+use crate::storage::alloc::{NewImage, alloc, rounded};
 use crate::world::World;
 use crate::world::guest::Guest;
 use crate::world::storage::{Storage, Volume};
@@ -227,9 +227,8 @@ pub(crate) fn allocate(
             let found = storage_of(world, &storage)?;
             let four = drive.values.get("efitype") == Some("4m");
             let size = match key {
-                "efidisk0" if !found.kind.has_files() => TPM_SIZE,
-                "efidisk0" if four => EFI_SIZE,
-                "efidisk0" => EFI_SMALL,
+                "efidisk0" if four => rounded(found, EFI_SIZE),
+                "efidisk0" => rounded(found, EFI_SMALL),
                 "tpmstate0" => TPM_SIZE,
                 _ => size,
             };
@@ -664,6 +663,12 @@ mod tests {
         assert_eq!(made.value, "vmdata:4030/vm-4030-disk-0.raw,discard=on,size=1G,ssd=1");
         let again = make(&mut world, 4030, "efidisk0", "vmdata:1,efitype=4m").unwrap();
         assert_eq!(again.value, "vmdata:4030/vm-4030-disk-1.raw,efitype=4m,size=528K");
+        use crate::world::storage::StorageKind::{LvmThin, ZfsPool};
+        for (id, kind, size) in [("tank", ZfsPool, "1M"), ("thin", LvmThin, "4M")] {
+            world.add_storage(Storage::new(id, kind, false, &["images"], 1 << 40));
+            let made = make(&mut world, 4031, "efidisk0", &format!("{id}:1,efitype=4m")).unwrap();
+            assert_eq!(made.value, format!("{id}:vm-4031-disk-0,efitype=4m,size={size}"));
+        }
         let missing = make(&mut world, 1, "ide0", "local:iso/nosuch.iso,media=cdrom");
         assert_eq!(missing.err().as_deref(), Some("volume 'local:iso/nosuch.iso' does not exist"));
         let iso = make(&mut world, 1, "ide2", "local:iso/truth.iso,media=cdrom").unwrap();

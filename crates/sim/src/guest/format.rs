@@ -73,7 +73,6 @@ pub(crate) enum Format {
     Urlencoded,
     Mac,
     Bridge,
-    Cidr,
     Ipv4Cidr,
     Ipv4,
     Ipv6Cidr,
@@ -265,7 +264,6 @@ pub(crate) fn check_format(format: Format, value: &str) -> Result<(), String> {
         }
         Format::Mac => looks(is_unicast_mac(value), "unicast MAC address"),
         Format::Bridge => or(is_bridge(value), &|| format!("invalid bridge ID '{value}'")),
-        Format::Cidr => looks(is_cidr4(value) || is_cidr6(value), "CIDR network"),
         Format::Ipv4Cidr => looks(
             matches!(value, "dhcp" | "manual") || is_cidr4(value),
             "ipv4 network configuration",
@@ -511,8 +509,6 @@ mod tests {
             (Format::TagList, "web, db prod"),
             (Format::Urlencoded, "ssh-ed25519%20AAAA"),
             (Format::Mac, "BC:24:11:00:00:01"),
-            (Format::Cidr, "10.0.0.0/24"),
-            (Format::Cidr, "fd00::/64"),
             (Format::Ipv4Cidr, "10.0.0.5/24"),
             (Format::Ipv4Cidr, "dhcp"),
             (Format::Startup, "order=1,up=30"),
@@ -527,8 +523,6 @@ mod tests {
             (Format::TagList, "sp ace;ü"),
             (Format::Urlencoded, "ssh AAAA"),
             (Format::Mac, "01:24:11:00:00:01"),
-            (Format::Cidr, "10.0.0.0"),
-            (Format::Cidr, "10.0.0.0/7"),
             (Format::Ipv4Cidr, "10.0.0.500/24"),
             (Format::Vmid, "099"),
             (Format::Hotplug, "network,warp"),

@@ -48,17 +48,19 @@ pub(crate) fn memory_mib(value: Option<&str>) -> u64 {
     value.and_then(first).unwrap_or(512).min(4_178_944)
 }
 
-/// Written without allocation: lists ask for it tens of thousands of times.
+/// `PVE::QemuServer::Drive::bootdisk_size`: of the first disk in the boot order, or of `bootdisk`
+/// when there is no order; other disks do not count. Written without allocation: lists ask for it
+/// tens of thousands of times.
 fn boot_disk_size(guest: &Guest, boot: Option<&str>) -> u64 {
     let disk = |key: &str| guest.get(key).filter(|value| !value.contains("media=cdrom"));
-    let order = boot.and_then(|boot| boot.split(',').find_map(|part| part.strip_prefix("order=")));
-    let no_disk = |key: &&str| ["net", "usb", "hostpci"].iter().any(|stem| key.starts_with(stem));
-    let devices = order.unwrap_or_default().split(';').filter(|key| !no_disk(key));
-    if let Some(value) = devices.into_iter().find_map(disk) {
-        return size_of(value);
+    let parts = || boot.unwrap_or_default().split(',').filter(|part| !part.trim().is_empty());
+    let legacy = |part: &str| part.starts_with("legacy=") || !part.contains('=');
+    if boot.is_none() || parts().any(legacy) {
+        return guest.get("bootdisk").and_then(disk).map_or(0, size_of);
     }
-    let first = drives(guest).into_iter().find(|(_, drive)| !drive.is_cdrom());
-    first.and_then(|(_, drive)| drive.size()).unwrap_or(0)
+    let order = parts().find_map(|part| part.strip_prefix("order=")).unwrap_or_default();
+    let no_disk = |key: &&str| ["net", "usb", "hostpci"].iter().any(|stem| key.starts_with(stem));
+    order.split(';').filter(|key| !no_disk(key)).find_map(disk).map_or(0, size_of)
 }
 
 fn size_of(value: &str) -> u64 {
@@ -274,6 +276,25 @@ mod tests {
         );
         let size = measure(&guest);
         assert_eq!((size.cpus, size.memory, size.disk), (4, 1 << 30, 2 << 30));
+        for (boot, disk) in [
+            ("order=net0;scsi0", 1 << 30),
+            // Nothing is booted from: its disks do not count.
+            ("order=net0", 0),
+            (" ", 0),
+            ("cdn", 2 << 30),
+        ] {
+            let guest = Guest::new(
+                1,
+                "pve1",
+                &[
+                    ("boot", boot),
+                    ("bootdisk", "scsi1"),
+                    ("scsi0", "a:b,size=1G"),
+                    ("scsi1", "a:c,size=2G"),
+                ],
+            );
+            assert_eq!(measure(&guest).disk, disk, "{boot}");
+        }
         let bare = measure(&Guest::new(1, "pve1", &[]));
         assert_eq!((bare.cpus, bare.memory, bare.disk), (1, 512 << 20, 0));
     }

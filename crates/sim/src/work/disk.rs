@@ -9,6 +9,7 @@ use super::{Next, Stage, config_lock};
 use crate::api::qemu_disk::unlocked;
 use crate::api::refusal::Refusal;
 use crate::guest::drive::{self, Drive};
+use crate::guest::written::written;
 use crate::guest::{keys, pending, size};
 use crate::world::World;
 use crate::world::access::Caller;
@@ -404,8 +405,10 @@ impl Reassign {
             let mut order = drive::boot_order(guest.get("boot").unwrap_or_default());
             if order.iter().any(|device| device == disk) {
                 order.retain(|device| device != disk);
-                let value = format!("order={}", order.join(";"));
-                guest.config.insert("boot".to_owned(), value);
+                let value = drive::print_order(order.iter().map(String::as_str));
+                if let Some(value) = written("boot", &value)? {
+                    guest.config.insert("boot".to_owned(), value);
+                }
                 stage.log.push(format!("removing disk '{disk}' from boot order config"));
             }
             stage.log.push(format!("removing disk '{disk}' from VM '{vmid}' config"));
