@@ -9,6 +9,7 @@ pub(crate) mod drive_formats;
 pub(crate) mod format;
 pub(crate) mod formats;
 pub(crate) mod hotplug;
+pub(crate) mod import_from;
 pub(crate) mod inside;
 pub(crate) mod keys;
 pub(crate) mod local;
