@@ -11,7 +11,7 @@ use crate::guest::volids::{Named, named};
 use crate::world::World;
 use crate::world::guest::Guest;
 use crate::world::lock::LockName;
-use crate::world::storage::StorageKind;
+use crate::world::storage::{StorageKind, Volume};
 use crate::world::volumes::{base_name, split_volid};
 
 /// Milliseconds of a migration that copies nothing.
@@ -140,6 +140,14 @@ impl Migrate {
             .map_err(|e| e.exit())?
             .clone();
         let (mut bytes, mut problems) = (0, Vec::new());
+        for (volid, named) in named(&guest) {
+            if volid == "cdrom" && named.cdrom {
+                problems.push("can't migrate local cdrom drive".to_owned());
+            } else if volid.starts_with('/') && !named.shared {
+                stage.say(format!("found local disk '{volid}'"));
+                problems.push(format!("can't migrate local disk '{volid}': local file/device"));
+            }
+        }
         for (volid, named) in local_volumes(stage.world, &guest) {
             let how = how_named(&named);
             let mut problem = self.check_volume(stage.world, &guest, &volid, &named).err();
@@ -211,8 +219,14 @@ impl Migrate {
         let Some(guest) = stage.world.guest(self.vmid).cloned() else {
             return Err(crate::api::call::no_config(&node, self.vmid));
         };
-        for (volid, _) in local_volumes(stage.world, &guest) {
-            self.move_volume(stage.world, &node, &volid)?;
+        let (mut mirrored, copied): (Vec<_>, Vec<_>) = local_volumes(stage.world, &guest)
+            .into_iter()
+            .partition(|(_, named)| guest.running.is_some() && is_mirrored(named));
+        mirrored.sort_by(|(_, left), (_, right)| left.drive.cmp(&right.drive));
+        for (keeps, (volid, _)) in
+            copied.iter().map(|one| (true, one)).chain(mirrored.iter().map(|one| (false, one)))
+        {
+            self.move_volume(stage.world, &node, volid, keeps)?;
         }
         unlock(stage.world, self.vmid);
         let target = self.target.clone();
@@ -223,8 +237,15 @@ impl Migrate {
         Ok(Next::Done)
     }
 
-    /// Copies a volume to the same name there, or to the next free name on another storage.
-    fn move_volume(&self, world: &mut World, node: &str, volid: &str) -> Result<(), String> {
+    /// Copies a volume: to the same name there if it `keeps` it and the name is free
+    /// (`storage_migrate`), else to the next free one.
+    fn move_volume(
+        &self,
+        world: &mut World,
+        node: &str,
+        volid: &str,
+        keeps: bool,
+    ) -> Result<(), String> {
         let Some(volume) = world.volume(node, volid).cloned() else {
             return Err(format!("volume '{volid}' does not exist"));
         };
@@ -237,10 +258,15 @@ impl Migrate {
             ));
         }
         let same = format!("{to}:{}", crate::world::volumes::own_name(name));
-        let new = if to == storage && world.volume(&self.target, &same).is_none() {
+        let kind = world.storages.get(storage).map(|storage| storage.kind);
+        let alike = kind == Some(found.kind)
+            || (found.kind.has_files() && kind.is_some_and(StorageKind::has_files));
+        let format = crate::guest::drive::wanted_format(found, None, &volume.format);
+        let new = if keeps && alike && world.volume(&self.target, &same).is_none() {
             world.add_volume(&self.target, &same, volume);
             same
         } else {
+            let volume = Volume { format, ..volume };
             crate::guest::drive::place_image(world, &self.target, to, self.vmid, volume)?
         };
         world.remove_volume(node, volid);
@@ -302,6 +328,23 @@ fn snapshots_move(world: &World, guest: &Guest, volid: &str) -> Result<(), Strin
         storage.kind == StorageKind::ZfsPool || qcow2
     });
     if moves { Ok(()) } else { Err("non-migratable snapshot exists".to_owned()) }
+}
+
+/// What QEMU mirrors while a guest runs (`vm_migrate_get_nbd_disks`): it goes to a volume that the
+/// other side makes. All else is copied under its name.
+fn is_mirrored(named: &Named) -> bool {
+    named.attached && !named.cdrom && !named.tpm
+}
+
+/// What `$check_vm_disks_local` names: local volumes, and what is no volume.
+pub(crate) fn local_disks(world: &World, guest: &Guest) -> Vec<(String, Named)> {
+    let shared = |volid: &str| {
+        let storage = split_volid(volid).and_then(|(storage, _)| world.storages.get(storage));
+        storage.is_some_and(|storage| storage.shared)
+    };
+    let none = |volid: &str, named: &Named| named.cdrom && volid == "none";
+    let all = named(guest).into_iter();
+    all.filter(|(volid, named)| !shared(volid) && !named.shared && !none(volid, named)).collect()
 }
 
 /// Volumes that a guest names and that are not on shared storage: of its drives, unused, pending,
