@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Next, Stage, config_lock};
 use crate::api::refusal::Refusal;
-use crate::guest::drive::Drive;
+use crate::guest::drive::{Drive, drive_order};
 use crate::guest::keys;
 use crate::world::World;
 use crate::world::volumes::split_volid;
@@ -113,8 +113,13 @@ impl Destroy {
         if !self.skiplock && guest.get("lock") != Some("suspended") {
             crate::api::call::check_lock(guest)?;
         }
-        for volid in volumes(world, self.vmid) {
-            if guest.template() && !world.clones_of(node, &volid).is_empty() {
+        let mut named: Vec<(&String, &String)> = guest.config.iter().collect();
+        named.retain(|(key, _)| keys::is_drive(key) || keys::is_numbered(key, "unused"));
+        named.sort_by_key(|(key, _)| drive_order(key));
+        for (_, value) in named.iter().filter(|_| guest.template()) {
+            let drive = Drive::parse(value);
+            if !drive.is_cdrom() && !world.clones_of(node, drive.file()).is_empty() {
+                let volid = drive.file();
                 return Err(format!("base volume '{volid}' is still in use by linked cloned"));
             }
         }
