@@ -253,3 +253,20 @@ fn no_node_has_a_storage_that_is_off() {
     lab.play(&[("PUT /storage/shared disable=1", "done")]);
     assert_eq!(lab.data(line), json!({ "hasFeature": 1, "nodes": [] }));
 }
+
+#[test]
+fn migration_to_another_cluster_looks_at_the_guest_first() {
+    let mut lab = Lab::after(&["POST  vmid=200"]);
+    let line = "POST 200/remote_migrate target-storage=1 target-bridge=1 target-endpoint=";
+    let whole = format!("{line}host=192.0.2.1,apitoken=PVEAPIToken=a@pam!b=c");
+    let errors = lab.call(&format!("{line}host=192.0.2.1,fingerprint=AA")).1["errors"].clone();
+    assert_eq!(
+        errors["target-endpoint"],
+        "invalid format - format error\ntarget-endpoint.apitoken: property is missing and it is not optional\ntarget-endpoint.fingerprint: value does not match the regex pattern\n"
+    );
+    lab.play(&[("POST /cluster/ha/resources sid=vm:200 state=stopped", "done")]);
+    let errors = lab.call(&whole).1["errors"].clone();
+    assert_eq!(errors, json!({ "vmid": "cannot remote-migrate VM that is configured for HA" }));
+    lab.set(200, "lock", "backup");
+    lab.play(&[(&whole, "VM is locked (backup)\n")]);
+}
