@@ -105,7 +105,9 @@ fn what_cannot_grow() {
     ]);
     let image = "can't resize this image format";
     let base = |how: &str, file: &str, size: u64| {
-        format!("command '/usr/bin/qemu-img resize '--preallocation={how} {file} {size}' failed: exit code 1")
+        format!(
+            "command '/usr/bin/qemu-img resize '--preallocation={how} {file} {size}' failed: exit code 1"
+        )
     };
     let qcow2 = base("metadata' -f qcow2", "/mnt/shared/images/201/base-201-disk-0.qcow2", 3 << 30);
     let raw = base("off' -f raw", "/var/lib/vmdata/images/201/base-201-disk-0.raw", 2 << 30);
@@ -133,11 +135,16 @@ fn disks_go_where_their_options_fit() {
     let unknown =
         "property is not defined in schema and the schema does not allow additional properties";
     let problem = |key: &str| {
-        format!("failed to parse source disk for target disk format - format error\n{key}: {unknown}\n\n")
+        format!(
+            "failed to parse source disk for target disk format - format error\n{key}: {unknown}\n\n"
+        )
     };
     lab.play(&[
         ("POST 200/move_disk disk=scsi0 target-vmid=201 target-disk=sata0", &problem("iothread")),
-        ("POST 200/move_disk disk=tpmstate0 target-vmid=201 target-disk=scsi1", &problem("version")),
+        (
+            "POST 200/move_disk disk=tpmstate0 target-vmid=201 target-disk=scsi1",
+            &problem("version"),
+        ),
         ("POST 200/move_disk disk=scsi0 target-vmid=201 target-disk=virtio0", "OK"),
         ("POST 200/status/start", "OK"),
         (
@@ -160,10 +167,8 @@ fn disks_of_other_kinds_are_not_imported() {
     let efi = from("vm-200-disk-0.raw", "cloning from/to EFI disk requires EFI disk");
     let tpm = from("vm-200-disk-2.raw", "cloning from/to TPM state requires TPM state");
     let runs = from("vm-200-disk-2.raw", "cannot move TPM state while VM is running");
-    let own = from(
-        "vm-200-disk-1.raw",
-        "cannot change drive name when cloning disk from/to the same VM",
-    );
+    let own =
+        from("vm-200-disk-1.raw", "cannot change drive name when cloning disk from/to the same VM");
     let import = "import-from=shared:200/vm-200-disk";
     for (line, expected) in [
         (format!("PUT 201/config scsi0=shared:0,{import}-0.raw"), efi.as_str()),
@@ -190,7 +195,9 @@ fn volumes_and_their_names_after_a_migration() {
     ]);
     let keys = ["ide2", "scsi1", "unused0"];
     let files = |config: &Value| {
-        keys.map(|key| config[key].as_str().unwrap_or_default().split(',').next().unwrap().to_owned())
+        keys.map(|key| {
+            config[key].as_str().unwrap_or_default().split(',').next().unwrap().to_owned()
+        })
     };
     let here = lab.data("GET /nodes/pve2/qemu/200/config");
     let kept = ["vm-200-cloudinit.qcow2", "vm-200-disk-1.raw", "vm-200-disk-0.raw"];
@@ -269,4 +276,23 @@ fn migration_to_another_cluster_looks_at_the_guest_first() {
     assert_eq!(errors, json!({ "vmid": "cannot remote-migrate VM that is configured for HA" }));
     lab.set(200, "lock", "backup");
     lab.play(&[(&whole, "VM is locked (backup)\n")]);
+}
+
+/// The other node starts the guest, as root@pam, whoever asked.
+#[test]
+fn an_online_migration_is_a_start_on_the_other_node() {
+    let mut lab = Lab::after(&[
+        "POST  vmid=210 scsi0=shared:1",
+        "POST 210/migrate target=pve2",
+        "POST /nodes/pve2/qemu/210/migrate target=pve1",
+        "POST 210/status/start",
+        "POST 210/migrate target=pve2 online=1",
+    ]);
+    let there = lab.data("GET /nodes/pve2/tasks vmid=210");
+    let told = |task: &Value| {
+        let text = |key: &str| task[key].as_str().unwrap_or("-").to_owned();
+        ["type", "user", "tokenid", "status"].map(text).join(" ")
+    };
+    let told: Vec<String> = there.as_array().unwrap().iter().map(told).collect();
+    assert_eq!(told, ["qmstart root@pam - OK", "qmigrate root@pam lab OK"]);
 }

@@ -275,7 +275,8 @@ fn import(
     } else {
         import_source(world, node, source)?
     };
-    let named = if by_path { None } else { super::import_from::importable(world, vmid, key, source)? };
+    let named =
+        if by_path { None } else { super::import_from::importable(world, vmid, key, source)? };
     let target = storage_of(world, storage)?;
     // A file is imported in the storage's own format, a volume in the one it has.
     let known = if by_path { target.default_format() } else { &found.format };

@@ -19,6 +19,8 @@ const BASE_MS: i64 = 1050;
 /// Milliseconds to start the other side of an online migration.
 const ONLINE_MS: i64 = 3000;
 
+/// Milliseconds of the task that starts it.
+const INCOMING_MS: i64 = 1500;
 /// Milliseconds after which a connection to a node that is off fails.
 const NO_ROUTE_MS: i64 = 3_000;
 
@@ -106,6 +108,11 @@ impl Migrate {
         if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
             guest.config.insert("lock".to_owned(), "migrate".to_owned());
             self.locked = true;
+        }
+        if running {
+            let (target, id, moment) = (&self.target, self.vmid.to_string(), stage.moment);
+            let work = super::Work::Incoming(Incoming { waited: false });
+            super::fork(stage.world, moment, target, "qmstart", &id, "root@pam", work);
         }
         let online = if running { ONLINE_MS + copy_ms(memory / 4) } else { 0 };
         Ok(Next::After(BASE_MS + online + copy_ms(bytes)))
@@ -287,6 +294,20 @@ impl Migrate {
         if self.locked {
             unlock(world, self.vmid);
         }
+    }
+}
+
+/// The other side of an online migration (`qm start --migratedfrom`): a `qmstart` of root@pam
+/// there, which ends when QEMU waits for what comes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Incoming {
+    waited: bool,
+}
+
+impl Incoming {
+    pub(crate) fn advance(&mut self) -> Result<Next, String> {
+        let waits = !std::mem::replace(&mut self.waited, true);
+        Ok(if waits { Next::After(INCOMING_MS) } else { Next::Done })
     }
 }
 

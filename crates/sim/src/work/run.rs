@@ -351,6 +351,7 @@ impl Work {
             Self::Upload(work) => work.advance(stage),
             Self::Download(work) => work.advance(stage),
             Self::Migrate(work) => work.advance(stage),
+            Self::Incoming(work) => work.advance(),
             Self::Power(work) => work.advance(stage),
             Self::Snapshot(work) => work.advance(stage),
             Self::DeleteSnapshot(work) => work.advance(stage),
@@ -368,6 +369,7 @@ impl Work {
         match self {
             Self::Power(work) => work.writes(),
             Self::Ha(_) | Self::Bulk(_) | Self::NodeBulk(_) | Self::Destroy(_) => false,
+            Self::Incoming(_) => false,
             _ => true,
         }
     }
