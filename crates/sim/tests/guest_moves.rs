@@ -296,3 +296,43 @@ fn an_online_migration_is_a_start_on_the_other_node() {
     let told: Vec<String> = there.as_array().unwrap().iter().map(told).collect();
     assert_eq!(told, ["qmstart root@pam - OK", "qmigrate root@pam lab OK"]);
 }
+
+/// What cannot be freed is told; the guest goes all the same.
+#[test]
+fn volumes_that_stay_when_a_guest_goes() {
+    let mut lab = Lab::after(&[
+        "POST  vmid=210 scsi0=vmdata:1 scsi1=shared:1 scsi2=local:1",
+        "PUT /storage/vmdata disable=1",
+        "DELETE /storage/shared",
+    ]);
+    lab.play(&[("DELETE 210 destroy-unreferenced-disks=1", "WARNINGS: 2")]);
+    let log = lab.log();
+    for line in [
+        "WARN: Could not remove disk 'vmdata:210/vm-210-disk-0.raw', check manually: storage 'vmdata' is disabled",
+        "WARN: failed to get path and owner of volume 'shared:210/vm-210-disk-0.raw': storage 'shared' does not exist",
+    ] {
+        assert!(log.contains(line), "{log}");
+    }
+    let there =
+        |lab: &Lab, id| lab.0.world().volumes_on(id, "pve1").any(|(_, v)| v.vmid == Some(210));
+    assert!(there(&lab, "vmdata") && !there(&lab, "local"));
+}
+
+/// The guest runs, and its start ends with what it warned of.
+#[test]
+fn starts_that_warn() {
+    let mut lab = Lab::after(&[
+        "POST  vmid=210 scsi0=shared:1,iothread=1,format=qcow2 bios=ovmf",
+        "POST  vmid=211 net0=virtio,bridge=vmbr9",
+    ]);
+    lab.play(&[
+        ("POST 211/status/start", "bridge 'vmbr9' does not exist"),
+        ("POST 210/status/start", "WARNINGS: 2"),
+        ("POST 210/snapshot snapname=ram vmstate=1", "OK"),
+        ("POST 210/snapshot/ram/rollback", "WARNINGS: 2"),
+        ("POST 210/migrate target=pve2 online=1", "OK"),
+        ("POST /nodes/pve2/qemu/210/status/stop", "OK"),
+    ]);
+    let there = lab.data("GET /nodes/pve2/tasks vmid=210 typefilter=qmstart");
+    assert_eq!(there[0]["status"], "WARNINGS: 2");
+}

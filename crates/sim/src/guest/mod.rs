@@ -23,3 +23,4 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod vmstate;
 pub(crate) mod volids;
+pub(crate) mod warnings;

@@ -89,6 +89,7 @@ impl Migrate {
             return Err("can't migrate running VM without --online".to_owned());
         }
         let memory = measure(guest).memory;
+        let warnings = crate::guest::warnings::warnings(guest);
         let resources = Resources::of(guest);
         let target = &self.target;
         let ip = stage.world.nodes.get(target).map_or_else(String::new, |node| node.ip.clone());
@@ -111,7 +112,7 @@ impl Migrate {
         }
         if running {
             let (target, id, moment) = (&self.target, self.vmid.to_string(), stage.moment);
-            let work = super::Work::Incoming(Incoming { waited: false });
+            let work = super::Work::Incoming(Incoming { waited: false, warnings });
             super::fork(stage.world, moment, target, "qmstart", &id, "root@pam", work);
         }
         let online = if running { ONLINE_MS + copy_ms(memory / 4) } else { 0 };
@@ -302,10 +303,13 @@ impl Migrate {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Incoming {
     waited: bool,
+    /// What it says.
+    warnings: Vec<String>,
 }
 
 impl Incoming {
-    pub(crate) fn advance(&mut self) -> Result<Next, String> {
+    pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        stage.log.append(&mut self.warnings);
         let waits = !std::mem::replace(&mut self.waited, true);
         Ok(if waits { Next::After(INCOMING_MS) } else { Next::Done })
     }

@@ -351,7 +351,7 @@ impl Work {
             Self::Upload(work) => work.advance(stage),
             Self::Download(work) => work.advance(stage),
             Self::Migrate(work) => work.advance(stage),
-            Self::Incoming(work) => work.advance(),
+            Self::Incoming(work) => work.advance(stage),
             Self::Power(work) => work.advance(stage),
             Self::Snapshot(work) => work.advance(stage),
             Self::DeleteSnapshot(work) => work.advance(stage),
