@@ -264,6 +264,8 @@ async fn power_refuses_as_it_does() {
         ("POST status/start targetstorage=1", "targetstorage: Only root may use this option."),
         ("POST status/reset", "VM 200 not running"),
         ("PUT config net0=virtio,bridge=vmbr7", "done"),
+        ("POST status/start", "bridge 'vmbr7' does not exist"),
+        ("PUT config net0=e1000,bridge=vmbr7", "done"),
         ("POST status/start", "start failed: QEMU exited with code 1"),
         ("PUT config net0=virtio,bridge=vmbr0 cores=8", "done"),
         ("POST status/start", "MAX 2 vcpus allowed per VM on this node"),

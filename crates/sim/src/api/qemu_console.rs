@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::call::{Call, Reply};
+use super::call::{Call, Reply, check_lock};
 use super::endpoint::{Endpoint, optional, required};
 use super::permission::Permission;
 use super::refusal::Refusal;
 use crate::guest::format::{Format, Kind};
 use crate::guest::formats;
-use crate::guest::property::parse;
+use crate::guest::property::{Property, parse};
 
 const CONSOLE: Permission = Permission::All("/vms/{vmid}", &["VM.Console"]);
 
@@ -25,7 +25,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post("/nodes/{node}/qemu/{vmid}/remote_migrate", remote_migrate)
         .may(Permission::All("/vms/{vmid}", &["VM.Migrate"]))
         .with(&[
-            required("target-endpoint", Kind::TEXT),
+            required("target-endpoint", Kind::Properties(REMOTE)),
             required("target-storage", Kind::Format(Format::StorageMap)),
             required("target-bridge", Kind::TEXT).list(),
             optional("bwlimit", Kind::NATURAL),
@@ -34,6 +34,20 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             optional("target-vmid", Kind::Format(Format::Vmid)),
         ]),
 ];
+
+/// `proxmox-remote`.
+const REMOTE: &[Property] = &[
+    Property::new("host", Kind::TEXT).required(),
+    Property::new("port", Kind::INT),
+    Property::new("apitoken", Kind::TEXT).required(),
+    Property::new("fingerprint", Kind::pattern(is_sha256)),
+];
+
+/// `fingerprint-sha256`.
+fn is_sha256(text: &str) -> bool {
+    let pair = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.split(':').count() == 32 && text.split(':').all(pair)
+}
 
 fn spice(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (node, guest) = (call.node(), call.guest()?);
@@ -142,6 +156,10 @@ fn monitor(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 fn remote_migrate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    call.guest()?;
+    check_lock(call.guest()?).map_err(Refusal::die)?;
+    if call.world.ha.resources.contains_key(&crate::ha::sid_of(call.vmid())) {
+        let text = "cannot remote-migrate VM that is configured for HA";
+        return Err(Refusal::param("vmid", text));
+    }
     Err(Refusal::message(501, "migration to another cluster is not simulated"))
 }

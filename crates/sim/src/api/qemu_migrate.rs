@@ -18,7 +18,7 @@ use crate::ha::sid_of;
 use crate::work::Work;
 use crate::work::disk::enabled;
 use crate::work::ha::{Request, Wish};
-use crate::work::migrate::{Migrate, local_volumes};
+use crate::work::migrate::{Migrate, local_disks};
 use crate::world::guest::Guest;
 use crate::world::volumes::split_volid;
 
@@ -85,7 +85,7 @@ fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         }
         refused.insert(other.name.clone(), Value::Object(why));
     }
-    let disks = local_volumes(call.world, guest).into_iter();
+    let disks = local_disks(call.world, guest).into_iter();
     let disks = disks.map(|(volid, named)| named.json(&volid));
     let mut out = json!({
         "running": u8::from(guest.running.is_some()), "local_disks": Value::Array(disks.collect()),

@@ -174,6 +174,7 @@ fn shared_nodes(world: &World, guest: &Guest) -> Result<Vec<String>, String> {
         let Some((storage, _)) = split_volid(drive.file()) else { continue };
         let storage = storage_of(world, storage)?;
         nodes.retain(|node| match &storage.nodes {
+            _ if storage.disabled() => false,
             Some(only) => only.contains(node),
             None => storage.shared || *node == guest.node,
         });

@@ -284,6 +284,8 @@ fn import(
     } else {
         import_source(world, node, source)?
     };
+    let named =
+        if by_path { None } else { super::import_from::importable(world, vmid, key, source)? };
     let target = storage_of(world, storage)?;
     // A file is imported in the storage's own format, a volume in the one it has.
     let known = if by_path { target.default_format() } else { &found.format };
@@ -292,7 +294,8 @@ fn import(
     let volid = place_image(world, node, storage, vmid, copy)?;
     let mut before: Vec<String> = formatting(world, node, &volid).into_iter().collect();
     if !by_path {
-        before.insert(0, format!("create full clone of drive ({source})"));
+        let named = named.map(|key| key + " ").unwrap_or_default();
+        before.insert(0, format!("create full clone of drive {named}({source})"));
         before.push(format!("allocated target volume '{volid}'"));
     }
     before.extend(transferred(found.size));

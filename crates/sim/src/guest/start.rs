@@ -61,8 +61,44 @@ fn memory(guest: &Guest) -> Result<(), String> {
     Ok(())
 }
 
-/// A card's bridge has to be on the node.
+/// The MTU of bridges.
+const MTU: u32 = 1500;
+
+/// The MTU of a virtio card, which is read from its bridge (`print_netdevice_full`).
+fn mtu(world: &World, guest: &Guest) -> Result<(), String> {
+    let Some(node) = world.nodes.get(&guest.node) else { return Ok(()) };
+    let mut all: Vec<_> = guest.config.iter().collect();
+    all.retain(|(key, _)| keys::is_numbered(key, "net"));
+    all.sort_by_key(|(key, _)| keys::split_number(key).map(|(_, number)| number));
+    for (key, value) in all {
+        let card = parse(formats::NET, value).unwrap_or_default();
+        let Some(bridge) = card.get("bridge").filter(|_| card.get("model") == Some("virtio"))
+        else {
+            continue;
+        };
+        if !node.bridges.iter().any(|found| found == bridge) {
+            return Err(format!("bridge '{bridge}' does not exist"));
+        }
+        match card.get("mtu").and_then(|text| text.parse::<u32>().ok()) {
+            Some(mtu) if mtu != 1 && mtu < 576 => {
+                return Err(format!(
+                    "netdev {key}: MTU '{mtu}' is smaller than the IP minimum MTU '576'"
+                ));
+            }
+            Some(mtu) if mtu > MTU => {
+                return Err(format!(
+                    "netdev {key}: MTU '{mtu}' is bigger than the bridge MTU '{MTU}' - adjust the MTU for the network device in the VM configuration, while ensuring that the bridge is configured as desired."
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A card's bridge has to be on the node: the script that QEMU runs looks for it.
 fn cards(world: &World, guest: &Guest, log: &mut Vec<String>) -> Result<(), String> {
+    mtu(world, guest)?;
     let Some(node) = world.nodes.get(&guest.node) else { return Ok(()) };
     for (key, value) in guest.config.iter().filter(|(key, _)| keys::is_numbered(key, "net")) {
         let card = parse(formats::NET, value).unwrap_or_default();
@@ -107,8 +143,26 @@ mod tests {
                 Some("MAX 2 vcpus allowed per VM on this node"),
             ),
             (
-                &[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr9")],
+                &[("net0", "e1000=BC:24:11:00:00:01,bridge=vmbr9")],
                 Some("start failed: QEMU exited with code 1"),
+            ),
+            (
+                &[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr9")],
+                Some("bridge 'vmbr9' does not exist"),
+            ),
+            (&[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0,mtu=1")], None),
+            (
+                &[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0,mtu=500")],
+                Some("netdev net0: MTU '500' is smaller than the IP minimum MTU '576'"),
+            ),
+            (
+                &[
+                    ("net10", "virtio=BC:24:11:00:00:01,bridge=vmbr9"),
+                    ("net2", "virtio=BC:24:11:00:00:02,bridge=vmbr0,mtu=9000"),
+                ],
+                Some(
+                    "netdev net2: MTU '9000' is bigger than the bridge MTU '1500' - adjust the MTU for the network device in the VM configuration, while ensuring that the bridge is configured as desired.",
+                ),
             ),
         ] {
             let mut log = Vec::new();

@@ -149,6 +149,15 @@ impl Storage {
         self.flag("disable")
     }
 
+    /// `preallocation_cmd_opt`: how `qemu-img` allocates in files of a format.
+    pub(crate) fn preallocation(&self, format: &str) -> &str {
+        match (format, self.options.get("preallocation").map(String::as_str)) {
+            ("qcow2", None) => "metadata",
+            ("raw", None | Some("metadata")) => "off",
+            (_, asked) => asked.unwrap_or("off"),
+        }
+    }
+
     /// Volumes take their whole size at once.
     pub(crate) fn is_thick(&self) -> bool {
         self.kind.is_thick(self.flag("sparse"))

@@ -37,7 +37,7 @@ impl Copying<'_> {
         let source = format(self.from);
         let mut parts = vec!["/usr/bin/qemu-img convert -p -n".to_owned()];
         if let Some(name) = self.snapshot.filter(|_| source == "qcow2") {
-            parts.push(format!("-l snapshot.name={name}"));
+            parts.push(format!("-l 'snapshot.name={name}'"));
         }
         if let Some(limit) = self.limit.filter(|limit| *limit > 0) {
             parts.push(format!("-r {limit}K"));

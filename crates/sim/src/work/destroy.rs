@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::enabled;
 use super::{Next, Stage, config_lock};
 use crate::api::refusal::Refusal;
-use crate::guest::drive::Drive;
+use crate::guest::drive::{Drive, drive_order, owner};
 use crate::guest::keys;
 use crate::world::World;
 use crate::world::volumes::split_volid;
@@ -74,6 +75,10 @@ impl Destroy {
         let node = stage.node.clone();
         let states = states(stage.world, self.vmid);
         for volid in volumes(stage.world, self.vmid).into_iter().chain(states) {
+            if let Some(warning) = self.stays(stage.world, &node, &volid) {
+                stage.say(format!("WARN: {warning}"));
+                continue;
+            }
             let own = stage.world.volume(&node, &volid).map(|volume| volume.vmid);
             match own {
                 Some(Some(vmid)) if vmid == self.vmid => {
@@ -107,6 +112,23 @@ impl Destroy {
         }
     }
 
+    /// Why a volume of the guest's cannot be freed (`$remove_owned_drive`). The guest goes all the
+    /// same.
+    fn stays(&self, world: &World, node: &str, volid: &str) -> Option<String> {
+        let (storage, name) = split_volid(volid)?;
+        if !world.storages.contains_key(storage) {
+            let why = format!("storage '{storage}' does not exist");
+            return Some(format!("failed to get path and owner of volume '{volid}': {why}"));
+        }
+        if owner(volid) != Some(self.vmid) {
+            return None;
+        }
+        let used = || format!("base volume '{name}' is still in use by linked clones");
+        let clones = !world.clones_of(node, volid).is_empty();
+        let why = enabled(world, storage, node).err().or_else(|| clones.then(used))?;
+        Some(format!("Could not remove disk '{volid}', check manually: {why}"))
+    }
+
     /// What was checked before the task, then lock and linked clones: in a template only.
     fn check(&self, world: &World, node: &str) -> Result<(), String> {
         check(world, node, self.vmid, self.purge).map_err(|refusal| refusal.exit())?;
@@ -114,8 +136,13 @@ impl Destroy {
         if !self.skiplock && guest.get("lock") != Some("suspended") {
             crate::api::call::check_lock(guest)?;
         }
-        for volid in volumes(world, self.vmid) {
-            if guest.template() && !world.clones_of(node, &volid).is_empty() {
+        let mut named: Vec<(&String, &String)> = guest.config.iter().collect();
+        named.retain(|(key, _)| keys::is_drive(key) || keys::is_numbered(key, "unused"));
+        named.sort_by_key(|(key, _)| drive_order(key));
+        for (_, value) in named.iter().filter(|_| guest.template()) {
+            let drive = Drive::parse(value);
+            if !drive.is_cdrom() && !world.clones_of(node, drive.file()).is_empty() {
+                let volid = drive.file();
                 return Err(format!("base volume '{volid}' is still in use by linked cloned"));
             }
         }
@@ -123,7 +150,10 @@ impl Destroy {
     }
 
     fn remove_unreferenced(&self, world: &mut World, node: &str) {
-        let storages: Vec<String> = world.storages.keys().cloned().collect();
+        // `vdisk_list` looks at what is there and may hold images.
+        let there =
+            |id: &&String| enabled(world, id, node).is_ok_and(|storage| storage.holds("images"));
+        let storages: Vec<String> = world.storages.keys().filter(there).cloned().collect();
         for storage in storages {
             let owned: Vec<String> = world
                 .volumes_on(&storage, node)

@@ -10,7 +10,7 @@ use crate::api::qemu_disk::unlocked;
 use crate::api::refusal::Refusal;
 use crate::guest::drive::{self, Drive};
 use crate::guest::written::written;
-use crate::guest::{keys, pending, size};
+use crate::guest::{drive_formats, keys, pending, property, size};
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::Guest;
@@ -86,7 +86,36 @@ impl Resize {
         if wanted < volume.size {
             return Err("shrinking disks is not supported".to_owned());
         }
-        Ok((wanted != volume.size).then_some((drive, wanted)))
+        if wanted == volume.size {
+            return Ok(None);
+        }
+        self.growable(world, file, guest.running.is_some(), wanted)?;
+        Ok(Some((drive, wanted)))
+    }
+
+    /// `volume_resize` of the file plugins and `PVE::QemuServer::Blockdev::resize`: no vmdk; no
+    /// base, which is immutable; no TPM state of a running guest, which QEMU does not have.
+    fn growable(&self, world: &World, file: &str, runs: bool, wanted: u64) -> Result<(), String> {
+        let (id, name) = split_volid(file).unwrap_or_default();
+        let storage = drive::storage_of(world, id)?;
+        if storage.kind.has_files() {
+            let Some((_, format)) =
+                name.rsplit_once('.').filter(|(_, end)| matches!(*end, "raw" | "qcow2"))
+            else {
+                return Err("can't resize this image format".to_owned());
+            };
+            if !runs && is_base(name) {
+                let preallocation = storage.preallocation(format);
+                let path = drive::path_of(world, file);
+                return Err(format!(
+                    "command '/usr/bin/qemu-img resize '--preallocation={preallocation}' -f {format} {path} {wanted}' failed: exit code 1"
+                ));
+            }
+        }
+        if runs && self.disk == "tpmstate0" {
+            return Err(format!("no block node inserted for drive '{}'", self.disk));
+        }
+        Ok(())
     }
 
     fn apply(&self, world: &mut World, node: &str, mut drive: Drive, wanted: u64) {
@@ -203,8 +232,12 @@ impl Move {
         let node = stage.node.clone();
         let (drive, from) = self.check(stage.world, &node).map_err(|error| error.exit())?;
         let guest = stage.world.guest(self.vmid);
+        let runs = guest.is_some_and(|guest| guest.running.is_some());
         if guest.is_some_and(|guest| drive::in_use(guest, &self.disk, drive.file())) {
             stage.say("moving disk with snapshots, snapshots will not be moved!");
+        }
+        if runs && self.disk == "tpmstate0" {
+            return Err("cannot move TPM state while VM is running".to_owned());
         }
         let target = drive::storage_of(stage.world, &self.storage)?;
         let format = drive::wanted_format(target, self.format.as_deref(), &from.format);
@@ -277,6 +310,11 @@ impl Move {
         let Some(node) = world.guest(self.vmid).map(|guest| guest.node.clone()) else { return };
         self.undo(world, &node);
     }
+}
+
+/// Whether it is the volume of a template, not what stands on one.
+fn is_base(volname: &str) -> bool {
+    own_name(volname).rsplit('/').next().is_some_and(|file| file.starts_with("base-"))
 }
 
 pub(super) fn failed(error: String) -> String {
@@ -363,8 +401,7 @@ impl Reassign {
             return Err("Can't move disk used by a snapshot to another VM".to_owned());
         }
         // A linked clone can be renamed, a base cannot (`volume_has_feature`, `rename`).
-        let own = split_volid(drive.file()).map_or("", |(_, name)| own_name(name));
-        if own.rsplit('/').next().is_some_and(|file| file.starts_with("base-")) {
+        if split_volid(drive.file()).is_some_and(|(_, name)| is_base(name)) {
             return Err("Storage does not support moving of this disk to another VM".to_owned());
         }
         if source.running.is_some() && !keys::is_numbered(disk, "unused") {
@@ -373,11 +410,23 @@ impl Reassign {
                     .to_owned(),
             );
         }
-        let readable = Drive::read(slot, &drive.print()).is_some();
-        if !readable && keys::is_drive(slot) {
-            return Err("failed to parse source disk for target disk format - ".to_owned());
-        }
+        self.fits(&drive)?;
         Ok(drive)
+    }
+
+    /// The drive's options are those of the bus that it goes to.
+    fn fits(&self, drive: &Drive) -> Result<(), String> {
+        let (slot, value) = (&self.target_disk, drive.print());
+        if !keys::is_drive(slot) {
+            return Ok(());
+        }
+        let wrong = match property::check(drive_formats::of(slot), "", &value) {
+            // The properties are named without the drive.
+            Err(text) => text.replace("\n.", "\n"),
+            Ok(_) if Drive::read(slot, &value).is_some() => return Ok(()),
+            Ok(_) => String::new(),
+        };
+        Err(format!("failed to parse source disk for target disk format - {wrong}\n"))
     }
 
     fn hand_over(&self, stage: &mut Stage<'_>) -> Result<Next, String> {

@@ -11,7 +11,7 @@ use crate::guest::volids::{Named, named};
 use crate::world::World;
 use crate::world::guest::Guest;
 use crate::world::lock::LockName;
-use crate::world::storage::StorageKind;
+use crate::world::storage::{StorageKind, Volume};
 use crate::world::volumes::{base_name, split_volid};
 
 /// Milliseconds of a migration that copies nothing.
@@ -19,6 +19,8 @@ const BASE_MS: i64 = 1050;
 /// Milliseconds to start the other side of an online migration.
 const ONLINE_MS: i64 = 3000;
 
+/// Milliseconds of the task that starts it.
+const INCOMING_MS: i64 = 1500;
 /// Milliseconds after which a connection to a node that is off fails.
 const NO_ROUTE_MS: i64 = 3_000;
 
@@ -87,6 +89,7 @@ impl Migrate {
             return Err("can't migrate running VM without --online".to_owned());
         }
         let memory = measure(guest).memory;
+        let warnings = crate::guest::warnings::warnings(guest);
         let resources = Resources::of(guest);
         let target = &self.target;
         let ip = stage.world.nodes.get(target).map_or_else(String::new, |node| node.ip.clone());
@@ -106,6 +109,11 @@ impl Migrate {
         if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
             guest.config.insert("lock".to_owned(), "migrate".to_owned());
             self.locked = true;
+        }
+        if running {
+            let (target, id, moment) = (&self.target, self.vmid.to_string(), stage.moment);
+            let work = super::Work::Incoming(Incoming { waited: false, warnings });
+            super::fork(stage.world, moment, target, "qmstart", &id, "root@pam", work);
         }
         let online = if running { ONLINE_MS + copy_ms(memory / 4) } else { 0 };
         Ok(Next::After(BASE_MS + online + copy_ms(bytes)))
@@ -140,6 +148,14 @@ impl Migrate {
             .map_err(|e| e.exit())?
             .clone();
         let (mut bytes, mut problems) = (0, Vec::new());
+        for (volid, named) in named(&guest) {
+            if volid == "cdrom" && named.cdrom {
+                problems.push("can't migrate local cdrom drive".to_owned());
+            } else if volid.starts_with('/') && !named.shared {
+                stage.say(format!("found local disk '{volid}'"));
+                problems.push(format!("can't migrate local disk '{volid}': local file/device"));
+            }
+        }
         for (volid, named) in local_volumes(stage.world, &guest) {
             let how = how_named(&named);
             let mut problem = self.check_volume(stage.world, &guest, &volid, &named).err();
@@ -211,9 +227,15 @@ impl Migrate {
         let Some(guest) = stage.world.guest(self.vmid).cloned() else {
             return Err(crate::api::call::no_config(&node, self.vmid));
         };
+        let (mut mirrored, copied): (Vec<_>, Vec<_>) = local_volumes(stage.world, &guest)
+            .into_iter()
+            .partition(|(_, named)| guest.running.is_some() && is_mirrored(named));
+        mirrored.sort_by(|(_, left), (_, right)| left.drive.cmp(&right.drive));
+        let copied = copied.into_iter().map(|(volid, _)| (true, volid));
+        let all = copied.chain(mirrored.into_iter().map(|(volid, _)| (false, volid)));
         let mut moved = Vec::new();
-        for (volid, _) in local_volumes(stage.world, &guest) {
-            match self.move_volume(stage.world, &node, &volid) {
+        for (keeps, volid) in all {
+            match self.move_volume(stage.world, &node, &volid, keeps) {
                 Ok(new) => moved.push((volid, new)),
                 Err(error) => {
                     self.move_back(stage.world, guest, &moved);
@@ -241,9 +263,15 @@ impl Migrate {
         world.guests.insert(self.vmid, guest);
     }
 
-    /// Copies a volume to the same name there, or to the next free name on another storage, and
-    /// answers what it is called then.
-    fn move_volume(&self, world: &mut World, node: &str, volid: &str) -> Result<String, String> {
+    /// Copies a volume: to the same name there if it `keeps` it and the name is free
+    /// (`storage_migrate`), else to the next free one. What it is called then.
+    fn move_volume(
+        &self,
+        world: &mut World,
+        node: &str,
+        volid: &str,
+        keeps: bool,
+    ) -> Result<String, String> {
         let Some(volume) = world.volume(node, volid).cloned() else {
             return Err(format!("volume '{volid}' does not exist"));
         };
@@ -256,10 +284,15 @@ impl Migrate {
             ));
         }
         let same = format!("{to}:{}", crate::world::volumes::own_name(name));
-        let new = if to == storage && world.volume(&self.target, &same).is_none() {
+        let kind = world.storages.get(storage).map(|storage| storage.kind);
+        let alike = kind == Some(found.kind)
+            || (found.kind.has_files() && kind.is_some_and(StorageKind::has_files));
+        let format = crate::guest::drive::wanted_format(found, None, &volume.format);
+        let new = if keeps && alike && world.volume(&self.target, &same).is_none() {
             world.add_volume(&self.target, &same, volume);
             same
         } else {
+            let volume = Volume { format, ..volume };
             crate::guest::drive::place_image(world, &self.target, to, self.vmid, volume)?
         };
         world.remove_volume(node, volid);
@@ -280,6 +313,23 @@ impl Migrate {
         if self.locked {
             unlock(world, self.vmid);
         }
+    }
+}
+
+/// The other side of an online migration (`qm start --migratedfrom`): a `qmstart` of root@pam
+/// there, which ends when QEMU waits for what comes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Incoming {
+    waited: bool,
+    /// What it says.
+    warnings: Vec<String>,
+}
+
+impl Incoming {
+    pub(crate) fn advance(&mut self, stage: &mut Stage<'_>) -> Result<Next, String> {
+        stage.log.append(&mut self.warnings);
+        let waits = !std::mem::replace(&mut self.waited, true);
+        Ok(if waits { Next::After(INCOMING_MS) } else { Next::Done })
     }
 }
 
@@ -321,6 +371,23 @@ fn snapshots_move(world: &World, guest: &Guest, volid: &str) -> Result<(), Strin
         storage.kind == StorageKind::ZfsPool || qcow2
     });
     if moves { Ok(()) } else { Err("non-migratable snapshot exists".to_owned()) }
+}
+
+/// What QEMU mirrors while a guest runs (`vm_migrate_get_nbd_disks`): it goes to a volume that the
+/// other side makes. All else is copied under its name.
+fn is_mirrored(named: &Named) -> bool {
+    named.attached && !named.cdrom && !named.tpm
+}
+
+/// What `$check_vm_disks_local` names: local volumes, and what is no volume.
+pub(crate) fn local_disks(world: &World, guest: &Guest) -> Vec<(String, Named)> {
+    let shared = |volid: &str| {
+        let storage = split_volid(volid).and_then(|(storage, _)| world.storages.get(storage));
+        storage.is_some_and(|storage| storage.shared)
+    };
+    let none = |volid: &str, named: &Named| named.cdrom && volid == "none";
+    let all = named(guest).into_iter();
+    all.filter(|(volid, named)| !shared(volid) && !named.shared && !none(volid, named)).collect()
 }
 
 /// Volumes that a guest names and that are not on shared storage: of its drives, unused, pending,

@@ -64,6 +64,7 @@ pub(crate) enum Work {
     Upload(Box<upload::Upload>),
     Download(Box<download::Download>),
     Migrate(migrate::Migrate),
+    Incoming(migrate::Incoming),
     Power(power::Power),
     Snapshot(snapshot::Snapshot),
     DeleteSnapshot(snapshot_delete::DeleteSnapshot),

@@ -136,6 +136,7 @@ impl Power {
             let refused = crate::guest::start::check(stage.world, &fresh, &mut log);
             stage.log.append(&mut log);
             refused?;
+            stage.log.extend(crate::guest::warnings::warnings(&fresh));
             super::suspend::announce(stage, guest);
             return Ok(Next::After(START_MS + if cloudinit { CLOUDINIT_MS } else { 0 }));
         }

@@ -117,6 +117,7 @@ impl Rollback {
         stage.world.add_guest(guest.clone());
         if view.get("vmstate").is_some() {
             let cloudinit = super::power::prepare_start(stage, &guest)?;
+            stage.log.extend(crate::guest::warnings::warnings(&guest));
             return Ok(Next::After(START_MS + if cloudinit { CLOUDINIT_MS } else { 0 }));
         }
         if self.start {

@@ -377,6 +377,7 @@ impl Work {
             Self::Upload(work) => work.advance(stage),
             Self::Download(work) => work.advance(stage),
             Self::Migrate(work) => work.advance(stage),
+            Self::Incoming(work) => work.advance(stage),
             Self::Power(work) => work.advance(stage),
             Self::Snapshot(work) => work.advance(stage),
             Self::DeleteSnapshot(work) => work.advance(stage),
@@ -394,7 +395,7 @@ impl Work {
         match self {
             Self::Power(work) => work.writes(),
             Self::Ha(_) | Self::Bulk(_) | Self::NodeBulk(_) => false,
-            Self::Destroy(_) | Self::Backup(_) => false,
+            Self::Destroy(_) | Self::Backup(_) | Self::Incoming(_) => false,
             _ => true,
         }
     }
