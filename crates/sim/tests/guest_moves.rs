@@ -323,10 +323,12 @@ fn volumes_that_stay_when_a_guest_goes() {
 fn starts_that_warn() {
     let mut lab = Lab::after(&[
         "POST  vmid=210 scsi0=shared:1,iothread=1,format=qcow2 bios=ovmf",
-        "POST  vmid=211 net0=virtio,bridge=vmbr9",
+        "POST  vmid=211 net0=virtio,bridge=vmbr9 scsi0=shared:1",
     ]);
     lab.play(&[
+        ("POST /nodes/pve1/vzdump vmid=211 storage=shared", "job errors"),
         ("POST 211/status/start", "bridge 'vmbr9' does not exist"),
+        ("POST /nodes/pve1/vzdump vmid=210 storage=shared mode=stop", "WARNINGS: 2"),
         ("POST 210/status/start", "WARNINGS: 2"),
         ("POST 210/snapshot snapname=ram vmstate=1", "OK"),
         ("POST 210/snapshot/ram/rollback", "WARNINGS: 2"),

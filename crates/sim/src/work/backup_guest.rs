@@ -184,6 +184,14 @@ impl Current {
 
     fn start_qemu(&mut self, stage: &mut Stage<'_>, guest: &Guest) -> Result<(), String> {
         prepare_start(stage, guest)?;
+        // Of a template there is but the disks.
+        if !guest.template() {
+            let mut log = Vec::new();
+            let refused = crate::guest::start::check(stage.world, guest, &mut log);
+            stage.log.append(&mut log);
+            refused?;
+            stage.log.extend(crate::guest::warnings::warnings(guest));
+        }
         self.started = !self.was_running;
         let boots = crate::guest::drive::boots(stage.world, guest) && self.was_running;
         let moment = stage.moment;
