@@ -248,7 +248,7 @@ fn backup_jobs_are_kept() {
         ("POST /cluster/backup id=when all=1", "schedule: neither 'starttime' nor 'schedule' were set"),
         ("POST /cluster/backup id=both all=1 schedule=daily starttime=1:00", "starttime: 'starttime' and 'schedule' cannot both be set"),
         ("POST /cluster/backup id=dow all=1 dow=mon", "starttime: missing property required by 'dow'"),
-        ("POST /cluster/backup id=pool schedule=daily pool=gone", "pool 'gone' does not exist"),
+        ("POST /cluster/backup id=pool schedule=daily pool=gone", "Permission check failed (pool 'gone' does not exist)"),
         ("POST /cluster/backup id=root schedule=daily all=1 script=/x", "script: Only root may set this option."),
         ("POST /cluster/backup id=mode schedule=daily all=1 mode=warp", "mode: value 'warp' does not have a value in the enumeration 'snapshot, suspend, stop'"),
         ("POST /cluster/backup id=mail schedule=daily all=1 mailto=a~b@c,d/e", "mailto: invalid format - value does not look like a valid email address or user name\n"),
