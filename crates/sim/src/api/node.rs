@@ -9,8 +9,9 @@ use super::endpoint::{Endpoint, optional};
 use super::permission::Permission;
 use super::refusal::Refusal;
 use crate::guest::format::Kind;
-use crate::guest::status::measure;
+use crate::guest::status::memory_mib;
 use crate::world::World;
+use crate::world::guest::Guest;
 use crate::world::node::Node;
 
 const NETWORK_TYPES: &[&str] = &[
@@ -50,7 +51,12 @@ const MEMORY_BASE: u64 = 1 << 30;
 pub(crate) fn memory_used(world: &World, node: &str) -> u64 {
     let guests =
         world.guests.values().filter(|guest| guest.node == node && guest.running.is_some());
-    MEMORY_BASE + guests.map(|guest| measure(guest).memory / 4).sum::<u64>()
+    MEMORY_BASE + guests.map(memory_of).sum::<u64>()
+}
+
+/// Bytes that a running guest takes of its node's memory.
+fn memory_of(guest: &Guest) -> u64 {
+    (memory_mib(guest.get("memory")) << 20) / 4
 }
 
 /// [`memory_used`] of every node, with one look at each guest.
@@ -59,7 +65,7 @@ pub(crate) fn memory_by_node(world: &World) -> BTreeMap<&str, u64> {
         world.nodes.keys().map(|name| (name.as_str(), MEMORY_BASE)).collect();
     for guest in world.guests.values().filter(|guest| guest.running.is_some()) {
         if let Some(used) = used.get_mut(guest.node.as_str()) {
-            *used += measure(guest).memory / 4;
+            *used += memory_of(guest);
         }
     }
     used

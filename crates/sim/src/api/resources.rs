@@ -58,7 +58,7 @@ struct GuestItem<'a> {
     hastate: Option<Option<String>>,
     // What pvestatd reports.
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,12 +142,13 @@ struct NetworkItem<'a> {
 fn resources(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let wanted = call.params.get("type");
     let wants = |kind| wanted.is_none_or(|wanted| wanted == kind);
+    let known = if wants("vm") { Known::of(call.world) } else { Known(Vec::new()) };
     let mut items = Vec::new();
     if wanted.is_none() {
-        pools(call, &mut items);
+        pools(call, &known, &mut items);
     }
     if wants("vm") {
-        guests(call, &mut items);
+        guests(call, &known, &mut items);
     }
     if wants("node") {
         nodes(call, &mut items);
@@ -162,18 +163,32 @@ fn resources(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(Reply::text(&items))
 }
 
+/// What is known of every guest, in the order of their ids: looked at once, though pools and
+/// guests are made of it.
+struct Known(Vec<(u32, Option<Reported>)>);
+
+impl Known {
+    fn of(world: &World) -> Self {
+        Self(world.guests.values().map(|guest| (guest.vmid, world.reported(guest))).collect())
+    }
+
+    fn get(&self, vmid: u32) -> Option<&Reported> {
+        let at = self.0.binary_search_by_key(&vmid, |(vmid, _)| *vmid).ok()?;
+        self.0.get(at)?.1.as_ref()
+    }
+}
+
 /// Pools, with what their running guests have.
-fn pools<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
+fn pools<'a>(call: &'a Call<'_>, known: &Known, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
     for (name, pool) in &world.pools {
         if !call.may(&format!("/pool/{name}"), &["Pool.Audit"]) {
             continue;
         }
-        let guests = pool.guests.iter().filter_map(|vmid| world.guests.get(vmid));
-        let known = guests.filter_map(|guest| world.reported(guest));
-        let running: Vec<Reported> = known.filter(|known| known.running).collect();
+        let members = pool.guests.iter().filter_map(|vmid| known.get(*vmid));
+        let running: Vec<&Reported> = members.filter(|known| known.running).collect();
         let sum = |value: fn(&Reported) -> u64| {
-            (!running.is_empty()).then(|| running.iter().map(value).sum::<u64>())
+            (!running.is_empty()).then(|| running.iter().copied().map(value).sum::<u64>())
         };
         let since = running.iter().map(|known| known.since_ms).min();
         items.push(Item::Pool(PoolItem {
@@ -189,7 +204,7 @@ fn pools<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
     }
 }
 
-fn guests<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
+fn guests<'a>(call: &'a Call<'_>, known: &'a Known, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
     let sees = call.visible_guests();
     // Who may not look at a pool does not learn what is in it.
@@ -198,10 +213,11 @@ fn guests<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
     let pools: std::collections::BTreeMap<u32, &str> = visible
         .flat_map(|(name, pool)| pool.guests.iter().map(move |vmid| (*vmid, name.as_str())))
         .collect();
-    for guest in world.guests.values() {
+    for (guest, (_, known)) in world.guests.values().zip(&known.0) {
         if sees(guest.vmid) {
             let pool = pools.get(&guest.vmid).copied();
-            items.push(Item::Guest(Box::new(guest_item(world, guest, pool, call.moment.now))));
+            let item = guest_item(world, guest, known.as_ref(), pool, call.moment.now);
+            items.push(Item::Guest(Box::new(item)));
         }
     }
 }
@@ -209,22 +225,22 @@ fn guests<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
 fn guest_item<'a>(
     world: &World,
     guest: &'a Guest,
+    known: Option<&'a Reported>,
     pool: Option<&'a str>,
     now: i64,
 ) -> GuestItem<'a> {
-    let known = world.reported(guest);
     let managed = world.ha.busy();
-    let status = match &known {
+    let status = match known {
         None => "unknown",
         Some(known) if known.running => "running",
         Some(_) => "stopped",
     };
-    let number = |value: fn(&Reported) -> u64| known.as_ref().map(value);
+    let number = |value: fn(&Reported) -> u64| known.map(value);
     let used = number(|known| if known.running { known.size.memory / 4 } else { 0 });
     let uptime = |known: &Reported| {
         if known.running { (now - known.since_ms).max(0) / 1000 } else { 0 }
     };
-    let zero = known.as_ref().map(|_| 0);
+    let zero = known.map(|_| 0);
     GuestItem {
         id: format!("qemu/{}", guest.vmid),
         r#type: "qemu",
@@ -235,26 +251,27 @@ fn guest_item<'a>(
         lock: guest.get("lock"),
         pool,
         hastate: if managed { super::ha_resources::hastate(world, guest.vmid) } else { None },
-        template: known.as_ref().map(|known| u8::from(known.template)),
+        template: known.map(|known| u8::from(known.template)),
         maxcpu: number(|known| known.size.cpus),
         maxmem: number(|known| known.size.memory),
         maxdisk: number(|known| known.size.disk),
         mem: used,
         memhost: used,
-        uptime: known.as_ref().map(uptime),
+        uptime: known.map(uptime),
         cpu: zero,
         disk: zero,
         netin: zero,
         netout: zero,
         diskread: zero,
         diskwrite: zero,
-        name: known.map(|known| known.name),
+        name: known.map(|known| known.name.as_str()),
     }
 }
 
 /// A guest as a pool lists its members: without pool, tags and lock.
 pub(super) fn guest_member(world: &World, guest: &Guest, now: i64) -> serde_json::Value {
-    let item = guest_item(world, guest, None, now);
+    let known = world.reported(guest);
+    let item = guest_item(world, guest, known.as_ref(), None, now);
     serde_json::to_value(GuestItem { tags: None, lock: None, ..item }).unwrap_or_default()
 }
 
