@@ -3,98 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use pvx_sim::World;
-use pvx_sim::direct::{Ask, Direct, Told};
-use serde_json::{Value, json};
+#[path = "support/script.rs"]
+mod script;
 
-const START_MS: i64 = 1_800_000_000_000;
+use script::{START_MS, Script as Lab};
+use serde_json::json;
+
 /// The guest that most scripts are about.
 const GUEST: &str = "/nodes/pve1/qemu/200";
 
-struct Lab(Direct);
-
 impl Lab {
-    fn new() -> Self {
-        Self(Direct::new(World::truth(), START_MS))
-    }
-
-    /// `METHOD path key=value …`, where `~` stands for a space.
-    fn call(&mut self, line: &str) -> (Told, Value) {
-        let mut words = line.split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("{GUEST}/{path}") };
-        let form: Vec<String> = words
-            .map(|word| word.split_once('=').unwrap())
-            .map(|(key, value)| {
-                let value = value.replace('~', " ");
-                let value = percent_encoding::utf8_percent_encode(
-                    &value,
-                    percent_encoding::NON_ALPHANUMERIC,
-                );
-                format!("{key}={value}")
-            })
-            .collect();
-        let (path, form) = (path.trim_end_matches('/'), form.join("&"));
-        let body = matches!(method, "POST" | "PUT");
-        let query = !body && !form.is_empty();
-        let told = self.0.ask(&Ask {
-            method: method.to_owned(),
-            target: if query { format!("{path}?{form}") } else { path.to_owned() },
-            authorization: Some(
-                "PVEAPIToken=root@pam!lab=11111111-2222-4333-8444-000000000001".to_owned(),
-            ),
-            content_type: "application/x-www-form-urlencoded".to_owned(),
-            body: if body { form.into_bytes() } else { Vec::new() },
-            ..Ask::default()
-        });
-        let body = serde_json::from_slice(&told.body).unwrap_or(Value::Null);
-        (told, body)
-    }
-
-    /// How a task ended; `done` without one; of a refused parameter its error, else the message.
-    fn outcome(&mut self, line: &str) -> String {
-        let (told, body) = self.call(line);
-        if let Some(errors) = body["errors"].as_object() {
-            let each = errors.iter();
-            let each = each.map(|(key, text)| format!("{key}: {}", text.as_str().unwrap()));
-            return each.collect::<Vec<_>>().join("; ");
-        }
-        if told.status != 200 {
-            return body["message"].as_str().unwrap_or(&told.reason).trim_end().to_owned();
-        }
-        match body["data"].as_str().filter(|text| text.starts_with("UPID:")) {
-            Some(upid) => self.exit(upid),
-            None => "done".to_owned(),
-        }
-    }
-
-    /// The exit status of a task, once it has one.
-    fn exit(&mut self, upid: &str) -> String {
-        for _ in 0..20_000 {
-            let task = self.0.world().tasks().find(|task| task.upid == upid);
-            if let Some(exit) = task.and_then(|task| task.exit()) {
-                return exit.to_owned();
-            }
-            self.0.advance(20);
-        }
-        panic!("{upid} does not end");
-    }
-
-    fn play(&mut self, script: &[(&str, &str)]) {
-        for (line, expected) in script {
-            assert_eq!(self.outcome(line), *expected, "{line}");
-        }
-    }
-
-    fn data(&mut self, line: &str) -> Value {
-        let (told, body) = self.call(line);
-        assert_eq!(told.status, 200, "{line}: {told:?}");
-        body["data"].clone()
-    }
-
     /// A line of the guest's configuration, as if written into its file.
     fn set(&mut self, key: &str, value: Option<&str>) {
-        let config = &mut self.0.world_mut().guest_mut(200).unwrap().config;
+        let config = &mut self.direct.world_mut().guest_mut(200).unwrap().config;
         match value {
             Some(value) => config.insert(key.to_owned(), value.to_owned()),
             None => config.remove(key),
@@ -111,10 +32,10 @@ const START: (&str, &str) = ("POST status/start", "OK");
 /// What is refused by itself is so without quorum too; what would write cannot.
 #[test]
 fn without_quorum_checks_come_first() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[CREATE]);
     for node in ["pve2", "pve3"] {
-        assert!(lab.0.world_mut().set_node_online(node, false));
+        assert!(lab.direct.world_mut().set_node_online(node, false));
     }
     let denied =
         "unable to open file '/etc/pve/nodes/pve1/qemu-server/200.conf.tmp.1' - Permission denied";
@@ -153,7 +74,7 @@ fn without_quorum_checks_come_first() {
 
 #[test]
 fn power_in_odd_states() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     let root = "skiplock: Only root may use this option.";
     lab.play(&[
         CREATE,
@@ -194,7 +115,7 @@ fn power_in_odd_states() {
 
 #[test]
 fn a_status_tells_of_devices_that_qemu_has() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[("POST /nodes/pve1/qemu vmid=200 memory=128", "OK"), START]);
     let bare = lab.data("GET status/current");
     assert!(bare.get("nics").is_none() && bare.get("blockstat").is_none(), "{bare:#}");
@@ -214,7 +135,7 @@ fn a_status_tells_of_devices_that_qemu_has() {
 
 #[test]
 fn a_log_is_downloaded_as_a_file() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     let (_, body) = lab.call(CREATE.0);
     let upid = body["data"].as_str().unwrap().to_owned();
     assert_eq!(lab.exit(&upid), "OK");
@@ -231,7 +152,7 @@ fn a_log_is_downloaded_as_a_file() {
 
 #[test]
 fn backup_jobs_are_kept() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     let verify = "400 Parameter verification failed.";
     lab.play(&[
         CREATE,
@@ -298,7 +219,7 @@ fn backup_jobs_are_kept() {
 
 #[test]
 fn what_cannot_be_replicated_is_refused() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     let path = "POST /cluster/replication type=local";
     lab.play(&[
         CREATE,
@@ -320,7 +241,7 @@ fn what_cannot_be_replicated_is_refused() {
 
 #[test]
 fn a_node_has_a_configuration_of_its_own() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     assert_eq!(lab.data("GET /nodes/pve2/config"), json!({}));
     lab.play(&[
         (
@@ -336,9 +257,9 @@ fn a_node_has_a_configuration_of_its_own() {
         ("POST /nodes/pve3/wakeonlan", "No wake on LAN MAC address defined for 'pve3'!"),
         ("POST /nodes/pve9/wakeonlan", "no such cluster node 'pve9'"),
     ]);
-    assert!(lab.0.world_mut().set_node_online("pve2", false));
+    assert!(lab.direct.world_mut().set_node_online("pve2", false));
     assert_eq!(lab.data("POST /nodes/pve2/wakeonlan"), "02:00:00:00:00:01");
-    assert!(lab.0.world_mut().set_node_online("pve2", true));
+    assert!(lab.direct.world_mut().set_node_online("pve2", true));
     let mut found = lab.data("GET /nodes/pve2/config");
     assert_eq!(found["digest"].as_str().unwrap().len(), 40);
     found.as_object_mut().unwrap().remove("digest");

@@ -3,85 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use pvx_sim::World;
-use pvx_sim::direct::{Ask, Direct, Told};
+#[path = "support/script.rs"]
+mod script;
+
+use script::{ROOT, Script as Lab};
 use serde_json::{Value, json};
 
-const ROOT: &str = "PVEAPIToken=root@pam!lab=11111111-2222-4333-8444-000000000001";
 /// The guest that most scripts are about.
 const GUEST: &str = "/nodes/pve1/qemu/200";
 
-struct Lab {
-    direct: Direct,
-    caller: String,
-}
-
 impl Lab {
-    fn new() -> Self {
-        let direct = Direct::new(World::truth(), 1_800_000_000_000);
-        Self { direct, caller: ROOT.to_owned() }
-    }
-
-    /// `METHOD path key=value …`, where `~` stands for a space and `^` for a line end.
-    fn call(&mut self, line: &str) -> (Told, Value) {
-        let mut words = line.split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("{GUEST}/{path}") };
-        let form: Vec<String> = words
-            .map(|word| word.split_once('=').unwrap())
-            .map(|(key, value)| {
-                let value = value.replace('~', " ").replace('^', "\n");
-                let set = percent_encoding::NON_ALPHANUMERIC;
-                format!("{key}={}", percent_encoding::utf8_percent_encode(&value, set))
-            })
-            .collect();
-        let ask = Ask {
-            method: method.to_owned(),
-            target: path,
-            authorization: Some(self.caller.clone()),
-            content_type: "application/x-www-form-urlencoded".to_owned(),
-            body: form.join("&").into_bytes(),
-            ..Ask::default()
-        };
-        let told = self.direct.ask(&ask);
-        let body = serde_json::from_slice(&told.body).unwrap_or(Value::Null);
-        (told, body)
-    }
-
-    fn exit(&mut self, upid: &str) -> String {
-        for _ in 0..20_000 {
-            let task = self.direct.world().tasks().find(|task| task.upid == upid);
-            if let Some(exit) = task.and_then(|task| task.exit()).map(str::to_owned) {
-                return exit;
-            }
-            self.direct.advance(20);
-        }
-        panic!("{upid} does not end");
-    }
-
-    /// How a task ended; `done` without one; of a refused parameter its error, else the reason.
-    fn outcome(&mut self, line: &str) -> String {
-        let (told, body) = self.call(line);
-        if let Some(errors) = body["errors"].as_object() {
-            let each = errors.iter();
-            let each = each.map(|(key, text)| format!("{key}: {}", text.as_str().unwrap()));
-            return each.collect::<Vec<_>>().join("; ");
-        }
-        if told.status != 200 {
-            return body["message"].as_str().unwrap_or(&told.reason).trim_end().to_owned();
-        }
-        match body["data"].as_str().filter(|text| text.starts_with("UPID:")) {
-            Some(upid) => self.exit(upid),
-            None => "done".to_owned(),
-        }
-    }
-
-    fn play(&mut self, script: &[(&str, &str)]) {
-        for (line, expected) in script {
-            assert_eq!(self.outcome(line), *expected, "{line}");
-        }
-    }
-
     /// The values of some keys of the configuration.
     fn config<const N: usize>(&mut self, path: &str, names: [&str; N]) -> [Value; N] {
         let (told, body) = self.call(&format!("GET {path}"));
@@ -112,7 +43,7 @@ const START: (&str, &str) = ("POST status/start", "OK");
 
 #[test]
 fn a_guest_with_nothing_has_a_boot_order_all_the_same() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[(
         "POST /nodes/pve1/qemu vmid=200 cpulimit=1.5 cores=02 tags= smbios1= description= sshkeys=",
         "OK",
@@ -126,7 +57,7 @@ fn a_guest_with_nothing_has_a_boot_order_all_the_same() {
 
 #[test]
 fn values_are_written_and_read_again() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         CREATE,
         ("PUT config ciuser=a~ searchdomain= nameserver=1.1.1.1 tags=b;a", "done"),
@@ -153,7 +84,7 @@ fn values_are_written_and_read_again() {
 
 #[test]
 fn what_is_refused_leaves_nothing_behind() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         CREATE,
         START,
@@ -176,7 +107,7 @@ fn what_is_refused_leaves_nothing_behind() {
 
 #[test]
 fn changes_are_taken_back_like_changes() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         CREATE,
         START,
@@ -198,7 +129,7 @@ fn changes_are_taken_back_like_changes() {
 
 #[test]
 fn a_volume_that_waits_to_be_attached_is_not_unused() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[CREATE, ("PUT config delete=scsi1", "done"), START]);
     let disk = json!("vmdata:200/vm-200-disk-1.raw");
     let [unused] = lab.config("config", ["unused0"]);
@@ -214,7 +145,7 @@ fn a_volume_that_waits_to_be_attached_is_not_unused() {
 
 #[test]
 fn a_deletion_that_waits_hides_a_value_unless_it_is_false() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         CREATE,
         ("PUT config balloon=0 cores=2", "done"),
@@ -226,7 +157,7 @@ fn a_deletion_that_waits_hides_a_value_unless_it_is_false() {
 
 #[test]
 fn tags_keep_the_style_of_the_datacenter() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         ("PUT /cluster/options tag-style=ordering=config,case-sensitive=1", "done"),
         CREATE,
@@ -237,7 +168,7 @@ fn tags_keep_the_style_of_the_datacenter() {
 
 #[test]
 fn tags_of_a_new_guest_need_their_privileges() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         ("POST /access/roles roleid=Maker privs=VM.Allocate,VM.Config.Memory", "done"),
         ("POST /access/users userid=maker@pve", "done"),
@@ -266,7 +197,7 @@ fn tags_of_a_new_guest_need_their_privileges() {
 
 #[test]
 fn a_cloudinit_drive_is_written_with_what_is_there() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     let missing = "volume 'local:snippets/x.yaml' does not exist";
     let plugged = format!("scsi3: hotplug problem - {missing}\n");
     lab.play(&[
@@ -292,7 +223,7 @@ fn a_cloudinit_drive_is_written_with_what_is_there() {
 
 #[test]
 fn a_volume_that_may_not_be_freed_stays() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     let denied = "403 Permission check failed (/storage/vmdata, Datastore.AllocateSpace)\n";
     let stopped = format!("scsi1: unable to apply pending change scsi1 : {denied}");
     let running = format!("scsi1: hotplug problem - {denied}");

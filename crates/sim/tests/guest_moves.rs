@@ -3,19 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use pvx_sim::World;
-use pvx_sim::direct::{Ask, Direct};
+#[path = "support/script.rs"]
+mod script;
+
+use script::Script as Lab;
 use serde_json::{Value, json};
-
-const START_MS: i64 = 1_800_000_000_000;
-const ROOT: &str = "PVEAPIToken=root@pam!lab=11111111-2222-4333-8444-000000000001";
-
-struct Lab(Direct);
 
 impl Lab {
     /// A cluster after these calls, all of which went well.
     fn after(script: &[&str]) -> Self {
-        let mut lab = Self(Direct::new(World::truth(), START_MS));
+        let mut lab = Self::below("/nodes/pve1/qemu");
         for line in script {
             let outcome = lab.outcome(line);
             assert!(matches!(outcome.as_str(), "OK" | "done"), "{line}: {outcome}");
@@ -23,74 +20,15 @@ impl Lab {
         lab
     }
 
-    /// `METHOD path key=value …`; the path stands below `/nodes/pve1/qemu` unless it begins with
-    /// a slash.
-    fn call(&mut self, line: &str) -> (u16, Value) {
-        let mut words = line.split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let path = match path.strip_prefix('/') {
-            Some(_) => path.to_owned(),
-            None => format!("/nodes/pve1/qemu/{path}").trim_end_matches('/').to_owned(),
-        };
-        let encoded = |value| {
-            percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC)
-        };
-        let pairs = words.map(|word| word.split_once('=').unwrap());
-        let form: Vec<String> =
-            pairs.map(|(key, value)| format!("{key}={}", encoded(value))).collect();
-        let form = form.join("&");
-        let body = matches!(method, "POST" | "PUT");
-        let told = self.0.ask(&Ask {
-            method: method.to_owned(),
-            target: if body { path } else { format!("{path}?{form}") },
-            authorization: Some(ROOT.to_owned()),
-            content_type: "application/x-www-form-urlencoded".to_owned(),
-            body: if body { form.into_bytes() } else { Vec::new() },
-            ..Ask::default()
-        });
-        (told.status, serde_json::from_slice(&told.body).unwrap_or(Value::Null))
-    }
-
-    /// How the task ended; `done` without one; else the error.
-    fn outcome(&mut self, line: &str) -> String {
-        let (status, body) = self.call(line);
-        if status != 200 {
-            return body["message"].as_str().unwrap_or_default().to_owned();
-        }
-        let Some(upid) = body["data"].as_str().filter(|text| text.starts_with("UPID:")) else {
-            return "done".to_owned();
-        };
-        for _ in 0..20_000 {
-            let task = self.0.world().tasks().find(|task| task.upid == upid).unwrap();
-            if let Some(exit) = task.exit() {
-                return exit.to_owned();
-            }
-            self.0.advance(20);
-        }
-        panic!("{upid} does not end");
-    }
-
-    fn play(&mut self, script: &[(&str, &str)]) {
-        for (line, expected) in script {
-            assert_eq!(self.outcome(line), *expected, "{line}");
-        }
-    }
-
-    fn data(&mut self, line: &str) -> Value {
-        let (status, body) = self.call(line);
-        assert_eq!(status, 200, "{line}: {body}");
-        body["data"].clone()
-    }
-
     /// A line of a configuration, as if written into its file.
     fn set(&mut self, vmid: u32, key: &str, value: &str) {
-        let guest = self.0.world_mut().guest_mut(vmid).unwrap();
+        let guest = self.direct.world_mut().guest_mut(vmid).unwrap();
         guest.config.insert(key.to_owned(), value.to_owned());
     }
 
     /// The last task's log.
     fn log(&self) -> String {
-        let task = self.0.world().tasks().last().unwrap();
+        let task = self.direct.world().tasks().last().unwrap();
         task.log.join("\n")
     }
 }
@@ -136,7 +74,7 @@ fn disks_go_where_their_options_fit() {
         "property is not defined in schema and the schema does not allow additional properties";
     let problem = |key: &str| {
         format!(
-            "failed to parse source disk for target disk format - format error\n{key}: {unknown}\n\n"
+            "failed to parse source disk for target disk format - format error\n{key}: {unknown}"
         )
     };
     lab.play(&[
@@ -163,7 +101,7 @@ fn disks_of_other_kinds_are_not_imported() {
         "POST  vmid=200 scsi0=shared:1 efidisk0=shared:1,efitype=4m tpmstate0=shared:1",
         "POST  vmid=201",
     ]);
-    let from = |file: &str, why: &str| format!("cannot import from 'shared:200/{file}' - {why}\n");
+    let from = |file: &str, why: &str| format!("cannot import from 'shared:200/{file}' - {why}");
     let efi = from("vm-200-disk-0.raw", "cloning from/to EFI disk requires EFI disk");
     let tpm = from("vm-200-disk-2.raw", "cloning from/to TPM state requires TPM state");
     let runs = from("vm-200-disk-2.raw", "cannot move TPM state while VM is running");
@@ -275,7 +213,7 @@ fn migration_to_another_cluster_looks_at_the_guest_first() {
     let errors = lab.call(&whole).1["errors"].clone();
     assert_eq!(errors, json!({ "vmid": "cannot remote-migrate VM that is configured for HA" }));
     lab.set(200, "lock", "backup");
-    lab.play(&[(&whole, "VM is locked (backup)\n")]);
+    lab.play(&[(&whole, "VM is locked (backup)")]);
 }
 
 /// The other node starts the guest, as root@pam, whoever asked.
@@ -314,7 +252,7 @@ fn volumes_that_stay_when_a_guest_goes() {
         assert!(log.contains(line), "{log}");
     }
     let there =
-        |lab: &Lab, id| lab.0.world().volumes_on(id, "pve1").any(|(_, v)| v.vmid == Some(210));
+        |lab: &Lab, id| lab.direct.world().volumes_on(id, "pve1").any(|(_, v)| v.vmid == Some(210));
     assert!(there(&lab, "vmdata") && !there(&lab, "local"));
 }
 

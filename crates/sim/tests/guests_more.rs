@@ -2,123 +2,31 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use pvx_sim::direct::{Ask, Direct, Told};
-use pvx_sim::{Storage, StorageKind, World};
+#[path = "support/script.rs"]
+mod script;
+
+use pvx_sim::{Storage, StorageKind};
+use script::Script as Lab;
 use serde_json::{Value, json};
 
-const START_MS: i64 = 1_800_000_000_000;
 /// The guest that most scripts are about.
 const GUEST: &str = "/nodes/pve1/qemu/200";
 
-struct Lab(Direct);
-
 impl Lab {
-    fn new() -> Self {
-        Self(Direct::new(World::truth(), START_MS))
-    }
-
-    /// `METHOD path key=value …`, where `~` stands for a space; time stands still unless a lock
-    /// has to be waited for.
-    fn call(&mut self, line: &str) -> (Told, Value) {
-        let mut words = line.split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("{GUEST}/{path}") };
-        let form: Vec<String> = words
-            .map(|word| {
-                // A name alone has no value.
-                let Some((key, value)) = word.split_once('=') else { return word.to_owned() };
-                let value = value.replace('~', " ");
-                let value = percent_encoding::utf8_percent_encode(
-                    &value,
-                    percent_encoding::NON_ALPHANUMERIC,
-                );
-                format!("{key}={value}")
-            })
-            .collect();
-        let (path, form) = (path.trim_end_matches('/'), form.join("&"));
-        let body = matches!(method, "POST" | "PUT");
-        let ask = Ask {
-            method: method.to_owned(),
-            target: if body || form.is_empty() {
-                path.to_owned()
-            } else {
-                format!("{path}?{form}")
-            },
-            authorization: Some(
-                "PVEAPIToken=root@pam!lab=11111111-2222-4333-8444-000000000001".to_owned(),
-            ),
-            content_type: "application/x-www-form-urlencoded".to_owned(),
-            body: if body { form.into_bytes() } else { Vec::new() },
-            ..Ask::default()
-        };
-        let told = self.0.ask(&ask);
-        let body = serde_json::from_slice(&told.body).unwrap_or(Value::Null);
-        (told, body)
-    }
-
-    /// The UPID of what was begun, which has not gone on yet.
-    fn begin(&mut self, line: &str) -> String {
-        let (told, body) = self.call(line);
-        assert_eq!(told.status, 200, "{line}: {told:?}");
-        body["data"].as_str().unwrap().to_owned()
-    }
-
-    /// The exit status of a task, once it has one.
-    fn exit(&mut self, upid: &str) -> String {
-        for _ in 0..20_000 {
-            let task = self.0.world().tasks().find(|task| task.upid == upid);
-            let exit = task.and_then(|task| task.exit()).map(str::to_owned);
-            if let Some(exit) = exit {
-                return exit;
-            }
-            self.0.advance(20);
-        }
-        panic!("{upid} does not end");
-    }
-
-    /// How a task ended; `done` without one; of a refused parameter its error, else the reason.
-    fn outcome(&mut self, line: &str) -> String {
-        let (told, body) = self.call(line);
-        if let Some(errors) = body["errors"].as_object() {
-            let each = errors.iter();
-            let each = each.map(|(key, text)| format!("{key}: {}", text.as_str().unwrap()));
-            return each.collect::<Vec<_>>().join("; ");
-        }
-        if told.status != 200 {
-            return body["message"].as_str().unwrap_or(&told.reason).trim_end().to_owned();
-        }
-        match body["data"].as_str().filter(|text| text.starts_with("UPID:")) {
-            Some(upid) => self.exit(upid),
-            None => "done".to_owned(),
-        }
-    }
-
-    fn play(&mut self, script: &[(&str, &str)]) {
-        for (line, expected) in script {
-            assert_eq!(self.outcome(line), *expected, "{line}");
-        }
-    }
-
-    fn data(&mut self, line: &str) -> Value {
-        let (told, body) = self.call(line);
-        assert_eq!(told.status, 200, "{line}: {told:?}");
-        body["data"].clone()
-    }
-
     fn log(&self, upid: &str) -> Vec<String> {
-        self.0.world().tasks().find(|task| task.upid == upid).unwrap().log.clone()
+        self.direct.world().tasks().find(|task| task.upid == upid).unwrap().log.clone()
     }
 
     /// Volumes of a guest on the shared storage.
     fn volumes(&self, vmid: u32) -> Vec<String> {
-        let all = self.0.world().volumes_on("shared", "pve1");
+        let all = self.direct.world().volumes_on("shared", "pve1");
         let own = all.filter(|(_, volume)| volume.vmid == Some(vmid));
         own.map(|(name, _)| name.to_owned()).collect()
     }
 
     /// A line of the guest's configuration, as if written into its file.
     fn set(&mut self, key: &str, value: &str) {
-        let guest = self.0.world_mut().guest_mut(200).unwrap();
+        let guest = self.direct.world_mut().guest_mut(200).unwrap();
         guest.config.insert(key.to_owned(), value.to_owned());
     }
 
@@ -127,12 +35,12 @@ impl Lab {
         let mut storage = Storage::new("vmdata", StorageKind::Dir, false, &["images"], 1 << 40);
         storage.nodes = Some(nodes.iter().map(|&node| node.to_owned()).collect());
         storage.options.extend(disabled.then(|| ("disable".to_owned(), "1".to_owned())));
-        self.0.world_mut().add_storage(storage);
+        self.direct.world_mut().add_storage(storage);
     }
 
     /// Makes copies of a volume take a second per so many GiB.
     fn fill(&mut self, name: &str, gib: u64) {
-        let world = self.0.world_mut();
+        let world = self.direct.world_mut();
         let mut volume = world.volume("pve1", name).unwrap().clone();
         volume.used = gib << 30;
         world.add_volume("pve1", name, volume);
@@ -148,7 +56,7 @@ const BUSY: &str = "can't lock file '/var/lock/qemu-server/lock-200.conf' - got 
 
 #[test]
 fn clones_are_refused_in_order() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         CREATE,
         ("POST /nodes/pve2/qemu vmid=300", "OK"),
@@ -179,7 +87,7 @@ fn clones_are_refused_in_order() {
 
 #[test]
 fn a_storage_of_the_target_node_is_looked_at() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[CREATE]);
     let line = "POST clone newid=201 storage=vmdata target=pve2";
     lab.vmdata(&["pve1"], false);
@@ -192,7 +100,7 @@ fn a_storage_of_the_target_node_is_looked_at() {
 
 #[test]
 fn clones_discard_what_waits_and_ask_for_formats_in_vain() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         CREATE,
         START,
@@ -214,11 +122,11 @@ fn clones_discard_what_waits_and_ask_for_formats_in_vain() {
 
 #[test]
 fn a_stopped_clone_leaves_nothing() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[CREATE]);
     lab.fill("shared:200/vm-200-disk-0.qcow2", 8);
     let upid = lab.begin("POST clone newid=201");
-    lab.0.advance(2000);
+    lab.direct.advance(2000);
     assert_eq!(lab.volumes(201).len(), 2);
     lab.play(&[(&format!("DELETE /nodes/pve1/tasks/{upid}"), "done")]);
     assert_eq!(
@@ -256,7 +164,7 @@ fn stopped_tasks_say_what_was_interrupted() {
         ("POST migrate target=pve2 online=1", true, aborted),
         ("POST status/shutdown", true, "received interrupt"),
     ] {
-        let mut lab = Lab::new();
+        let mut lab = Lab::below(GUEST);
         lab.play(&[CREATE]);
         if running {
             lab.play(&[START]);
@@ -264,12 +172,12 @@ fn stopped_tasks_say_what_was_interrupted() {
         lab.fill("shared:200/vm-200-disk-0.qcow2", 8);
         let before = lab.data("GET config");
         let upid = lab.begin(line);
-        lab.0.advance(1200);
+        lab.direct.advance(1200);
         lab.play(&[(&format!("DELETE /nodes/pve1/tasks/{upid}"), "done")]);
         assert_eq!(lab.exit(&upid), expected, "{line}");
         assert_eq!(lab.data("GET config"), before, "{line}");
         lab.play(&[("GET /nodes/pve1/qemu/201/config", NO_CONFIG)]);
-        lab.0.world().check().unwrap();
+        lab.direct.world().check().unwrap();
     }
 }
 
@@ -277,11 +185,11 @@ const NO_CONFIG: &str = "Configuration file 'nodes/pve1/qemu-server/201.conf' do
 
 #[test]
 fn bwlimit_slows_a_clone() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[CREATE]);
     lab.fill("shared:200/vm-200-disk-0.qcow2", 1);
     let upid = lab.begin("POST clone newid=201 bwlimit=102400");
-    lab.0.advance(10_000);
+    lab.direct.advance(10_000);
     assert_eq!(lab.data(&format!("GET /nodes/pve1/tasks/{upid}/status"))["status"], "running");
     assert_eq!(lab.exit(&upid), "OK");
 }
@@ -297,11 +205,11 @@ fn locks_are_waited_for_as_long_as_there() {
         ("POST clone newid=202", 1_000, BUSY),
         ("POST /nodes/pve1/qemu vmid=201", 5_000, ""),
     ] {
-        let mut lab = Lab::new();
+        let mut lab = Lab::below(GUEST);
         lab.play(&[CREATE, START]);
         lab.fill("shared:200/vm-200-disk-0.qcow2", 60);
         let first = lab.begin("POST clone newid=201");
-        lab.0.advance(500);
+        lab.direct.advance(500);
         let now = lab.now();
         let error = if error.is_empty() {
             "unable to create VM 201 - can't lock file '/var/lock/qemu-server/lock-201.conf' - got timeout"
@@ -324,7 +232,7 @@ impl Lab {
 
 #[test]
 fn a_template_is_cloned_by_many_at_once() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         CREATE,
         ("POST template disk=scsi77", &format!("disk: {}", unknown_drive("scsi77"))),
@@ -367,7 +275,7 @@ fn unknown_drive(name: &str) -> String {
 
 #[test]
 fn guests_are_destroyed_with_what_is_theirs() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[
         ("POST /pools poolid=team", "done"),
         ("POST /nodes/pve1/qemu vmid=200 pool=team ha-managed=1 scsi0=shared:1 protection=1", "OK"),
@@ -382,7 +290,7 @@ fn guests_are_destroyed_with_what_is_theirs() {
     lab.set("lock", "backup");
     // The lock is looked at by the task.
     lab.play(&[("DELETE /nodes/pve1/qemu/200 purge=1", "VM is locked (backup)")]);
-    let world = lab.0.world_mut();
+    let world = lab.direct.world_mut();
     world.guest_mut(200).unwrap().config.remove("lock");
     lab.play(&[("DELETE /nodes/pve1/qemu/200 purge=1", "OK")]);
     assert_eq!(lab.data("GET /pools/team")["members"], json!([]));
@@ -391,10 +299,10 @@ fn guests_are_destroyed_with_what_is_theirs() {
 
 #[test]
 fn a_stop_overrules_a_shutdown() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[CREATE, START]);
     let first = lab.begin("POST status/shutdown timeout=300");
-    lab.0.advance(1000);
+    lab.direct.advance(1000);
     let second = lab.begin("POST status/shutdown");
     assert_eq!(lab.exit(&second), BUSY);
     assert_eq!(lab.log(&second)[0], "trying to acquire lock...");
@@ -406,10 +314,10 @@ fn a_stop_overrules_a_shutdown() {
 
 #[test]
 fn tasks_are_listed_and_chosen() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[CREATE, START, ("POST /nodes/pve2/qemu vmid=300", "OK")]);
     let running = lab.begin("POST status/shutdown timeout=300");
-    lab.0.advance(2000);
+    lab.direct.advance(2000);
     for (query, count) in [
         ("", 2),
         ("source=active", 1),
@@ -454,7 +362,7 @@ fn tasks_are_listed_and_chosen() {
 
 #[test]
 fn preconditions_name_what_ties_a_guest() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[CREATE, ("PUT config serial1=socket scsi1=vmdata:1", "done")]);
     lab.set("serial0", "/dev/ttyS0");
     lab.vmdata(&["pve1", "pve3"], false);
@@ -477,7 +385,7 @@ fn preconditions_name_what_ties_a_guest() {
 
 #[test]
 fn a_status_has_what_the_configuration_brings() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.play(&[CREATE]);
     let keys = ["spice", "clipboard", "serial", "agent", "balloon_min", "shares", "lock", "tags"];
     for (change, expected) in [
@@ -499,7 +407,7 @@ fn a_status_has_what_the_configuration_brings() {
     }
     lab.set("lock", "clone");
     assert_eq!(lab.data("GET status/current")["lock"], "clone");
-    lab.0.world_mut().guest_mut(200).unwrap().config.remove("lock");
+    lab.direct.world_mut().guest_mut(200).unwrap().config.remove("lock");
     // More processors than the node has are not shown.
     lab.play(&[("PUT config cores=8", "done")]);
     assert_eq!(lab.data("GET status/current")["cpus"], 2);
@@ -515,7 +423,7 @@ fn a_status_has_what_the_configuration_brings() {
 /// `name` without `=` is `undef` in Perl: nothing to verify, and nothing that can be written.
 #[test]
 fn keys_without_a_value() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.outcome("POST /nodes/pve1/qemu vmid=200 name=a description=Text");
     for (line, expected) in [
         ("PUT config name", "unable to parse value of 'name' - got undefined value"),
@@ -537,13 +445,13 @@ fn keys_without_a_value() {
         (&config["data"]["name"], &config["data"]["description"]),
         (&json!("a"), &json!("Text"))
     );
-    assert!(lab.0.world().guest(201).is_none() && lab.0.world().guest(202).is_some());
+    assert!(lab.direct.world().guest(201).is_none() && lab.direct.world().guest(202).is_some());
 }
 
 /// A migration that fails at the second disk has not taken the first one along.
 #[test]
 fn a_migration_that_fails_leaves_everything() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::below(GUEST);
     lab.outcome("POST /nodes/pve1/qemu vmid=200 scsi0=local:1 scsi1=local:1");
     lab.outcome("DELETE /nodes/pve1/storage/local/content/local:200/vm-200-disk-1.raw");
     assert_eq!(lab.outcome("POST migrate target=pve2"), "migration aborted");
@@ -552,7 +460,7 @@ fn a_migration_that_fails_leaves_everything() {
         (told.status, &body["data"][0]["volid"]),
         (200, &json!("local:200/vm-200-disk-0.raw"))
     );
-    assert!(lab.0.world().guest(200).is_some_and(|guest| guest.node == "pve1"));
+    assert!(lab.direct.world().guest(200).is_some_and(|guest| guest.node == "pve1"));
     lab.outcome("PUT config delete=scsi1");
     lab.outcome("PUT config delete=unused0");
     assert_eq!(lab.outcome("POST migrate target=pve2"), "OK");

@@ -3,16 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
+#[path = "support/script.rs"]
+mod script;
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pvx_sim::direct::{Ask, Direct, Told};
+use pvx_sim::direct::Direct;
 use pvx_sim::fault::Fault;
 use pvx_sim::{Options, Sim, TimeScale, World};
-use serde_json::{Value, json};
-use support::{Client, Who, encode};
+use script::{START_MS, Script as Lab};
+use serde_json::Value;
+use support::{Client, Who};
 
 /// Copies take a second per GiB: two seconds, and ten minutes.
 const WORLD: &str = "
@@ -30,106 +33,79 @@ fn world() -> World {
     World::from_yaml(WORLD).unwrap()
 }
 
-/// A world without sockets, in which time passes only while something is waited for.
-struct Still {
-    direct: Direct,
-    authorization: String,
+/// A script about the guest.
+fn still() -> Lab {
+    let world = world();
+    let (id, secret) = world.token();
+    let caller = format!("PVEAPIToken={id}={secret}");
+    Lab { direct: Direct::new(world, START_MS), caller, below: "/nodes/pve1/qemu/200" }
 }
 
-impl Still {
-    fn new() -> Self {
-        let world = world();
-        let (id, secret) = world.token();
-        let authorization = format!("PVEAPIToken={id}={secret}");
-        Self { direct: Direct::new(world, 1_800_000_000_000), authorization }
-    }
-
-    fn ask(&mut self, method: &str, path: &str, form: &[(&str, &str)]) -> (Told, Value) {
-        let pairs = form.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value)));
-        let told = self.direct.ask(&Ask {
-            method: method.to_owned(),
-            target: path.to_owned(),
-            authorization: Some(self.authorization.clone()),
-            content_type: "application/x-www-form-urlencoded".to_owned(),
-            body: pairs.collect::<Vec<_>>().join("&").into_bytes(),
-            ..Ask::default()
-        });
-        let body = serde_json::from_slice(&told.body).unwrap_or(Value::Null);
-        (told, body)
-    }
-
+impl Lab {
     fn config(&mut self) -> Value {
-        self.ask("GET", CONFIG, &[]).1["data"].clone()
+        self.data("GET config")
     }
 
-    fn exit(&self, upid: &str) -> Option<&str> {
+    fn ended(&self, upid: &str) -> Option<&str> {
         self.direct.world().tasks().find(|task| task.upid == upid).unwrap().exit()
     }
 }
 
 #[test]
 fn a_change_as_task_takes_the_time_of_its_copies() {
-    let mut still = Still::new();
-    let (_, body) = still.ask("POST", CONFIG, &[("scsi0", TWO), ("cores", "2")]);
-    let upid = body["data"].as_str().unwrap().to_owned();
-    still.direct.advance(2_000);
-    assert_eq!(still.exit(&upid), None);
-    let config = still.config();
+    let mut lab = still();
+    let upid = lab.begin(&format!("POST config scsi0={TWO} cores=2"));
+    lab.direct.advance(2_000);
+    assert_eq!(lab.ended(&upid), None);
+    let config = lab.config();
     assert_eq!((&config["scsi0"], &config["cores"]), (&Value::Null, &Value::Null));
-    still.direct.advance(500);
-    assert_eq!(still.exit(&upid), Some("OK"));
-    assert_eq!(still.config()["scsi0"], "shared:200/vm-200-disk-0.qcow2,size=4G");
+    lab.direct.advance(500);
+    assert_eq!(lab.ended(&upid), Some("OK"));
+    assert_eq!(lab.config()["scsi0"], "shared:200/vm-200-disk-0.qcow2,size=4G");
 }
 
 #[test]
 fn a_synchronous_change_waits_without_a_task() {
-    let mut still = Still::new();
-    let (_, body) = still.ask("POST", CONFIG, &[("scsi0", TWO)]);
-    let upid = body["data"].as_str().unwrap().to_owned();
+    let mut lab = still();
+    let upid = lab.begin(&format!("POST config scsi0={TWO}"));
     // It waits for the configuration, which the other change holds, and then for its own copy.
-    let (told, body) = still.ask("PUT", CONFIG, &[("scsi1", TWO)]);
-    assert_eq!((told.status, &body), (200, &json!({"data": null})), "{told:?}");
-    assert_eq!(still.exit(&upid), Some("OK"));
-    let config = still.config();
+    lab.play(&[(&format!("PUT config scsi1={TWO}"), "done")]);
+    assert_eq!(lab.ended(&upid), Some("OK"));
+    let config = lab.config();
     assert_eq!(config["scsi0"], "shared:200/vm-200-disk-0.qcow2,size=4G");
     assert_eq!(config["scsi1"], "shared:200/vm-200-disk-1.qcow2,size=4G");
-    let (_, tasks) = still.ask("GET", "/nodes/pve1/tasks?source=all", &[]);
-    assert_eq!(tasks["data"].as_array().unwrap().len(), 1, "{tasks}");
+    let tasks = lab.data("GET /nodes/pve1/tasks source=all");
+    assert_eq!(tasks.as_array().unwrap().len(), 1, "{tasks}");
     // What is wrong is told as ever.
-    let (told, _) = still.ask("PUT", CONFIG, &[("scsi2", "shared:4"), ("digest", "0")]);
-    assert_eq!(told.reason, "checksum mismatch (file change by other user?)");
-    still.direct.add_fault(Fault::now().fills("shared")).unwrap();
-    let (told, body) = still.ask("PUT", CONFIG, &[("scsi2", TWO)]);
+    let changed = "checksum mismatch (file change by other user?)";
+    lab.play(&[("PUT config scsi2=shared:4 digest=0", changed)]);
+    lab.direct.add_fault(Fault::now().fills("shared")).unwrap();
+    let (told, body) = lab.call(&format!("PUT config scsi2={TWO}"));
     assert_eq!(told.status, 500, "{body}");
-    assert_eq!(still.config()["scsi2"], Value::Null);
+    assert_eq!(lab.config()["scsi2"], Value::Null);
 }
 
 #[test]
 fn a_delay_in_the_background_is_waited_for() {
-    let mut still = Still::new();
-    let short = [("scsi0", TWO), ("background_delay", "1")];
-    let upid = still.ask("POST", CONFIG, &short).1["data"].as_str().unwrap().to_owned();
-    assert_eq!(still.exit(&upid), None);
-    let long = [("scsi1", TWO), ("background_delay", "9")];
-    assert_eq!(still.ask("POST", CONFIG, &long).1, json!({"data": null}));
-    still.direct.add_fault(Fault::now().fills("shared")).unwrap();
-    let failing = [("scsi2", TWO), ("background_delay", "9")];
-    let (told, _) = still.ask("POST", CONFIG, &failing);
+    let mut lab = still();
+    let upid = lab.begin(&format!("POST config scsi0={TWO} background_delay=1"));
+    assert_eq!(lab.ended(&upid), None);
+    assert_eq!(lab.data(&format!("POST config scsi1={TWO} background_delay=9")), Value::Null);
+    lab.direct.add_fault(Fault::now().fills("shared")).unwrap();
+    let (told, _) = lab.call(&format!("POST config scsi2={TWO} background_delay=9"));
     assert!(told.reason.starts_with("failed to update VM 200: "), "{told:?}");
 }
 
 #[test]
 fn the_storage_may_be_locked() {
-    let mut still = Still::new();
-    still.direct.add_fault(Fault::now().holds_storage("shared", 15_000)).unwrap();
-    let (told, _) = still.ask("PUT", CONFIG, &[("scsi0", "shared:4")]);
-    let expected = "cfs-lock 'storage-shared' error: got lock request timeout";
-    assert_eq!((told.status, told.reason.as_str()), (500, expected));
-    // A change that allocates nothing does not care; one that does gets its turn.
-    let (told, _) = still.ask("PUT", CONFIG, &[("cores", "2")]);
-    assert_eq!(told.status, 200);
-    let (told, _) = still.ask("PUT", CONFIG, &[("scsi0", "shared:4")]);
-    assert_eq!(told.status, 200, "{told:?}");
+    let mut lab = still();
+    lab.direct.add_fault(Fault::now().holds_storage("shared", 15_000)).unwrap();
+    lab.play(&[
+        ("PUT config scsi0=shared:4", "cfs-lock 'storage-shared' error: got lock request timeout"),
+        // A change that allocates nothing does not care; one that does gets its turn.
+        ("PUT config cores=2", "done"),
+        ("PUT config scsi0=shared:4", "done"),
+    ]);
 }
 
 /// A world behind sockets.
