@@ -465,3 +465,19 @@ fn a_migration_that_fails_leaves_everything() {
     lab.outcome("PUT config delete=unused0");
     assert_eq!(lab.outcome("POST migrate target=pve2"), "OK");
 }
+
+#[test]
+fn a_pool_keeps_who_is_yet_to_come_and_loses_who_is_gone() {
+    let mut lab = Lab::below(GUEST);
+    lab.play(&[
+        ("POST /pools poolid=lab", "done"),
+        // Nobody looks whether there is such a guest.
+        ("PUT /pools/lab vms=200", "done"),
+    ]);
+    let members = |lab: &mut Lab| lab.data("GET /pools/lab")["members"].as_array().unwrap().len();
+    assert_eq!(members(&mut lab), 0);
+    lab.play(&[CREATE]);
+    assert_eq!(members(&mut lab), 1);
+    lab.play(&[("DELETE /nodes/pve1/qemu/200", "OK"), CREATE]);
+    assert_eq!(members(&mut lab), 0);
+}

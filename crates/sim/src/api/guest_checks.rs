@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::params::Params;
 use super::refusal::Refusal;
-use crate::guest::drive::{Drive, Wish, owner, storage_of};
+use crate::guest::allocate::storage_of;
+use crate::guest::drive::{Drive, Wish, owner};
 use crate::guest::keys::{self, Guard};
 use crate::guest::property::parse;
 use crate::guest::{format, formats};

@@ -20,7 +20,8 @@ pub(crate) fn exists(method: Method, path: &str) -> bool {
     table().any(|(template, methods)| methods.contains(&method) && matches(template, &given))
 }
 
-fn matches(template: &str, given: &[&str]) -> bool {
+/// Whether the parts of a path fit a template.
+pub(crate) fn matches(template: &str, given: &[&str]) -> bool {
     let mut rest = given.iter();
     for wanted in template.split('/').filter(|part| !part.is_empty()) {
         match rest.next() {

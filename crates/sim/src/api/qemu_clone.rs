@@ -144,7 +144,7 @@ fn check_volumes(call: &Call<'_>, guest: &Guest, storage: Option<&str>) -> Resul
         let Some((own, _)) = split_volid(file) else {
             return Err(Refusal::die(format!("unable to parse volume ID '{file}'")));
         };
-        shared &= crate::guest::drive::storage_of(call.world, own)?.shared;
+        shared &= crate::guest::allocate::storage_of(call.world, own)?.shared;
         if !drive.is_cdrom() {
             let to = storage.unwrap_or(own);
             call.require(&format!("/storage/{to}"), &["Datastore.AllocateSpace"])?;

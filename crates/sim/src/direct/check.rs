@@ -8,8 +8,8 @@ use crate::world::task::Task;
 use crate::world::volumes::split_volid;
 
 impl World {
-    /// Looks for what must not be: a guest on no node, a lock that nobody holds, a pool, a group,
-    /// an ACL or high availability that names what is gone, a saved world that reads back as
+    /// Looks for what must not be: a guest on no node, a lock that nobody holds, a group, an
+    /// ACL or high availability that names what is gone, a saved world that reads back as
     /// another.
     ///
     /// # Errors
@@ -37,14 +37,9 @@ impl World {
         self.check_saved()
     }
 
-    /// The guests that pools and high availability name exist. (A pool may name a storage that does
+    /// The guests that high availability names exist. (A pool may name guests and storages that do
     /// not: `PVE::API2::Pool` does not look.)
     fn check_members(&self) -> Result<(), String> {
-        for (name, pool) in &self.pools {
-            if let Some(vmid) = pool.guests.iter().find(|vmid| !self.guests.contains_key(vmid)) {
-                return Err(format!("pool {name}: guest {vmid} does not exist"));
-            }
-        }
         for sid in self.ha.resources.keys() {
             let vmid = sid.split(':').nth(1).and_then(|vmid| vmid.parse().ok());
             if !vmid.is_some_and(|vmid: u32| self.guests.contains_key(&vmid)) {

@@ -2,6 +2,7 @@
 //! pending changes. Values stay text, as Proxmox VE stores them.
 
 pub(crate) mod agent;
+pub(crate) mod allocate;
 pub(crate) mod base;
 pub(crate) mod cloudinit;
 pub(crate) mod cpu;

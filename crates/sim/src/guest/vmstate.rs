@@ -1,7 +1,8 @@
 //! The RAM of a guest in a volume: for snapshots and for suspending to disk
 //! (`__snapshot_save_vmstate` and `find_vmstate_storage` of `PVE::QemuConfig`).
 
-use super::drive::{drives, image, path_of, place_named, storage_of};
+use super::allocate::{image, path_of, place_named, storage_of};
+use super::drive::drives;
 use super::status::{memory_mib, running_machine};
 use super::{agent, keys};
 use crate::guest::property::Values;

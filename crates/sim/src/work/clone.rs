@@ -9,7 +9,8 @@ use super::copying::{Copying, SIGNAL};
 use super::create::copy_ms;
 use super::{Next, Stage, config_lock};
 use crate::api::refusal::broken;
-use crate::guest::drive::{self, Drive};
+use crate::guest::allocate;
+use crate::guest::drive::Drive;
 use crate::guest::property::Values;
 use crate::guest::{keys, network, size};
 use crate::world::World;
@@ -272,11 +273,11 @@ impl CloneGuest {
             self.warn_of_format(stage, &storage, &volume.format)?;
         }
         let (volid, copied) = if drive.is_cloudinit() {
-            let target = drive::storage_of(stage.world, &storage)?;
-            let format = drive::wanted_format(target, self.format.as_deref(), &volume.format);
+            let target = allocate::storage_of(stage.world, &storage)?;
+            let format = allocate::wanted_format(target, self.format.as_deref(), &volume.format);
             let (vmid, now) = (self.vmid, stage.moment.now);
             let format = Some(format.as_str());
-            (drive::cloudinit_volume(stage.world, &node, vmid, &storage, format, now)?, 0)
+            (allocate::cloudinit_volume(stage.world, &node, vmid, &storage, format, now)?, 0)
         } else if whole {
             self.copy_volume(stage, &storage, &volume)?
         } else {
@@ -292,13 +293,13 @@ impl CloneGuest {
             let vmid = self.vmid;
             stage.say(format!("clone {base}: images, {own}, {vmid} to {own} (base=../{base})"));
         }
-        let printed = drive::formatting(stage.world, &node, &volid);
+        let printed = allocate::formatting(stage.world, &node, &volid);
         stage.log.extend(printed);
         if whole {
             stage.say(format!("allocated target volume '{volid}'"));
         }
         if copied > 0 {
-            stage.log.extend(drive::transferred(volume.size));
+            stage.log.extend(allocate::transferred(volume.size));
         }
         self.made.push(volid.clone());
         if whole && !drive.is_cloudinit() {
@@ -318,8 +319,8 @@ impl CloneGuest {
         storage: &str,
         source: &str,
     ) -> Result<(), String> {
-        let target = drive::storage_of(stage.world, storage)?;
-        let format = drive::wanted_format(target, self.format.as_deref(), source);
+        let target = allocate::storage_of(stage.world, storage)?;
+        let format = allocate::wanted_format(target, self.format.as_deref(), source);
         if let Some(asked) = self.format.as_ref().filter(|asked| **asked != format) {
             stage.say(format!(
                 "format '{asked}' is not supported by the target storage '{storage}' - using '{format}' instead"
@@ -346,13 +347,13 @@ impl CloneGuest {
         storage: &str,
         from: &Volume,
     ) -> Result<(String, u64), String> {
-        let target = drive::storage_of(stage.world, storage)?;
-        let format = drive::wanted_format(target, self.format.as_deref(), &from.format);
-        let image = drive::image(self.vmid, &format, from.size, stage.moment.now, from.bootable);
+        let target = allocate::storage_of(stage.world, storage)?;
+        let format = allocate::wanted_format(target, self.format.as_deref(), &from.format);
+        let image = allocate::image(self.vmid, &format, from.size, stage.moment.now, from.bootable);
         // A copy of a linked clone holds what its base holds too.
         let copy = Volume { used: from.used.max(image.used), ..image };
         let node = stage.node.clone();
-        let volid = drive::place_image(stage.world, &node, storage, self.vmid, copy)?;
+        let volid = allocate::place_image(stage.world, &node, storage, self.vmid, copy)?;
         Ok((volid, from.used))
     }
 
@@ -402,13 +403,13 @@ fn link_volume(
     let Some((storage, volname)) = split_volid(base) else {
         return Err(format!("unable to parse volume ID '{base}'"));
     };
-    let kind = drive::storage_of(world, storage)?.kind;
+    let kind = allocate::storage_of(world, storage)?.kind;
     let format = if kind.has_files() { "qcow2" } else { "raw" };
-    let mut image = drive::image(vmid, format, from.size, now, from.bootable);
+    let mut image = allocate::image(vmid, format, from.size, now, from.bootable);
     // Thin snapshots do not depend on their origin, and clones of a snapshot do not name it.
     let independent = kind == crate::world::storage::StorageKind::LvmThin || from_snapshot;
     image.parent = (!independent).then(|| own_name(volname).to_owned());
-    let volid = drive::place_image(world, node, storage, vmid, image)?;
+    let volid = allocate::place_image(world, node, storage, vmid, image)?;
     let (_, name) = split_volid(&volid).unwrap_or_default();
     if independent {
         Ok(volid.clone())

@@ -13,7 +13,8 @@ use crate::api::guest_checks::{
     Deed, Settings, check_bridges, check_device, check_tags, unwritable,
 };
 use crate::api::refusal::Refusal;
-use crate::guest::drive::{Drive, allocate, boot_order, print_order, to_copy};
+use crate::guest::allocate::{allocate, to_copy};
+use crate::guest::drive::{Drive, boot_order, print_order};
 use crate::guest::property::parse;
 use crate::guest::status::memory_mib;
 use crate::guest::written::{hash_password, normalise, written};

@@ -1,6 +1,6 @@
 //! A copy under way, and what is said when it is interrupted.
 
-use crate::guest::drive::path_of;
+use crate::guest::allocate::path_of;
 use crate::world::World;
 
 /// What the handlers say that clones and moves have while they copy.

@@ -86,7 +86,7 @@ impl Destroy {
                 }
                 Some(_) => {}
                 None => {
-                    let path = crate::guest::drive::path_of(stage.world, &volid);
+                    let path = crate::guest::allocate::path_of(stage.world, &volid);
                     stage.say(format!("disk image '{path}' does not exist"));
                 }
             }

@@ -8,6 +8,7 @@ use super::template::convert_disk;
 use super::{Next, Stage, config_lock};
 use crate::api::qemu_disk::unlocked;
 use crate::api::refusal::Refusal;
+use crate::guest::allocate;
 use crate::guest::drive::{self, Drive};
 use crate::guest::written::written;
 use crate::guest::{drive_formats, keys, pending, property, size};
@@ -97,7 +98,7 @@ impl Resize {
     /// base, which is immutable; no TPM state of a running guest, which QEMU does not have.
     fn growable(&self, world: &World, file: &str, runs: bool, wanted: u64) -> Result<(), String> {
         let (id, name) = split_volid(file).unwrap_or_default();
-        let storage = drive::storage_of(world, id)?;
+        let storage = allocate::storage_of(world, id)?;
         if storage.kind.has_files() {
             let Some((_, format)) =
                 name.rsplit_once('.').filter(|(_, end)| matches!(*end, "raw" | "qcow2"))
@@ -106,7 +107,7 @@ impl Resize {
             };
             if !runs && is_base(name) {
                 let preallocation = storage.preallocation(format);
-                let path = drive::path_of(world, file);
+                let path = allocate::path_of(world, file);
                 return Err(format!(
                     "command '/usr/bin/qemu-img resize '--preallocation={preallocation}' -f {format} {path} {wanted}' failed: exit code 1"
                 ));
@@ -239,12 +240,12 @@ impl Move {
         if runs && self.disk == "tpmstate0" {
             return Err("cannot move TPM state while VM is running".to_owned());
         }
-        let target = drive::storage_of(stage.world, &self.storage)?;
-        let format = drive::wanted_format(target, self.format.as_deref(), &from.format);
+        let target = allocate::storage_of(stage.world, &self.storage)?;
+        let format = allocate::wanted_format(target, self.format.as_deref(), &from.format);
         stage.say(format!("create full clone of drive {} ({})", self.disk, drive.file()));
         let (volid, bytes) = if drive.is_cloudinit() {
             let now = stage.moment.now;
-            let made = drive::cloudinit_volume(
+            let made = allocate::cloudinit_volume(
                 stage.world,
                 &node,
                 self.vmid,
@@ -255,9 +256,9 @@ impl Move {
             (made, 0)
         } else {
             let now = stage.moment.now;
-            let image = drive::image(self.vmid, &format, from.size, now, from.bootable);
+            let image = allocate::image(self.vmid, &format, from.size, now, from.bootable);
             let copy = Volume { used: from.used.max(image.used), ..image };
-            let made = drive::place_image(stage.world, &node, &self.storage, self.vmid, copy)?;
+            let made = allocate::place_image(stage.world, &node, &self.storage, self.vmid, copy)?;
             (made, from.used)
         };
         stage.say(format!("allocated target volume '{volid}'"));
@@ -327,7 +328,7 @@ pub(crate) fn enabled<'a>(
     id: &str,
     node: &str,
 ) -> Result<&'a crate::world::storage::Storage, String> {
-    let found = drive::storage_of(world, id)?;
+    let found = allocate::storage_of(world, id)?;
     if found.options.get("disable").is_some_and(|value| value == "1") {
         return Err(format!("storage '{id}' is disabled"));
     }
@@ -443,7 +444,7 @@ impl Reassign {
             return Err(format!("volume '{old}' does not exist"));
         };
         let volume = Volume { vmid: Some(target), ..volume };
-        let mut new = drive::place_image(stage.world, &node, storage, target, volume)?;
+        let mut new = allocate::place_image(stage.world, &node, storage, target, volume)?;
         // `rename_volume`: the name of a linked clone keeps its base.
         if let (Some(base), Some((_, own))) = (base_name(name), split_volid(&new)) {
             new = format!("{storage}:{base}/{own}");

@@ -277,7 +277,7 @@ impl Migrate {
         };
         let (storage, name) = split_volid(volid).unwrap_or_default();
         let to = self.target_storage(storage);
-        let found = crate::guest::drive::storage_of(world, to)?;
+        let found = crate::guest::allocate::storage_of(world, to)?;
         if world.used(to, &self.target).saturating_add(volume.used) > found.capacity {
             return Err(format!(
                 "storage migration for '{volid}' to storage '{to}' failed - No space left on device"
@@ -287,13 +287,13 @@ impl Migrate {
         let kind = world.storages.get(storage).map(|storage| storage.kind);
         let alike = kind == Some(found.kind)
             || (found.kind.has_files() && kind.is_some_and(StorageKind::has_files));
-        let format = crate::guest::drive::wanted_format(found, None, &volume.format);
+        let format = crate::guest::allocate::wanted_format(found, None, &volume.format);
         let new = if keeps && alike && world.volume(&self.target, &same).is_none() {
             world.add_volume(&self.target, &same, volume);
             same
         } else {
             let volume = Volume { format, ..volume };
-            crate::guest::drive::place_image(world, &self.target, to, self.vmid, volume)?
+            crate::guest::allocate::place_image(world, &self.target, to, self.vmid, volume)?
         };
         world.remove_volume(node, volid);
         if let Some(guest) = world.guests.get_mut(&self.vmid) {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Next, Stage, config_lock};
-use crate::guest::drive::{boots, cloudinit_volume, drives};
+use crate::guest::allocate::cloudinit_volume;
+use crate::guest::drive::{boots, drives};
 use crate::guest::property::Values;
 use crate::guest::{agent, pending};
 use crate::world::World;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::config::mac_prefix;
 use super::create::copy_ms;
 use super::{Next, Stage, config_lock};
+use crate::guest::allocate;
 use crate::guest::drive::{self, Drive};
 use crate::guest::{keys, network, size};
 use crate::world::World;
@@ -134,7 +135,7 @@ impl Restore {
         let cloudinit = all.map(|(_, value)| Drive::parse(value)).filter(Drive::is_cloudinit);
         for drive in disks.chain(cloudinit) {
             let id = self.target(drive.file());
-            let storage = drive::storage_of(stage.world, &id)?;
+            let storage = allocate::storage_of(stage.world, &id)?;
             if !storage.holds("images") {
                 return Err(format!("Content type 'images' is not available on storage '{id}'"));
             }
@@ -199,19 +200,19 @@ impl Restore {
         let mut drive = Drive::parse(self.config.get(key).map_or("", String::as_str));
         let id = self.target(drive.file());
         let node = stage.node.clone();
-        let storage = drive::storage_of(stage.world, &id)?;
+        let storage = allocate::storage_of(stage.world, &id)?;
         let valid = storage.formats();
         let format = if valid.0.contains(&from.format.as_str()) { &from.format } else { valid.1 };
         let zeros = u8::from(storage.kind == StorageKind::Lvm);
-        let new = drive::image(self.vmid, format, from.size, stage.moment.now, from.bootable);
+        let new = allocate::image(self.vmid, format, from.size, stage.moment.now, from.bootable);
         let new = Volume { used: from.used.max(new.used), ..new };
         if new.used > crate::storage::alloc::free_bytes(stage.world, storage, &node)
             && !storage.is_thick()
         {
             return Err("vma extract: write failed - No space left on device".to_owned());
         }
-        let volid = drive::place_image(stage.world, &node, &id, self.vmid, new)?;
-        stage.log.extend(drive::formatting(stage.world, &node, &volid));
+        let volid = allocate::place_image(stage.world, &node, &id, self.vmid, new)?;
+        stage.log.extend(allocate::formatting(stage.world, &node, &volid));
         stage.say(format!("new volume ID is '{volid}'"));
         let path = stage.world.path_of(&volid).unwrap_or_default();
         self.made.push(volid.clone());
@@ -239,7 +240,7 @@ impl Restore {
             let now = stage.moment.now;
             let format = drive.file().rsplit_once('.').map_or("raw", |(_, format)| format);
             let volid =
-                drive::cloudinit_volume(stage.world, &node, self.vmid, &id, Some(format), now)?;
+                allocate::cloudinit_volume(stage.world, &node, self.vmid, &id, Some(format), now)?;
             stage.say(format!("new volume ID is '{volid}'"));
             self.made.push(volid.clone());
             drive.set("file", volid);

@@ -274,7 +274,7 @@ pub(super) fn activate_storages(world: &World, guest: &Guest, state: bool) -> Re
         disks.chain(state).filter_map(|volid| Some(split_volid(volid)?.0)).collect();
     ids.sort_unstable();
     for id in ids {
-        if !crate::guest::drive::storage_of(world, id)?.on_node(&guest.node) {
+        if !crate::guest::allocate::storage_of(world, id)?.on_node(&guest.node) {
             let node = &guest.node;
             return Err(format!("storage '{id}' is not available on node '{node}'"));
         }

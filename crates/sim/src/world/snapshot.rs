@@ -4,7 +4,7 @@
 use super::World;
 use super::storage::{Storage, StorageKind, VolumeSnapshot};
 use super::volumes::{own_name, split_volid};
-use crate::guest::drive::{path_of, storage_of};
+use crate::guest::allocate::{path_of, storage_of};
 
 /// What can be asked of a volume, or of a snapshot of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use pvx_sim::direct::Told;
 
-pub(crate) fn judge(told: &Told) -> Result<(), String> {
+pub(crate) fn judge(target: &str, told: &Told) -> Result<(), String> {
     // A fault may have closed the connection.
     if told.status == 0 {
         return Ok(());
@@ -17,8 +17,9 @@ pub(crate) fn judge(told: &Told) -> Result<(), String> {
     if told.reason.contains("simulator:") || text.contains("simulator:") {
         return Err("an error of our own making".to_owned());
     }
-    // An error of the HTTP layer has its text as body.
-    let plain = told.status >= 400 && text.trim_end().starts_with(told.reason.trim_end());
+    // An error of the HTTP layer has its text as body, and a log is downloaded as a file.
+    let error = told.status >= 400 && text.trim_end().starts_with(told.reason.trim_end());
+    let plain = error || (told.status == 200 && target.contains("/log?"));
     if !text.is_empty() && !plain {
         let body: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| format!("body: {error}: {text}"))?;

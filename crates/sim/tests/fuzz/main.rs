@@ -122,7 +122,7 @@ fn play(seed: u64, count: u64, per_check: u64, tally: &mut Tally) -> Result<(), 
         }));
         let place = || format!("seed {seed}, request {number}:\n{}", show(&ask));
         let told = result.map_err(|_| format!("panic at {}", place()))?;
-        judge::judge(&told).map_err(|error| {
+        judge::judge(&ask.target, &told).map_err(|error| {
             format!("{error}: {} {:?} at {}", told.status, told.reason, place())
         })?;
         // Who locked himself out is let in again.

@@ -6,6 +6,7 @@ use super::options::Parsed;
 use super::own::vmid;
 use crate::api::call::{check_lock, load_config};
 use crate::api::refusal::Refusal;
+use crate::guest::allocate;
 use crate::guest::drive::{self, Drive};
 use crate::guest::format::{Kind, check};
 use crate::guest::{keys, pending, size};
@@ -33,7 +34,7 @@ impl Shell {
         io.out.line(&format!("importing disk '{source}' to VM {vmid} ..."));
         let format = self.target_format(storage, format, io)?;
         let volid = self.place(vmid, storage, &format, &image, io)?;
-        let [first, last] = drive::transferred(image.size);
+        let [first, last] = allocate::transferred(image.size);
         io.out.line(&first);
         self.pause(crate::work::create::copy_ms(image.used)).await;
         io.out.line(&last);
@@ -67,7 +68,7 @@ impl Shell {
             return Err(Refusal::die(format!("{source}: non-existent or non-regular file")));
         }
         let world = self.shared.world();
-        let found = drive::storage_of(&world, storage).map_err(Refusal::die)?;
+        let found = allocate::storage_of(&world, storage).map_err(Refusal::die)?;
         if !found.on_node(&self.node) {
             let text = format!("storage '{storage}' is not available on node '{}'", self.node);
             return Err(Refusal::die(text));
@@ -86,7 +87,7 @@ impl Shell {
         io: &Io,
     ) -> Result<String, Refusal> {
         let world = self.shared.world();
-        let found = drive::storage_of(&world, storage).map_err(Refusal::die)?;
+        let found = allocate::storage_of(&world, storage).map_err(Refusal::die)?;
         let default = found.default_format();
         let format = match asked {
             Some(asked) if found.kind.has_files() => asked,
@@ -110,12 +111,12 @@ impl Shell {
     ) -> Result<String, Refusal> {
         let now = self.shared.clock.moment().now;
         let mut world = self.shared.world();
-        let volume = drive::image(vmid, format, image.size, now, image.bootable);
+        let volume = allocate::image(vmid, format, image.size, now, image.bootable);
         let used = volume.used.max(image.used.min(image.size));
         let volume = Volume { used, ..volume };
-        let volid = drive::place_image(&mut world, &self.node, storage, vmid, volume)
+        let volid = allocate::place_image(&mut world, &self.node, storage, vmid, volume)
             .map_err(Refusal::die)?;
-        if let Some(line) = drive::formatting(&world, &self.node, &volid) {
+        if let Some(line) = allocate::formatting(&world, &self.node, &volid) {
             io.out.line(&line);
         }
         Ok(volid)

@@ -41,7 +41,7 @@ impl Shell {
                     ));
                 };
                 let world = self.shared.world();
-                crate::guest::drive::storage_of(&world, storage).map_err(Refusal::die)?;
+                crate::guest::allocate::storage_of(&world, storage).map_err(Refusal::die)?;
                 drop(world);
                 io.out.line(&self.fs(|fs| fs.path_of(volid)));
             }

@@ -3,6 +3,7 @@
 
 use super::table::{Column, Look, Type};
 use crate::api::endpoint::Method;
+use crate::api::methods::matches;
 
 /// A method a line.
 const TABLE: &str = include_str!("results.txt");
@@ -33,7 +34,7 @@ pub(super) fn of(method: Method, template: &str) -> Option<Schema> {
 /// The schema of what a path leads to, simulated or not.
 pub(super) fn at(method: Method, path: &str) -> Option<Schema> {
     let given: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let fits = |line: &Line| line.method == method && leads(line.path, &given);
+    let fits = |line: &Line| line.method == method && matches(line.path, &given);
     let literal = |line: &Line| line.path.split('/').filter(|part| !part.starts_with('{')).count();
     lines().filter(fits).max_by_key(literal).map(Line::parse)
 }
@@ -61,19 +62,6 @@ fn same(one: &str, other: &str) -> bool {
             _ => return false,
         }
     }
-}
-
-fn leads(template: &str, given: &[&str]) -> bool {
-    let mut rest = given.iter();
-    for wanted in template.split('/').filter(|part| !part.is_empty()) {
-        match rest.next() {
-            // A volume may have slashes.
-            Some(_) if wanted == "{volume}" => return true,
-            Some(part) if wanted.starts_with('{') || wanted == *part => {}
-            _ => return false,
-        }
-    }
-    rest.next().is_none()
 }
 
 impl Line {

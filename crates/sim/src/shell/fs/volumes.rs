@@ -224,7 +224,7 @@ impl Fs<'_> {
                 let base = self.world.storages.get(storage).and_then(|found| found.path.clone());
                 format!("{}/dump/{file}", base.unwrap_or_default())
             }
-            None => crate::guest::drive::path_of(self.world, volid),
+            None => crate::guest::allocate::path_of(self.world, volid),
         }
     }
 }

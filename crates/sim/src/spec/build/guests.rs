@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Builder;
+use crate::guest::allocate;
 use crate::guest::drive::{self, Drive, Wish};
 use crate::guest::format::{Kind, check, parse_bool};
 use crate::guest::{keys, network, size};
@@ -182,7 +183,8 @@ impl Builder<'_> {
             .filter(|(name, _)| *name != key)
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect();
-        let made = drive::allocate(&mut self.world, node, vmid, key, value, &others, MADE * 1000);
+        let made =
+            allocate::allocate(&mut self.world, node, vmid, key, value, &others, MADE * 1000);
         made.map(|made| made.value).map_err(plain)
     }
 
@@ -215,7 +217,7 @@ impl Builder<'_> {
         }
         let wanted = match (drive.size(), drive.is_cloudinit()) {
             (Some(size), _) => size,
-            (None, true) => drive::CLOUDINIT_SIZE,
+            (None, true) => allocate::CLOUDINIT_SIZE,
             (None, false) => {
                 let help = format!("write {volid},size=32G");
                 return Err((format!("the size of '{volid}' is not known"), Some(help)));
