@@ -98,8 +98,9 @@ pub(crate) fn allocate(
             }
             let mut made = finish(drive, key, volid, size, 0);
             if key == "efidisk0" {
-                // The variables are copied in.
-                before.extend(transferred(size));
+                // The variables are copied in; `qemu-img dd` tells of the end twice.
+                let [first, last] = transferred(size);
+                before.extend([first, last.clone(), last]);
             }
             made.log.splice(0..0, before);
             Ok(made)

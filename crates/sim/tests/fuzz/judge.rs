@@ -19,7 +19,8 @@ pub(crate) fn judge(target: &str, told: &Told) -> Result<(), String> {
     }
     // An error of the HTTP layer has its text as body, and a log is downloaded as a file.
     let error = told.status >= 400 && text.trim_end().starts_with(told.reason.trim_end());
-    let plain = error || (told.status == 200 && target.contains("/log?"));
+    let file = told.status == 200 && target.contains("/log?");
+    let plain = error || file;
     if !text.is_empty() && !plain {
         let body: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| format!("body: {error}: {text}"))?;
@@ -31,7 +32,7 @@ pub(crate) fn judge(target: &str, told: &Told) -> Result<(), String> {
             return Err(format!("no UPID: {upid}"));
         }
     }
-    if told.status == 200 && text.is_empty() {
+    if told.status == 200 && text.is_empty() && !file {
         return Err("200 without a body".to_owned());
     }
     Ok(())
