@@ -59,15 +59,24 @@ fn memory_of(guest: &Guest) -> u64 {
     (memory_mib(guest.get("memory")) << 20) / 4
 }
 
+/// Bytes of memory in use without guests, by node.
+pub(crate) fn idle_memory(world: &World) -> BTreeMap<&str, u64> {
+    world.nodes.keys().map(|name| (name.as_str(), MEMORY_BASE)).collect()
+}
+
+/// Adds what a guest takes if it runs.
+pub(crate) fn add_memory(used: &mut BTreeMap<&str, u64>, guest: &Guest) {
+    if guest.running.is_some()
+        && let Some(used) = used.get_mut(guest.node.as_str())
+    {
+        *used += memory_of(guest);
+    }
+}
+
 /// [`memory_used`] of every node, with one look at each guest.
 pub(crate) fn memory_by_node(world: &World) -> BTreeMap<&str, u64> {
-    let mut used: BTreeMap<&str, u64> =
-        world.nodes.keys().map(|name| (name.as_str(), MEMORY_BASE)).collect();
-    for guest in world.guests.values().filter(|guest| guest.running.is_some()) {
-        if let Some(used) = used.get_mut(guest.node.as_str()) {
-            *used += memory_of(guest);
-        }
-    }
+    let mut used = idle_memory(world);
+    world.guests.values().for_each(|guest| add_memory(&mut used, guest));
     used
 }
 

@@ -1,9 +1,12 @@
 //! `/cluster/resources`: written straight to JSON, since there may be tens of thousands.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, optional};
+use super::node::{add_memory, idle_memory, memory_by_node};
 use super::refusal::Refusal;
 use crate::guest::format::Kind;
 use crate::world::World;
@@ -142,7 +145,7 @@ struct NetworkItem<'a> {
 fn resources(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let wanted = call.params.get("type");
     let wants = |kind| wanted.is_none_or(|wanted| wanted == kind);
-    let known = if wants("vm") { Known::of(call.world) } else { Known(Vec::new()) };
+    let known = if wants("vm") { Known::of(call.world) } else { Known::default() };
     let mut items = Vec::new();
     if wanted.is_none() {
         pools(call, &known, &mut items);
@@ -151,7 +154,8 @@ fn resources(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         guests(call, &known, &mut items);
     }
     if wants("node") {
-        nodes(call, &mut items);
+        let used = if wants("vm") { known.used.clone() } else { memory_by_node(call.world) };
+        nodes(call, &used, &mut items);
     }
     if wants("storage") {
         storages(call, &mut items);
@@ -163,23 +167,50 @@ fn resources(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(Reply::text(&items))
 }
 
-/// What is known of every guest, in the order of their ids: looked at once, though pools and
-/// guests are made of it.
-struct Known(Vec<(u32, Option<Reported>)>);
+/// What is known of every guest. Pools, guests and nodes are made of it: walking over the
+/// configurations of tens of thousands of guests once more costs as much as all the rest.
+#[derive(Default)]
+struct Known<'a> {
+    /// In the order of their ids.
+    guests: Vec<Seen<'a>>,
+    /// Bytes of memory in use, by node.
+    used: BTreeMap<&'a str, u64>,
+}
 
-impl Known {
-    fn of(world: &World) -> Self {
-        Self(world.guests.values().map(|guest| (guest.vmid, world.reported(guest))).collect())
+/// A guest that was looked at.
+struct Seen<'a> {
+    guest: &'a Guest,
+    reported: Option<Reported>,
+    tags: Option<&'a str>,
+    lock: Option<&'a str>,
+}
+
+impl<'a> Known<'a> {
+    fn of(world: &'a World) -> Self {
+        let mut used = idle_memory(world);
+        let mut guests = Vec::with_capacity(world.guests.len());
+        for guest in world.guests.values() {
+            add_memory(&mut used, guest);
+            guests.push(Seen::of(world, guest));
+        }
+        Self { guests, used }
     }
 
     fn get(&self, vmid: u32) -> Option<&Reported> {
-        let at = self.0.binary_search_by_key(&vmid, |(vmid, _)| *vmid).ok()?;
-        self.0.get(at)?.1.as_ref()
+        let at = self.guests.binary_search_by_key(&vmid, |seen| seen.guest.vmid).ok()?;
+        self.guests.get(at)?.reported.as_ref()
+    }
+}
+
+impl<'a> Seen<'a> {
+    fn of(world: &World, guest: &'a Guest) -> Self {
+        let reported = world.reported(guest);
+        Self { guest, reported, tags: guest.get("tags"), lock: guest.get("lock") }
     }
 }
 
 /// Pools, with what their running guests have.
-fn pools<'a>(call: &'a Call<'_>, known: &Known, items: &mut Vec<Item<'a>>) {
+fn pools<'a>(call: &'a Call<'_>, known: &Known<'_>, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
     for (name, pool) in &world.pools {
         if !call.may(&format!("/pool/{name}"), &["Pool.Audit"]) {
@@ -204,31 +235,29 @@ fn pools<'a>(call: &'a Call<'_>, known: &Known, items: &mut Vec<Item<'a>>) {
     }
 }
 
-fn guests<'a>(call: &'a Call<'_>, known: &'a Known, items: &mut Vec<Item<'a>>) {
+fn guests<'a>(call: &'a Call<'_>, known: &'a Known<'a>, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
     let sees = call.visible_guests();
     // Who may not look at a pool does not learn what is in it.
     let visible = world.pools.iter();
     let visible = visible.filter(|(name, _)| call.may(&format!("/pool/{name}"), &["Pool.Audit"]));
-    let pools: std::collections::BTreeMap<u32, &str> = visible
+    let pools: BTreeMap<u32, &str> = visible
         .flat_map(|(name, pool)| pool.guests.iter().map(move |vmid| (*vmid, name.as_str())))
         .collect();
-    for (guest, (_, known)) in world.guests.values().zip(&known.0) {
-        if sees(guest.vmid) {
-            let pool = pools.get(&guest.vmid).copied();
-            let item = guest_item(world, guest, known.as_ref(), pool, call.moment.now);
-            items.push(Item::Guest(Box::new(item)));
-        }
+    for seen in known.guests.iter().filter(|seen| sees(seen.guest.vmid)) {
+        let pool = pools.get(&seen.guest.vmid).copied();
+        items.push(Item::Guest(Box::new(guest_item(world, seen, pool, call.moment.now))));
     }
 }
 
 fn guest_item<'a>(
     world: &World,
-    guest: &'a Guest,
-    known: Option<&'a Reported>,
+    seen: &'a Seen<'a>,
     pool: Option<&'a str>,
     now: i64,
 ) -> GuestItem<'a> {
+    let Seen { guest, tags, lock, .. } = *seen;
+    let known = seen.reported.as_ref();
     let managed = world.ha.busy();
     let status = match known {
         None => "unknown",
@@ -247,8 +276,8 @@ fn guest_item<'a>(
         vmid: guest.vmid,
         node: &guest.node,
         status,
-        tags: guest.get("tags"),
-        lock: guest.get("lock"),
+        tags,
+        lock,
         pool,
         hastate: if managed { super::ha_resources::hastate(world, guest.vmid) } else { None },
         template: known.map(|known| u8::from(known.template)),
@@ -270,8 +299,8 @@ fn guest_item<'a>(
 
 /// A guest as a pool lists its members: without pool, tags and lock.
 pub(super) fn guest_member(world: &World, guest: &Guest, now: i64) -> serde_json::Value {
-    let known = world.reported(guest);
-    let item = guest_item(world, guest, known.as_ref(), None, now);
+    let seen = Seen::of(world, guest);
+    let item = guest_item(world, &seen, None, now);
     serde_json::to_value(GuestItem { tags: None, lock: None, ..item }).unwrap_or_default()
 }
 
@@ -281,9 +310,8 @@ pub(super) fn storage_member(world: &World, storage: &Storage, node: &str) -> se
     serde_json::to_value(storage_item(storage, node, used)).unwrap_or_default()
 }
 
-fn nodes<'a>(call: &'a Call<'_>, items: &mut Vec<Item<'a>>) {
+fn nodes<'a>(call: &'a Call<'_>, used: &BTreeMap<&str, u64>, items: &mut Vec<Item<'a>>) {
     let world = &*call.world;
-    let used = super::node::memory_by_node(world);
     for node in world.nodes.values() {
         // Every node is listed; without the right to look at one, its use is not.
         let sees = call.may(&format!("/nodes/{}", node.name), &["Sys.Audit"]);
