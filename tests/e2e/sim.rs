@@ -77,5 +77,5 @@ fn a_wrong_world_file_is_shown_with_its_place() {
         assert!(run.stderr.contains(part), "no {part} in\n{}", run.stderr);
     }
     let run = environment.pvx(&["sim", "serve", "--world", "moon"]);
-    assert!(run.stderr.contains("there is no world 'moon'"), "{}", run.stderr);
+    assert!(run.stderr.contains("'moon' is neither a built-in world nor a file"), "{}", run.stderr);
 }
