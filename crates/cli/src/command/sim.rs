@@ -151,7 +151,10 @@ fn load_world(name: &str) -> Result<World, CliError> {
     let path = Path::new(name);
     if !path.exists() {
         let help = format!("built-in worlds: {}; or name a world file", World::BUILTIN.join(", "));
-        return Err(CliError::with_help(format!("'{name}' is neither a built-in world nor a file"), help));
+        return Err(CliError::with_help(
+            format!("'{name}' is neither a built-in world nor a file"),
+            help,
+        ));
     }
     World::load(path).map_err(|error| match error {
         SimError::World(problems) => documents(*problems),
