@@ -155,15 +155,7 @@ fn one(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// What is refused while the lock is held is text by the time it is answered (`die "$@"`).
 fn within_lock(refusal: Refusal) -> Refusal {
-    match refusal {
-        Refusal::Params(errors) => {
-            let lines = errors.iter().map(|(name, text)| format!("{name}: {text}\n"));
-            let lines: String = lines.collect();
-            Refusal::die(format!("400 Parameter verification failed.\n{lines}"))
-        }
-        Refusal::Message { status: 403, message } => Refusal::die(format!("403 {message}")),
-        other => other,
-    }
+    Refusal::die(refusal.as_text())
 }
 
 /// `starttime` and `dow` become a schedule.

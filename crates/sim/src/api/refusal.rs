@@ -125,16 +125,21 @@ impl Refusal {
         self.text().lines().next().unwrap_or_default().to_owned()
     }
 
-    /// What a task that met it ends with: an exception as text, its lines joined.
-    pub(crate) fn exit(&self) -> String {
-        let text = match self {
+    /// An exception as text, as Perl writes it.
+    pub(crate) fn as_text(&self) -> String {
+        match self {
             Self::Params(errors) => {
                 let lines = errors.iter().map(|(name, text)| format!("{name}: {text}\n"));
                 format!("400 Parameter verification failed.\n{}", lines.collect::<String>())
             }
             Self::Message { status: 403, message } => format!("403 {message}"),
             other => other.text(),
-        };
+        }
+    }
+
+    /// What a task that met it ends with: its text, the lines joined.
+    pub(crate) fn exit(&self) -> String {
+        let text = self.as_text();
         let text = text.strip_suffix('\n').unwrap_or(&text);
         text.replace('\n', " ")
     }

@@ -160,7 +160,10 @@ fn whole(world: &World) -> Result<(), String> {
                 return Err(format!("{} {key}: {file} is nowhere", guest.vmid));
             }
         }
-        if guest.get("lock").is_some() {
+        // Who is suspended to disk is locked until it goes on, and its state is there.
+        let asleep = guest.get("lock") == Some("suspended") && guest.running.is_none();
+        let state = guest.get("vmstate").and_then(|volid| world.volume(&guest.node, volid));
+        if guest.get("lock").is_some() && !(asleep && state.is_some()) {
             return Err(format!("{} stays locked", guest.vmid));
         }
     }

@@ -275,13 +275,11 @@ async fn upload(
     let number = uuid::Uuid::new_v4().simple().to_string();
     let temporary = format!("/var/tmp/pveupload-{number}");
     let given = read.params;
-    shared.world().uploads.insert(temporary.clone(), read.file);
-    let handled = match pending.take_upload(query, given, &temporary) {
-        Ok(()) => carry_out(shared, pending, bytes_in).await,
-        Err(refusal) => Handled::refused(&pending, refusal, bytes_in),
-    };
-    shared.world().uploads.remove(&temporary);
-    handled
+    if let Err(refusal) = pending.take_upload(query, given, &temporary) {
+        return Handled::refused(&pending, refusal, bytes_in);
+    }
+    shared.world().uploads.insert(temporary, read.file);
+    carry_out(shared, pending, bytes_in).await
 }
 
 /// The body, when its length, its type and the method allow one.
@@ -345,45 +343,60 @@ async fn write(
     let worker = match shared.workers.take(&node, &shared.clock).await {
         Ok(worker) => worker,
         Err(refusal) => {
+            forget_upload(&shared, &pending);
             let _ = answer.send(Handled { result: Some(Err(refusal)), entry });
             return;
         }
     };
-    let mut asked = Asked { since: Some(shared.clock.moment().now), proxy: Some((answer, entry)) };
+    let gives_up = shared.clock.moment().now.saturating_add(PROXY_MS);
+    let mut asked = Asked(Some(Proxy { answer, entry, gives_up }));
     let result = steps(&shared, &mut pending, &mut asked).await;
     drop(worker);
+    forget_upload(&shared, &pending);
     shared.persist();
     shared.changed.notify_waiters();
-    if let Some((answer, _)) = asked.proxy {
-        let _ = answer.send(Handled { result, entry: pending.entry(bytes_in) });
+    if let Some(proxy) = asked.0 {
+        let _ = proxy.answer.send(Handled { result, entry: pending.entry(bytes_in) });
     }
 }
 
-/// Whoever waits for an answer, in front of a daemon.
-#[derive(Default)]
-struct Asked {
-    /// Sim ms at which the daemon was asked; none when there is no proxy.
-    since: Option<i64>,
-    proxy: Option<(oneshot::Sender<Handled>, Entry)>,
+/// What was uploaded is where it belongs, or refused.
+fn forget_upload(shared: &Shared, pending: &Pending) {
+    if let Some(temporary) = &pending.temporary {
+        shared.world().uploads.remove(temporary);
+    }
 }
+
+/// The proxy in front of a daemon, as long as it waits for an answer.
+struct Proxy {
+    answer: oneshot::Sender<Handled>,
+    /// The request in the log, should it give up.
+    entry: Entry,
+    /// Sim ms at which it does.
+    gives_up: i64,
+}
+
+/// Whoever waits; reads have nobody in between.
+#[derive(Default)]
+struct Asked(Option<Proxy>);
 
 impl Asked {
     /// The proxy loses its patience; the daemon goes on.
     fn give_up(&mut self) {
-        if let Some((answer, entry)) = self.proxy.take() {
+        if let Some(Proxy { answer, entry, .. }) = self.0.take() {
             let _ = answer.send(Handled { result: Some(Err(workers::timed_out())), entry });
         }
     }
 
     /// Sim ms at which the proxy gives up, as long as it waits.
     fn deadline(&self) -> Option<i64> {
-        self.since.filter(|_| self.proxy.is_some()).map(|since| since.saturating_add(PROXY_MS))
+        self.0.as_ref().map(|proxy| proxy.gives_up)
     }
 
     /// A fault holds the daemon back, in real time.
     async fn hold(&mut self, ms: u64) {
         let patience = PROXY_MS.unsigned_abs();
-        if self.proxy.is_some() && ms > patience {
+        if self.0.is_some() && ms > patience {
             tokio::time::sleep(Duration::from_millis(patience)).await;
             self.give_up();
             tokio::time::sleep(Duration::from_millis(ms - patience)).await;

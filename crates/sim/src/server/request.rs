@@ -29,6 +29,8 @@ pub(crate) struct Pending {
     params: Params,
     caller: Result<Caller, String>,
     by_token: bool,
+    /// Where an upload lies until it is carried out.
+    pub(super) temporary: Option<String>,
     /// Once it is read and its node is known.
     request: Option<Request>,
     effects: RequestEffects,
@@ -62,6 +64,7 @@ impl Pending {
             params: params.unwrap_or_default(),
             caller: Err(String::new()),
             by_token: false,
+            temporary: None,
             request: None,
             effects: RequestEffects::default(),
             deadline: None,
@@ -156,6 +159,7 @@ impl Pending {
         given.override_with(fields);
         given.take("_dc");
         given.0.insert("tmpfilename".to_owned(), temporary.to_owned());
+        self.temporary = Some(temporary.to_owned());
         self.params.join(given)
     }
 
