@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::address::Address;
 use crate::diagnostic::{Span, Spanned};
 
@@ -117,6 +119,12 @@ pub struct Guest {
     pub after: BTreeSet<Address>,
     /// What it should be doing.
     pub power: Power,
+    /// Its placement is kept: moved by hand or by the HA manager, it is brought back.
+    pub pinned: bool,
+    /// The address it had before it was renamed in the documents (`moved:`).
+    pub moved_from: Option<Address>,
+    /// What may happen to it now so that changes take effect; the run's own choice without it.
+    pub apply_changes: Option<ApplyChanges>,
     /// Where the guest is said: its assignment, else its group, else the document's name.
     pub span: Span,
     /// Where single values are said, by path inside the guest (`cores`, `disks.scsi1.size`).
@@ -201,6 +209,21 @@ pub enum Power {
     Stopped,
     /// Left as it is; not started when created.
     Unmanaged,
+}
+
+/// What may happen to a running guest now, so that changes take effect. What may not stays pending
+/// and is reported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplyChanges {
+    /// A running guest is left as it is: only what no guest can notice is written (name, notes,
+    /// tags and the like).
+    Manual,
+    /// What takes effect at once; the rest is written and waits for the next cold boot.
+    #[default]
+    Live,
+    /// The guest is rebooted, or shut down and started again, where a change needs it.
+    Reboot,
 }
 
 /// The configuration a document asks for, in the document's terms. `provider-pve` knows how

@@ -108,6 +108,9 @@ impl Lab {
             },
             after: BTreeSet::new(),
             power: Power::Running,
+            pinned: false,
+            moved_from: None,
+            apply_changes: None,
             span: self.here,
             places: BTreeMap::new(),
         }

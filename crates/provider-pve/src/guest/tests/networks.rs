@@ -102,7 +102,7 @@ fn what_is_dropped_of_a_device() {
 
 #[test]
 fn what_a_change_costs_a_running_guest() {
-    use pvx_core::plan::Effect::{self, Live, PendingReboot};
+    use pvx_core::plan::Effect::{self, Live, Pending};
     type Change = fn(&mut Network);
     let effects = |change: Change, stored: &str, hotplug: &str| -> Vec<Effect> {
         let mut live = live(&[("net0", stored), ("hotplug", hotplug)]);
@@ -114,8 +114,8 @@ fn what_a_change_costs_a_running_guest() {
     let table: [(Change, &str, &[Effect]); 7] = [
         (|n| n.bridge = Some("vmbr1".into()), STORED, &[Live]),
         (|n| n.tag = Some(8), STORED, &[Live]),
-        (|n| n.model = Some("e1000".into()), STORED, &[PendingReboot]),
-        (|n| n.mac = Some("BC:24:11:00:00:02".into()), STORED, &[PendingReboot]),
+        (|n| n.model = Some("e1000".into()), STORED, &[Pending]),
+        (|n| n.mac = Some("BC:24:11:00:00:02".into()), STORED, &[Pending]),
         // The tag waits with the device.
         (
             |n| {
@@ -123,10 +123,10 @@ fn what_a_change_costs_a_running_guest() {
                 n.model = Some("e1000".into());
             },
             STORED,
-            &[PendingReboot, PendingReboot],
+            &[Pending, Pending],
         ),
-        (|n| n.bridge = Some("vmbr1".into()), "virtio=BC:24:11:6A:35:05", &[PendingReboot]),
-        (|_| {}, "virtio=BC:24:11:6A:35:05,bridge=vmbr0,mtu=1400", &[PendingReboot]),
+        (|n| n.bridge = Some("vmbr1".into()), "virtio=BC:24:11:6A:35:05", &[Pending]),
+        (|_| {}, "virtio=BC:24:11:6A:35:05,bridge=vmbr0,mtu=1400", &[Pending]),
     ];
     for (change, stored, expected) in table {
         assert_eq!(effects(change, stored, "disk"), expected, "{stored}");
