@@ -241,7 +241,7 @@ fn bad_option(slot: &str, name: &str, value: &str) -> Finding {
 /// OVMF keeps its variables on a disk of its own (qemu-server: `efidisk0`, 4m type).
 pub(super) fn efidisk(differ: &mut Differ<'_>) {
     let spec = differ.wanted.spec;
-    if spec.bios.as_deref() != Some("ovmf") || spec.disks.contains_key("efidisk0") {
+    if spec.text("bios") != Some("ovmf") || spec.disks.contains_key("efidisk0") {
         return;
     }
     let Some(storage) = &spec.storage else {

@@ -36,7 +36,7 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
         d.starts_with("pvx is making ") && d.trim_end().ends_with(&proof)
     };
     let provisional = differ.stored("description").is_some_and(note);
-    if provisional && wanted.spec.description.is_none() {
+    if provisional && !wanted.spec.settings.contains_key("description") {
         differ.reset("description", "description");
     }
 }
