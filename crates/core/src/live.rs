@@ -99,7 +99,8 @@ impl Summary {
     /// lists show as `VM 1001` (qemu-server, vmstatus). So is a clone until its first disk is
     /// copied.
     pub fn is_unnamed(&self) -> bool {
-        self.name.as_ref().is_none_or(|name| *name == format!("VM {}", self.vmid))
+        let number = |name: &String| name.strip_prefix("VM ")?.parse::<u32>().ok();
+        self.name.as_ref().is_none_or(|name| number(name) == Some(self.vmid))
     }
 
     /// Is it being made right now? The lock is live in the list, unlike the name.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::{Desired, Guest, Origin, VmidRequest};
+use crate::desired::{Desired, Guest, Origin, TemplateRef, VmidRequest};
 use crate::live::{GuestRef, Inventory, Snapshot, Summary};
 use crate::planner::{self, Input, Options, Ownership};
 use crate::provider::{GuestKind, ProviderError, Reader};
@@ -101,11 +101,16 @@ fn further(
     let ownership = Ownership::of(&input);
     let missing = desired.guests().filter(|g| ownership.member(&g.address).is_none());
     let mut vmids: BTreeSet<u32> = BTreeSet::new();
+    let mut templates: BTreeSet<&TemplateRef> = BTreeSet::new();
+    let suspects = Suspects::new(desired, &snapshot.inventory);
     for guest in missing {
-        vmids.extend(suspects(guest, desired, memory, &snapshot.inventory));
+        vmids.extend(suspects.of(guest, memory));
         if let Origin::Template { template, .. } = &guest.origin {
-            vmids.extend(planner::template_candidates(template, &snapshot.inventory));
+            templates.insert(template);
         }
+    }
+    for template in templates {
+        vmids.extend(planner::template_candidates(template, &snapshot.inventory));
     }
     vmids
         .into_iter()
@@ -119,21 +124,35 @@ fn further(
 /// The live guests that a missing one may be: at the VMID it had, at the VMID it asks for, of its
 /// name, or of no known name. Only a guest of the last ten seconds has no name yet (pvestatd), and
 /// one that was cloned in that time and not configured must not be made a second time.
-fn suspects<'a>(
-    guest: &'a Guest,
-    desired: &Desired,
-    memory: &Memory,
+struct Suspects<'a> {
     inventory: &'a Inventory,
-) -> impl Iterator<Item = u32> + 'a {
-    let fixed = match guest.vmid {
-        VmidRequest::Fixed(vmid) => Some(vmid),
-        VmidRequest::Auto => None,
-    };
-    let (vms, had) = (desired.scope.vms, memory.vmid(&guest.address));
-    let may_be = move |live: &&Summary| {
-        let named = live.name.as_deref() == Some(guest.address.guest());
-        let unnamed = live.is_unnamed() && vms.contains(live.vmid);
-        named || unnamed || [had, fixed].contains(&Some(live.vmid))
-    };
-    inventory.guests.values().filter(|live| !live.template).filter(may_be).map(|live| live.vmid)
+    by_name: BTreeMap<&'a str, Vec<u32>>,
+    unnamed: Vec<u32>,
+}
+
+impl<'a> Suspects<'a> {
+    fn new(desired: &Desired, inventory: &'a Inventory) -> Self {
+        let mut by_name: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        let mut unnamed = Vec::new();
+        for live in inventory.guests.values().filter(|live| !live.template) {
+            if let Some(name) = &live.name {
+                by_name.entry(name).or_default().push(live.vmid);
+            }
+            if live.is_unnamed() && desired.scope.vms.contains(live.vmid) {
+                unnamed.push(live.vmid);
+            }
+        }
+        Self { inventory, by_name, unnamed }
+    }
+
+    fn of(&self, guest: &Guest, memory: &Memory) -> impl Iterator<Item = u32> {
+        let fixed = match guest.vmid {
+            VmidRequest::Fixed(vmid) => Some(vmid),
+            VmidRequest::Auto => None,
+        };
+        let live = |vmid: &u32| self.inventory.guests.get(vmid).is_some_and(|g| !g.template);
+        let numbered = [memory.vmid(&guest.address), fixed].into_iter().flatten().filter(live);
+        let named = self.by_name.get(guest.address.guest()).into_iter().flatten();
+        numbered.chain(named.chain(&self.unnamed).copied()).collect::<Vec<_>>().into_iter()
+    }
 }

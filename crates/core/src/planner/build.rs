@@ -158,9 +158,12 @@ impl<'a> Builder<'a> {
     pub(super) fn finish(self, intent: Intent, profiles: Vec<ProfileSummary>) -> Plan {
         let inventory = &self.input.snapshot.inventory;
         let mut changes = self.changes;
-        let order: Vec<&Address> = self.input.desired.guests().map(|g| &g.address).collect();
-        let place = |change: &Change| order.iter().position(|a| **a == change.address);
-        changes.sort_by_key(|c| (place(c).unwrap_or(usize::MAX), c.address.clone()));
+        let mut order: BTreeMap<&Address, usize> = BTreeMap::new();
+        for (place, guest) in self.input.desired.guests().enumerate() {
+            order.entry(&guest.address).or_insert(place);
+        }
+        let place = |address: &Address| order.get(address).copied().unwrap_or(usize::MAX);
+        changes.sort_by_cached_key(|c| (place(&c.address), c.address.clone()));
         Plan {
             version: VERSION,
             intent,

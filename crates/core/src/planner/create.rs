@@ -39,7 +39,7 @@ pub(super) fn missing(builder: &mut Builder<'_>, ownership: &Ownership) -> Start
                 builder.findings.push(contested(guest));
                 continue;
             }
-            if let Some(vmid) = ownership.may_be_unread(input, &guest.address) {
+            if let Some(vmid) = ownership.may_be_unread(&guest.address) {
                 builder.findings.push(perhaps_there(guest, vmid));
                 continue;
             }
@@ -93,18 +93,18 @@ fn being_made(guest: &Guest, live: &Summary) -> Finding {
 /// Which places of a profile's groups are taken.
 struct Seats {
     index: BTreeMap<String, usize>,
-    nodes: BTreeMap<String, Vec<String>>,
+    nodes: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Seats {
     fn new(builder: &Builder<'_>, ownership: &Ownership, profile: &Profile) -> Self {
-        let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut nodes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for guest in &profile.guests {
             let live = ownership
                 .member(&guest.address)
                 .and_then(|vmid| builder.input.snapshot.guests.get(&vmid));
             if let Some(live) = live {
-                nodes.entry(guest.group.clone()).or_default().push(live.node.clone());
+                nodes.entry(guest.group.clone()).or_default().insert(live.node.clone());
             }
         }
         Self { index: BTreeMap::new(), nodes }
@@ -155,7 +155,7 @@ impl Seats {
     ) -> Result<String, Finding> {
         let taken = self.nodes.entry(guest.group.clone()).or_default();
         let node = nodes.choose(guest, index, taken, builder.input)?;
-        taken.push(node.clone());
+        taken.insert(node.clone());
         Ok(node)
     }
 }

@@ -6,6 +6,7 @@
 
 mod build;
 mod create;
+mod known;
 mod order;
 mod ownership;
 mod placement;

@@ -1,7 +1,7 @@
 //! On which node a new guest is made.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{Guest, Placement};
 use crate::plan::Finding;
@@ -44,7 +44,7 @@ impl Nodes {
         &mut self,
         guest: &Guest,
         index: usize,
-        group_nodes: &[String],
+        group_nodes: &BTreeSet<String>,
         input: &Input<'_>,
     ) -> Result<String, Finding> {
         let node = match &guest.placement {
@@ -76,7 +76,7 @@ impl Nodes {
         place.cloned().ok_or_else(|| no_nodes(guest))
     }
 
-    fn fewest(&self, guest: &Guest, group_nodes: &[String]) -> Result<String, Finding> {
+    fn fewest(&self, guest: &Guest, group_nodes: &BTreeSet<String>) -> Result<String, Finding> {
         let mut order: Vec<&String> = self.names.iter().collect();
         order.sort_by_key(|name| !group_nodes.contains(*name));
         let fits = order.iter().find(|name| self.free(name) >= need(guest));

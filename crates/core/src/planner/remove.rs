@@ -1,5 +1,7 @@
 //! Guests that are ours and no longer wanted.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::build::{Builder, Step};
 use super::create::live_disks;
 use super::ownership::{Ownership, identity_of};
@@ -11,35 +13,42 @@ use crate::plan::{ActionKind, Change, Effect, Facts, Finding, Precondition, Reas
 /// Members of the profiles that no document asks for any more.
 pub(super) fn orphans(builder: &mut Builder<'_>, ownership: &Ownership) {
     let reason = Reason::new("not-in-documents", "no longer in the documents");
-    let wanted = |address: &Address| builder.input.desired.guests().any(|g| g.address == *address);
-    let gone: Vec<_> =
-        ownership.owned().filter(|(a, _)| !wanted(a)).map(|(a, v)| (a.clone(), v)).collect();
-    for (address, vmid) in gone {
-        one(builder, ownership, &address, vmid, &reason);
-    }
+    let wanted: BTreeSet<&Address> = builder.input.desired.guests().map(|g| &g.address).collect();
+    let gone = ownership.owned().filter(|(address, _)| !wanted.contains(address));
+    each(builder, ownership, gone, &reason);
 }
 
 /// Every member of the profiles.
 pub(super) fn all(builder: &mut Builder<'_>, ownership: &Ownership) {
     let reason = Reason::new("destroy", "destroy was asked for");
-    let owned: Vec<_> = ownership.owned().map(|(a, v)| (a.clone(), v)).collect();
-    for (address, vmid) in owned {
-        one(builder, ownership, &address, vmid, &reason);
+    each(builder, ownership, ownership.owned(), &reason);
+}
+
+fn each<'o>(
+    builder: &mut Builder<'_>,
+    ownership: &Ownership,
+    guests: impl Iterator<Item = (&'o Address, u32)>,
+    reason: &Reason,
+) {
+    let holders = Holders::new(&builder.input.desired.profiles);
+    for (address, vmid) in guests {
+        if let Some(profile) = holders.of(address) {
+            one(builder, ownership, profile, (address, vmid), reason);
+        }
     }
 }
 
 fn one(
     builder: &mut Builder<'_>,
     ownership: &Ownership,
-    address: &Address,
-    vmid: u32,
+    profile: &Profile,
+    (address, vmid): (&Address, u32),
     reason: &Reason,
 ) {
     let input = builder.input;
     let Some(live) = input.snapshot.guests.get(&vmid).filter(|_| builder.is_target(address)) else {
         return;
     };
-    let Some(profile) = input.desired.profiles.iter().find(|p| holds(p, address)) else { return };
     if let Some(finding) = obstacle(address, live) {
         builder.findings.push(finding);
         return;
@@ -70,10 +79,29 @@ fn one(
     });
 }
 
-fn holds(profile: &Profile, address: &Address) -> bool {
-    match profile.kind {
-        ProfileKind::Vm => profile.guests.iter().any(|g| g.address == *address),
-        ProfileKind::Talos | ProfileKind::Generic => profile.name == address.profile(),
+/// The profiles by what they hold: a cluster profile every guest of its name, a standalone VM the
+/// one that it describes.
+struct Holders<'a> {
+    profiles: BTreeMap<&'a str, &'a Profile>,
+    standalone: BTreeMap<&'a Address, &'a Profile>,
+}
+
+impl<'a> Holders<'a> {
+    fn new(profiles: &'a [Profile]) -> Self {
+        let mut all = Self { profiles: BTreeMap::new(), standalone: BTreeMap::new() };
+        for profile in profiles {
+            if profile.kind == ProfileKind::Vm {
+                all.standalone.extend(profile.guests.iter().map(|g| (&g.address, profile)));
+            } else {
+                all.profiles.insert(&profile.name, profile);
+            }
+        }
+        all
+    }
+
+    fn of(&self, address: &Address) -> Option<&'a Profile> {
+        let standalone = self.standalone.get(address);
+        standalone.or_else(|| self.profiles.get(address.profile())).copied()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Journals and state files of all profiles that a plan touches, as the executor's history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Folder, Journal, ProfileLock, Record, StateError};
+use super::{Folder, Journal, ProfileLock, Record, Remembered, StateError};
+use crate::address::Address;
 use crate::execute::History;
 use crate::plan::{Change, Plan, Verb};
 
@@ -43,12 +44,15 @@ impl Histories {
                 }
             }
         }
-        let changed =
-            |address: &crate::address::Address| plan.changes.iter().any(|c| c.address == *address);
-        for (address, remembered) in plan.outcomes.iter().filter(|(a, _)| !changed(a)) {
-            let remembered = remembered.clone();
-            self.folder.update(&address.key(), |guests| {
-                guests.insert(address.clone(), remembered);
+        let changed: BTreeSet<&Address> = plan.changes.iter().map(|c| &c.address).collect();
+        // One write a profile: its file holds all of its guests.
+        let mut unchanged: BTreeMap<String, Vec<(&Address, &Remembered)>> = BTreeMap::new();
+        for (address, remembered) in plan.outcomes.iter().filter(|(a, _)| !changed.contains(a)) {
+            unchanged.entry(address.key()).or_default().push((address, remembered));
+        }
+        for (profile, outcomes) in unchanged {
+            self.folder.update(&profile, |guests| {
+                guests.extend(outcomes.into_iter().map(|(a, r)| (a.clone(), r.clone())));
             })?;
         }
         drop(self.locks);
