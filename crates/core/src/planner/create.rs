@@ -456,7 +456,8 @@ fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made, running: bool) -
     }
     let ids = builder.chain(&guest.address, vmid, steps);
     builder.findings.extend(comparison.findings.into_iter().map(|f| locate(f, guest)));
-    let remembered = Remembered { vmid, managed: comparison.managed };
+    let remembered =
+        Remembered { vmid, managed: comparison.managed, node: (&guest.placement).into() };
     builder.outcomes.insert(guest.address.clone(), remembered);
     builder.changes.push(Change {
         address: guest.address.clone(),

@@ -1,7 +1,7 @@
 //! The planner: pure and synchronous. Desired graph and live snapshot in, plan out.
 //!
 //! One file for each question: whose is it (`ownership`), which number (`vmid`), where
-//! (`placement`), from what (`template`), and what to do with a guest that is missing
+//! (`placement`; of one that is there: `relocate`), from what (`template`), and what to do with a guest that is missing
 //! (`create`), there (`update`) or no longer wanted (`remove`). `order` joins guests.
 
 mod build;
@@ -9,6 +9,7 @@ mod create;
 mod order;
 mod ownership;
 mod placement;
+mod relocate;
 mod remove;
 mod template;
 mod update;

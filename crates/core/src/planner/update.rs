@@ -5,7 +5,8 @@ use super::create::{
     Starts, check_allocates, check_cpus, configure_steps, live_disks, migrate_live, wanted,
 };
 use super::ownership::{Ownership, identity_of};
-use crate::desired::{Guest, Placement, Power, Profile};
+use super::relocate;
+use crate::desired::{Guest, Power, Profile};
 use crate::live::{self, Inventory};
 use crate::plan::{
     ActionKind, AttributeChange, Change, Effect, Facts, Finding, Precondition, Reason, Verb,
@@ -41,7 +42,11 @@ fn one(
     let comparison = input.kind.compare(&wanted(guest, identity, before), live);
     note_pending(builder, guest, live, &comparison);
     note_fixed_vmid(builder, guest, live);
-    let remembered = Remembered { vmid: live.vmid, managed: comparison.managed.clone() };
+    let remembered = Remembered {
+        vmid: live.vmid,
+        managed: comparison.managed.clone(),
+        node: (&guest.placement).into(),
+    };
     builder.outcomes.insert(guest.address.clone(), remembered);
     let findings = comparison.findings.iter().cloned();
     builder.findings.extend(findings.map(|f| locate(f, guest)));
@@ -90,20 +95,9 @@ impl Difference {
             (Power::Stopped, true) => Some(Power::Stopped),
             _ => None,
         };
-        let wanted_move = match &guest.placement {
-            Placement::Node(node) if *node != live.node => {
-                let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
-                let added = &comparison.allocates;
-                Some((node, migrate_live(builder, guest, live, added, node, &reason)))
-            }
-            _ => None,
-        };
-        let migration = wanted_move.and_then(|(node, step)| match step {
-            Ok(step) => Some((node.clone(), step)),
-            Err(finding) => {
-                builder.findings.push(finding);
-                None
-            }
+        let migration = migration(builder, guest, live, &comparison).unwrap_or_else(|finding| {
+            builder.findings.push(finding);
+            None
         });
         Self { comparison, migration, power }
     }
@@ -186,6 +180,20 @@ impl Difference {
             actions,
         }
     }
+}
+
+/// The node that the guest moves to, and the step that moves it.
+fn migration(
+    builder: &Builder<'_>,
+    guest: &Guest,
+    live: &live::Guest,
+    comparison: &Comparison,
+) -> Result<Option<(String, Step)>, Finding> {
+    let target = relocate::target(builder.input, guest, live, &guest.address)?;
+    let Some(node) = target else { return Ok(None) };
+    let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
+    let step = migrate_live(builder, guest, live, &comparison.allocates, node, &reason)?;
+    Ok(Some((node.to_owned(), step)))
 }
 
 /// Nothing moves to a node that does not answer.

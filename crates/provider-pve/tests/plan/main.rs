@@ -14,6 +14,7 @@ mod order;
 mod ownership;
 mod random;
 mod read;
+mod relocate;
 mod remove;
 mod reset;
 mod simulate;
