@@ -2,10 +2,14 @@
 //!
 //! One file for each question: whose is it (`ownership`), which number (`vmid`), where
 //! (`placement`; of one that is there: `relocate`), from what (`template`), and what to do with a guest that is missing
-//! (`create`), there (`update`) or no longer wanted (`remove`). `order` joins guests.
+//! (`create`), there (`update`) or no longer wanted (`remove`). `moved`: who was renamed in the
+//! documents. `membership` and `affinity`: pools and HA. `order` joins guests.
 
+mod affinity;
 mod build;
 mod create;
+mod membership;
+mod moved;
 mod order;
 mod ownership;
 mod placement;
@@ -15,6 +19,8 @@ mod template;
 mod update;
 mod vmid;
 
+pub(crate) use membership::concerns_ha;
+pub(crate) use moved::mark as mark_of;
 pub use ownership::{Claim, Ownership, half_made_note};
 pub(crate) use template::candidates as template_candidates;
 
@@ -92,6 +98,7 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
             remove::orphans(&mut builder, &ownership);
             let mut starts = create::missing(&mut builder, &ownership);
             starts.extend(update::existing(&mut builder, &ownership));
+            affinity::rules(&mut builder, &ownership);
             order::by_dependency(&mut builder, &starts);
         }
         Intent::Destroy => remove::all(&mut builder, &ownership),

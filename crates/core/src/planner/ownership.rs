@@ -7,10 +7,11 @@ use uuid::Uuid;
 
 use super::Input;
 use super::build::Builder;
+use super::moved::{self, Moved};
 use crate::address::{Address, STANDALONE};
 use crate::desired::{self, Profile, ProfileKind, VmidRequest};
 use crate::live::{self, Guest, Summary};
-use crate::plan::{Finding, Intent, Weight};
+use crate::plan::{Finding, Intent, Precondition, Weight};
 
 /// What a guest that was read has to do with a profile.
 ///
@@ -53,6 +54,12 @@ pub struct Ownership {
     claims: BTreeMap<u32, Claim>,
     /// Marked guests that could not be read: profile key, and the summary's VMID.
     unread: Vec<(String, u32)>,
+    /// Members that still carry the identity of the address they had before.
+    moved: BTreeMap<Address, Moved>,
+    /// Guests that may be moved ones and could not be read, by the new address.
+    moved_unread: BTreeMap<Address, u32>,
+    /// Old ones of moved guests, that are there beside the new: VMID and old address.
+    still_there: BTreeMap<Address, (u32, Address)>,
 }
 
 impl Ownership {
@@ -84,7 +91,68 @@ impl Ownership {
             found.half_made.remove(&address);
             found.disown(&address);
         }
+        found.adopt_moved(input);
         found
+    }
+
+    /// Guests that were renamed in the documents are members at their new address.
+    fn adopt_moved(&mut self, input: &Input<'_>) {
+        self.moved_unread = moved::unread(input);
+        for (address, candidates) in moved::candidates(input) {
+            let taken = self.members.contains_key(address) || self.half_made.contains_key(address);
+            match candidates.as_slice() {
+                [one] if taken => {
+                    let from = moved::pairs(input).find(|(guest, _)| guest.address == *address);
+                    let from = from.map_or_else(|| address.clone(), |(_, from)| from.clone());
+                    self.still_there.insert(address.clone(), (one.vmid, from));
+                }
+                [one] => {
+                    let claim = if one.proof.is_some() {
+                        Claim::Member(address.clone())
+                    } else {
+                        Claim::LostMark(address.clone())
+                    };
+                    self.reclaim(one.vmid, claim);
+                    if let Some(proof) = &one.proof {
+                        self.members.insert(address.clone(), one.vmid);
+                        self.moved.insert(address.clone(), proof.clone());
+                    }
+                }
+                several => {
+                    for one in several.iter().filter(|_| !taken) {
+                        self.reclaim(one.vmid, Claim::Twin(address.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A guest is something else than was thought.
+    fn reclaim(&mut self, vmid: u32, claim: Claim) {
+        self.members.retain(|_, member| *member != vmid);
+        self.half_made.retain(|_, member| *member != vmid);
+        self.claims.insert(vmid, claim);
+    }
+
+    /// The guest under the old address of a moved one that is there as well.
+    pub(super) fn still_there(&self, address: &Address) -> Option<u32> {
+        self.still_there.get(address).map(|(vmid, _)| *vmid)
+    }
+
+    /// The address that the member at this one still is by its identity.
+    pub(super) fn moved_from(&self, address: &Address) -> Option<&Address> {
+        self.moved.get(address).map(|moved| &moved.from)
+    }
+
+    /// What proves the member of an address; none when no document has its profile.
+    pub(super) fn proof(&self, input: &Input<'_>, address: &Address) -> Option<Precondition> {
+        if let Some(moved) = self.moved.get(address) {
+            return Some(moved.proof());
+        }
+        let key = address.key();
+        let profile = input.desired.profiles.iter().find(|profile| profile.key() == key)?;
+        let uuid = identity_of(&input.snapshot.inventory.cluster, profile, address.guest());
+        Some(Precondition::Owned { mark: profile.mark.clone(), uuid })
     }
 
     fn disown(&mut self, address: &Address) {
@@ -122,7 +190,8 @@ impl Ownership {
             name.is_none_or(|name| name == address.guest())
         };
         let key = address.key();
-        self.unread.iter().filter(|(k, _)| *k == key).map(|(_, vmid)| *vmid).find(may_be)
+        let mut unread = self.unread.iter().filter(|(k, _)| *k == key).map(|(_, vmid)| *vmid);
+        unread.find(may_be).or_else(|| self.moved_unread.get(address).copied())
     }
 
     /// A guest that is being made right now by nobody knows whom, and may be this one: at the VMID
@@ -160,7 +229,9 @@ impl Ownership {
             let meant = intent == Intent::Destroy && builder.is_profile_target(key);
             unread_finding(input, key, *vmid, meant)
         });
-        claims.chain(unread).map(about).collect()
+        let both = self.still_there.iter();
+        let both = both.map(|(address, (vmid, from))| moved::both(address, *vmid, from));
+        claims.chain(unread).chain(both).map(about).collect()
     }
 
     /// Live guests that stand in the way of an address without being provably it.
@@ -246,11 +317,11 @@ fn half_made(cluster: &str, profile: &Profile, guest: &Guest) -> Option<Address>
         .then_some(address)
 }
 
-fn is_template_vmid(input: &Input<'_>, vmid: u32) -> bool {
+pub(super) fn is_template_vmid(input: &Input<'_>, vmid: u32) -> bool {
     input.desired.scope.templates.is_some_and(|range| range.contains(vmid))
 }
 
-fn tags_of(guest: &Guest) -> BTreeSet<String> {
+pub(super) fn tags_of(guest: &Guest) -> BTreeSet<String> {
     let tags = guest.config.get("tags").map_or("", String::as_str);
     tags.split([';', ',', ' ']).filter(|t| !t.is_empty()).map(str::to_lowercase).collect()
 }

@@ -50,9 +50,18 @@ impl Histories {
             self.folder.update(&address.key(), |guests| {
                 guests.insert(address.clone(), remembered);
             })?;
+            self.forget_old(plan, address)?;
         }
         drop(self.locks);
         Ok(())
+    }
+}
+
+impl Histories {
+    /// A guest that was renamed in the documents is remembered under its new address alone.
+    fn forget_old(&self, plan: &Plan, address: &crate::address::Address) -> Result<(), StateError> {
+        let Some(old) = plan.moved.get(address) else { return Ok(()) };
+        self.folder.forget(&old.key(), old)
     }
 }
 
@@ -76,6 +85,7 @@ impl History for Histories {
             _ => {
                 guests.remove(&address);
             }
-        })
+        })?;
+        self.forget_old(plan, &change.address)
     }
 }

@@ -94,6 +94,11 @@ impl Memory {
         self.0.entry(address).or_insert_with(nothing_more);
     }
 
+    /// Forgets a guest.
+    pub fn forget(&mut self, address: &Address) {
+        self.0.remove(address);
+    }
+
     /// Remembers a guest.
     pub fn insert(&mut self, address: Address, remembered: Remembered) {
         self.0.insert(address, remembered);

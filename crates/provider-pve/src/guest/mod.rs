@@ -1,12 +1,13 @@
 //! VMs (`qemu`): how Proxmox spells what documents say, and what differs on a live one. Pure.
 //!
 //! `scalar` has the keys that hold one value, `network`, `disk` and `cloudinit` those that hold
-//! property strings, `effect` the written decision of what a change costs.
+//! property strings, `ha` what the HA manager is told, `effect` the written decision of what a change costs.
 
 mod cloudinit;
 mod differ;
 mod disk;
 mod effect;
+mod ha;
 mod identity;
 mod network;
 mod scalar;
@@ -14,8 +15,11 @@ mod scalar;
 mod tests;
 pub(crate) mod unnamed;
 
-use pvx_core::live::Guest;
-use pvx_core::provider::{Comparison, GuestKind, Volume, Wanted};
+use std::collections::BTreeSet;
+
+use pvx_core::desired::Ha;
+use pvx_core::live::{Guest, Properties};
+use pvx_core::provider::{Comparison, GuestKind, HaComparison, HaRule, Volume, Wanted};
 use uuid::Uuid;
 
 use differ::Differ;
@@ -49,6 +53,20 @@ impl GuestKind for Qemu {
         let mut differ = Differ::new(wanted, live);
         compare_all(&mut differ);
         differ.finish()
+    }
+
+    fn compare_ha(
+        &self,
+        wanted: &Ha,
+        managed_before: &BTreeSet<String>,
+        live: Option<&Properties>,
+        runs: bool,
+    ) -> HaComparison {
+        ha::resource(wanted, managed_before, live, runs)
+    }
+
+    fn compare_rule(&self, wanted: &HaRule<'_>, live: Option<&Properties>) -> HaComparison {
+        ha::rule(wanted, live)
     }
 }
 

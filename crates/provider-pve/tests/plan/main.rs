@@ -10,6 +10,8 @@
 
 mod create;
 mod lab;
+mod membership;
+mod moved;
 mod order;
 mod ownership;
 mod random;
@@ -18,6 +20,7 @@ mod relocate;
 mod remove;
 mod reset;
 mod simulate;
+mod simulate_ha;
 mod text;
 mod update;
 mod value;
