@@ -19,10 +19,25 @@ pub(super) fn rules(builder: &mut Builder<'_>, ownership: &Ownership) {
     let input = builder.input;
     for profile in input.desired.profiles.iter().filter(|p| p.kind != ProfileKind::Vm) {
         let groups = groups(profile);
-        stale(builder, ownership, profile, &groups);
+        let mut removals = stale(builder, ownership, profile, &groups);
         for (group, guests) in groups {
-            one(builder, ownership, profile, group, &guests);
+            removals.extend(one(builder, ownership, profile, group, &guests));
         }
+        first(builder, profile, &removals);
+    }
+}
+
+/// Rules go before others of the profile are written: Proxmox refuses rules that do not go
+/// together.
+fn first(builder: &mut Builder<'_>, profile: &Profile, removals: &[ActionId]) {
+    let writes = |kind: &ActionKind| {
+        let ActionKind::Ha { change } = kind else { return false };
+        matches!(change, HaChange::AddRule { .. } | HaChange::UpdateRule { .. })
+    };
+    let of_profile = builder.actions.iter().filter(|a| a.address.key() == profile.key());
+    let later: Vec<ActionId> = of_profile.filter(|a| writes(&a.kind)).map(|a| a.id).collect();
+    for removal in removals {
+        later.iter().for_each(|id| builder.actions.order(*removal, *id));
     }
 }
 
@@ -45,13 +60,12 @@ fn stale(
     ownership: &Ownership,
     profile: &Profile,
     groups: &BTreeMap<&str, Vec<&Guest>>,
-) {
-    let Some(ha) = &builder.input.snapshot.ha else { return };
+) -> Vec<ActionId> {
+    let Some(ha) = &builder.input.snapshot.ha else { return Vec::new() };
     let prefix = group_rule_prefix(profile.key());
     let names = ha.rules.keys().filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
-    for (name, _) in names.filter(|(_, group)| !groups.contains_key(group)) {
-        remove(builder, ownership, profile, name);
-    }
+    let gone = names.filter(|(_, group)| !groups.contains_key(group));
+    gone.flat_map(|(name, _)| remove(builder, ownership, profile, name)).collect()
 }
 
 fn one(
@@ -60,12 +74,13 @@ fn one(
     profile: &Profile,
     group: &str,
     guests: &[&Guest],
-) {
+) -> Vec<ActionId> {
+    let nothing = Vec::new();
     let name = group_rule(profile.key(), group);
-    let Some(affinity) = guests.first().and_then(|guest| affinity(guest)) else { return };
+    let Some(affinity) = guests.first().and_then(|guest| affinity(guest)) else { return nothing };
     let members = members(builder, ownership, guests);
     let Some(first) = guests.iter().find(|guest| members.contains_key(&guest.address)) else {
-        return;
+        return nothing;
     };
     if let Some(finding) = obstacle(builder, group, guests, affinity, members.len()) {
         builder.findings.push(finding.about(&first.address).at(first.place("ha.affinity")));
@@ -74,9 +89,9 @@ fn one(
     let live = input.snapshot.ha.as_ref().and_then(|ha| ha.rules.get(&name));
     if members.len() < 2 {
         if live.is_some() {
-            remove(builder, ownership, profile, &name);
+            return remove(builder, ownership, profile, &name);
         }
-        return;
+        return nothing;
     }
     let vmids: BTreeSet<u32> = members.values().copied().collect();
     let kind = HaRuleKind::Affinity(affinity);
@@ -86,6 +101,7 @@ fn one(
     if let Some(carrier) = carrier {
         write(builder, ownership, carrier, &vmids, comparison);
     }
+    nothing
 }
 
 /// The guests that are under HA when the plan is carried out, with their VMIDs.
@@ -161,14 +177,20 @@ fn write(
     }
 }
 
-/// Removes a rule, before others of the profile are written: Proxmox refuses rules that do not go
-/// together.
-fn remove(builder: &mut Builder<'_>, ownership: &Ownership, profile: &Profile, name: &str) {
+/// Removes a rule.
+fn remove(
+    builder: &mut Builder<'_>,
+    ownership: &Ownership,
+    profile: &Profile,
+    name: &str,
+) -> Vec<ActionId> {
     let planned = |guest: &&Guest| builder.outcomes.contains_key(&guest.address);
     let there = |guest: &&Guest| ownership.member(&guest.address).is_some();
     let mut guests = profile.guests.iter().filter(planned);
     // A guest that is still to be made proves nothing yet.
-    let Some(carrier) = guests.clone().find(there).or_else(|| guests.next()) else { return };
+    let Some(carrier) = guests.clone().find(there).or_else(|| guests.next()) else {
+        return Vec::new();
+    };
     let before = builder.input.snapshot.ha.as_ref().and_then(|ha| ha.rules.get(name));
     let attribute = AttributeChange {
         path: "ha.affinity".to_owned(),
@@ -180,13 +202,18 @@ fn remove(builder: &mut Builder<'_>, ownership: &Ownership, profile: &Profile, n
     let change = HaChange::RemoveRule { rule: name.to_owned() };
     let live = ownership.member(&carrier.address);
     let live = live.and_then(|vmid| builder.input.snapshot.guests.get(&vmid));
-    let Some(live) = live.filter(|_| place_of(builder, carrier).is_some()) else {
+    let Some(live) = live else {
         let steps = vec![step(&final_node(builder, carrier), change)];
         append(builder, ownership, carrier, steps, vec![attribute]);
-        return;
+        // It comes last here: what waited for it could be what it waits for.
+        return Vec::new();
     };
-    let first = step(&live.node, change);
-    prepend(builder, ownership, carrier, first, attribute);
+    let only = step(&live.node, change);
+    if place_of(builder, carrier).is_some() {
+        prepend(builder, ownership, carrier, only, attribute)
+    } else {
+        append(builder, ownership, carrier, vec![only], vec![attribute])
+    }
 }
 
 /// The node a guest is on when all that is planned of it so far is done.
@@ -211,22 +238,23 @@ fn prepend(
     guest: &Guest,
     mut first: Step,
     attribute: AttributeChange,
-) {
+) -> Vec<ActionId> {
     first.preconditions.extend(ownership.proof(builder.input, &guest.address));
-    let Some(place) = place_of(builder, guest) else { return };
+    let Some(place) = place_of(builder, guest) else { return Vec::new() };
     let vmid = builder.changes.get(place).map(|change| change.vmid).unwrap_or_default();
     let ids = builder.chain(&guest.address, vmid, vec![first]);
-    let Some(change) = builder.changes.get_mut(place) else { return };
-    for id in ids {
+    let Some(change) = builder.changes.get_mut(place) else { return ids };
+    for id in &ids {
         if let Some(next) = change.actions.first() {
-            builder.actions.order(id, *next);
+            builder.actions.order(*id, *next);
         }
-        change.actions.insert(0, id);
+        change.actions.insert(0, *id);
     }
     if change.verb == Verb::Power {
         change.verb = Verb::Change;
     }
     change.attributes.push(attribute);
+    ids
 }
 
 /// Adds steps to the change of a guest, or makes one.
