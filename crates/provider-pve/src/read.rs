@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
-use pvx_core::live::{Guest, GuestRef, Inventory, Node, Pending, Storage, Summary};
+use pvx_core::live::{Guest, GuestRef, Ha, Inventory, Node, Pending, Storage, Summary};
 use pvx_core::provider::{ErrorClass, ProviderError, Reader};
 use serde::Deserialize;
 use serde_json::Value;
@@ -39,6 +39,10 @@ impl Reader for Cluster {
             guest.running = running.contains(&guest.vmid);
         }
         Ok(guests)
+    }
+
+    async fn ha(&self) -> Result<Ha, ProviderError> {
+        self.read_ha().await
     }
 }
 
@@ -93,6 +97,7 @@ struct ResourceRow {
     template: Option<Value>,
     status: Option<String>,
     lock: Option<String>,
+    pool: Option<String>,
     maxmem: Option<Value>,
     maxcpu: Option<Value>,
     maxdisk: Option<Value>,
@@ -145,6 +150,10 @@ fn assemble(status: &[StatusRow], rows: Vec<ResourceRow>) -> Result<Inventory, P
 }
 
 fn add(inventory: &mut Inventory, row: ResourceRow) {
+    if row.r#type == "pool" {
+        inventory.pools.extend(row.pool);
+        return;
+    }
     let Some(node) = row.node.clone() else { return };
     match row.r#type.as_str() {
         "node" => {
@@ -187,6 +196,7 @@ fn summary(vmid: u32, node: String, row: ResourceRow) -> Summary {
         status: row.status.unwrap_or_default(),
         memory: number(row.maxmem.as_ref()),
         lock: row.lock,
+        pool: row.pool,
     }
 }
 
