@@ -14,6 +14,8 @@ mod scalar;
 mod tests;
 pub(crate) mod unnamed;
 
+pub use effect::{Feature, Rule, property, rule, table};
+
 use pvx_core::live::Guest;
 use pvx_core::provider::{Comparison, GuestKind, Volume, Wanted};
 use uuid::Uuid;
