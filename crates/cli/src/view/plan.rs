@@ -387,6 +387,7 @@ mod tests {
             profiles: vec![ProfileSummary { key: "k3s".to_owned(), wanted: 5, existing: 3 }],
             changes: vec![made, changed, moved, gone],
             actions,
+            held: Vec::new(),
             findings: vec![
                 Finding::warning(
                     "node-offline",

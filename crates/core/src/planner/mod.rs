@@ -2,8 +2,10 @@
 //!
 //! One file for each question: whose is it (`ownership`), which number (`vmid`), where
 //! (`placement`), from what (`template`), and what to do with a guest that is missing
-//! (`create`), there (`update`) or no longer wanted (`remove`). `order` joins guests.
+//! (`create`), there (`update`) or no longer wanted (`remove`). `allow` says what may happen to a
+//! running guest now, `order` joins guests.
 
+mod allow;
 mod build;
 mod create;
 mod order;

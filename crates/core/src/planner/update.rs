@@ -1,5 +1,6 @@
 //! Guests that are wanted and there: what differs, what it costs, and what merely waits.
 
+use super::allow::{self, Allowed, Restart};
 use super::build::{Builder, Step};
 use super::create::{
     Starts, check_allocates, check_cpus, configure_steps, live_disks, migrate_live, wanted,
@@ -39,21 +40,25 @@ fn one(
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let before = input.memory.managed(&guest.address);
     let comparison = input.kind.compare(&wanted(guest, identity, before), live);
-    note_pending(builder, guest, live, &comparison);
     note_fixed_vmid(builder, guest, live);
-    let remembered = Remembered { vmid: live.vmid, managed: comparison.managed.clone() };
-    builder.outcomes.insert(guest.address.clone(), remembered);
     let findings = comparison.findings.iter().cloned();
     builder.findings.extend(findings.map(|f| locate(f, guest)));
-    let difference = Difference::between(builder, guest, live, comparison);
+    let mut allowed = allow::allow(allow::mode(input, guest), guest, live, comparison);
+    remember(builder, guest, live, &allowed);
+    allow::note(builder, guest, live, std::mem::take(&mut allowed.held));
+    let difference = Difference::between(builder, guest, live, allowed);
+    if difference.restart.is_none() && !difference.at_rest() {
+        note_pending(builder, guest, live, &difference.comparison);
+    }
     if difference.is_empty() {
         return;
     }
     let inventory = &input.snapshot.inventory;
-    if let Err(finding) = check_allocates(inventory, guest, &difference.comparison, &live.node) {
+    let node = difference.migration.as_ref().map_or(&live.node, |(target, _)| target);
+    let written = if difference.at_rest() { node } else { &live.node };
+    if let Err(finding) = check_allocates(inventory, guest, &difference.comparison, written) {
         builder.findings.push(finding);
     }
-    let node = difference.migration.as_ref().map_or(&live.node, |(target, _)| target);
     if let Err(finding) = check_cpus(inventory, guest, node) {
         builder.findings.push(finding);
     }
@@ -61,7 +66,8 @@ fn one(
         builder.findings.push(locked(guest, live, lock));
     }
     let steps = difference.steps(builder, live, profile, identity);
-    let starting = matches!(steps.last(), Some(step) if step.kind == ActionKind::Start);
+    let last = steps.last().map(|step| &step.kind);
+    let starting = matches!(last, Some(ActionKind::Start | ActionKind::Reboot { .. }));
     let ids = builder.chain(&guest.address, live.vmid, steps);
     if starting && let Some(id) = ids.last() {
         starts.insert(guest.address.clone(), *id);
@@ -76,6 +82,7 @@ struct Difference {
     /// The node it moves to, and the step that moves it.
     migration: Option<(String, Step)>,
     power: Option<Power>,
+    restart: Option<Restart>,
 }
 
 impl Difference {
@@ -83,8 +90,9 @@ impl Difference {
         builder: &mut Builder<'_>,
         guest: &Guest,
         live: &live::Guest,
-        comparison: Comparison,
+        allowed: Allowed,
     ) -> Self {
+        let Allowed { comparison, restart, .. } = allowed;
         let power = match (guest.power, live.running) {
             (Power::Running, false) => Some(Power::Running),
             (Power::Stopped, true) => Some(Power::Stopped),
@@ -105,14 +113,19 @@ impl Difference {
                 None
             }
         });
-        Self { comparison, migration, power }
+        Self { comparison, migration, power, restart }
     }
 
     fn is_empty(&self) -> bool {
-        self.comparison.is_empty() && self.migration.is_none() && self.power.is_none()
+        let still = self.migration.is_none() && self.power.is_none() && self.restart.is_none();
+        self.comparison.is_empty() && still
     }
 
-    /// Configure where it is, move, then start; or shut down after all else.
+    /// Is it shut down before it is written to?
+    fn at_rest(&self) -> bool {
+        self.restart == Some(Restart::Offline) || self.power == Some(Power::Stopped)
+    }
+
     fn steps(
         &self,
         builder: &Builder<'_>,
@@ -120,34 +133,94 @@ impl Difference {
         profile: &Profile,
         identity: uuid::Uuid,
     ) -> Vec<Step> {
-        let options = builder.input.options;
-        let reason = Reason::new("differs", "the documents say otherwise");
-        let effect = dearest(&self.comparison.attributes).unwrap_or(Effect::Live);
-        let digest = live.digest.clone();
-        let mut steps = configure_steps(&live.node, &self.comparison, &reason, effect, digest);
+        let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+        let mut steps = match self.at_rest() {
+            true => self.at_rest_steps(builder, live, &owned),
+            false => self.running_steps(builder, live),
+        };
+        if let Some(first) = steps.first_mut() {
+            first.preconditions.insert(0, owned);
+        }
+        steps
+    }
+
+    /// Configure where it is, move, then start or reboot.
+    fn running_steps(&self, builder: &Builder<'_>, live: &live::Guest) -> Vec<Step> {
+        let mut steps = self.writes(&live.node, live.digest.clone());
         let mut node = live.node.as_str();
         if let Some((target, step)) = &self.migration {
             steps.push(step.clone());
             node = target;
         }
-        match self.power {
-            Some(Power::Running) => {
-                let reason = Reason::new("stopped", "the documents want it running");
-                steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
-            }
-            Some(Power::Stopped) => {
-                let reason = Reason::new("running", "the documents want it stopped");
-                let (timeout, force) = (options.shutdown_timeout, options.force_stop);
-                let kind = ActionKind::Shutdown { timeout, force };
-                steps.push(Step::new(node, kind, reason, Effect::Stop));
-            }
-            Some(Power::Unmanaged) | None => {}
+        if self.power == Some(Power::Running) {
+            let reason = Reason::new("stopped", "the documents want it running");
+            steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
         }
-        let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
-        if let Some(first) = steps.first_mut() {
-            first.preconditions.insert(0, owned);
+        if self.restart == Some(Restart::Reboot) {
+            let reason = Reason::new("waits", self.waiting());
+            let kind = ActionKind::Reboot { timeout: builder.input.options.shutdown_timeout };
+            steps.push(Step::new(node, kind, reason, Effect::Reboot));
         }
         steps
+    }
+
+    /// Move, shut down, configure where it is then, and start again what the documents do not want
+    /// stopped. The stop writes what waited, so no digest is known for the writes: they ask whose
+    /// guest it is instead.
+    fn at_rest_steps(
+        &self,
+        builder: &Builder<'_>,
+        live: &live::Guest,
+        owned: &Precondition,
+    ) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut node = live.node.as_str();
+        if let Some((target, step)) = &self.migration {
+            steps.push(step.clone());
+            node = target;
+        }
+        steps.push(self.shutdown(builder, node));
+        let mut writes = self.writes(node, None);
+        if let Some(first) = writes.first_mut() {
+            first.preconditions.push(owned.clone());
+        }
+        steps.extend(writes);
+        if self.restart.is_some() {
+            let reason = Reason::new("offline", "it was shut down to be changed");
+            steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
+        }
+        steps
+    }
+
+    fn shutdown(&self, builder: &Builder<'_>, node: &str) -> Step {
+        let options = builder.input.options;
+        let timeout = options.shutdown_timeout;
+        if self.restart.is_some() {
+            // A change is no reason to pull the plug.
+            let kind = ActionKind::Shutdown { timeout, force: false };
+            let reason = Reason::new("offline", "it cannot be changed while it runs");
+            return Step::new(node, kind, reason, Effect::Offline);
+        }
+        let kind = ActionKind::Shutdown { timeout, force: options.force_stop };
+        let reason = Reason::new("running", "the documents want it stopped");
+        Step::new(node, kind, reason, Effect::Stop)
+    }
+
+    fn writes(&self, node: &str, digest: Option<String>) -> Vec<Step> {
+        let reason = Reason::new("differs", "the documents say otherwise");
+        // The reboot is a step of its own.
+        let written = |effect| if effect == Effect::Reboot { Effect::Pending } else { effect };
+        let effect = dearest(&self.comparison.attributes).map_or(Effect::Live, written);
+        configure_steps(node, &self.comparison, &reason, effect, digest)
+    }
+
+    /// `2 values wait for a cold boot`
+    fn waiting(&self) -> String {
+        let waits = |a: &&AttributeChange| a.effect == Effect::Reboot;
+        match self.comparison.attributes.iter().filter(waits).count() {
+            1 => "a value waits for a cold boot".to_owned(),
+            count => format!("{count} values wait for a cold boot"),
+        }
     }
 
     fn change(
@@ -161,6 +234,11 @@ impl Difference {
             Some(Power::Running) => Some(Effect::Start),
             Some(Power::Stopped) => Some(Effect::Stop),
             Some(Power::Unmanaged) | None => None,
+        };
+        let reason = match (power, self.comparison.is_empty(), self.restart) {
+            (Some(effect), ..) => power_reason(effect).to_owned(),
+            (None, true, Some(_)) => self.waiting(),
+            _ => "differs from the documents".to_owned(),
         };
         let moves = self.migration.is_some().then_some(Effect::Migrate);
         let verb = if self.migration.is_some() {
@@ -180,12 +258,23 @@ impl Difference {
             running: live.running,
             facts: Facts { disks: live_disks(builder, live), ..Facts::default() },
             effect: effect.into_iter().flatten().max().unwrap_or(Effect::Live),
-            reason: power.map_or("differs from the documents", power_reason).to_owned(),
+            reason,
             attributes: self.comparison.attributes,
             position: Some(builder.input.sources.position(guest.span)),
             actions,
         }
     }
+}
+
+/// What state says of the guest from now on. While something is held back, nothing that documents
+/// said before is forgotten: what they no longer say is still to be reset.
+fn remember(builder: &mut Builder<'_>, guest: &Guest, live: &live::Guest, allowed: &Allowed) {
+    let mut managed = allowed.comparison.managed.clone();
+    if !allowed.held.is_empty() {
+        managed.extend(builder.input.memory.managed(&guest.address).iter().cloned());
+    }
+    let remembered = Remembered { vmid: live.vmid, managed };
+    builder.outcomes.insert(guest.address.clone(), remembered);
 }
 
 /// Nothing moves to a node that does not answer.

@@ -312,7 +312,9 @@ mod tests {
             ("memory", "current"),
         ];
         let lines = table.iter().flat_map(|(key, names)| {
-            names.split_whitespace().map(move |name| format!("{key}.{name}: {}", property(key, name)))
+            names
+                .split_whitespace()
+                .map(move |name| format!("{key}.{name}: {}", property(key, name)))
         });
         insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
     }

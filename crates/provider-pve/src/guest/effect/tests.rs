@@ -118,7 +118,7 @@ fn line(key: &str, after: Option<&str>) -> String {
                     text += &format!("\n    {}: {word}", kinds.join(" "));
                 }
             }
-            for (word, _) in usual.and_then(|index| several.get(index)) {
+            if let Some((word, _)) = usual.and_then(|index| several.get(index)) {
                 text += &format!("\n    else: {word}");
             }
         }
