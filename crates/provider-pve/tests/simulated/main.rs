@@ -9,5 +9,7 @@
 )]
 
 mod convergence;
+mod effects;
 mod harness;
+mod observe;
 mod requests;
