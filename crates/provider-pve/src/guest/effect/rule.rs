@@ -298,6 +298,41 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"));
     }
 
+    /// Where the table stands in the documentation.
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/how-to/changes.md");
+
+    /// Keys by what a change of them does, in the order of the rules above.
+    fn page_table() -> String {
+        let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+        for (key, rule) in table() {
+            let (key, words) = (format!("`{key}`"), rule.to_string());
+            match rows.iter_mut().find(|(known, _)| *known == words) {
+                Some((_, keys)) => keys.push(key),
+                None => rows.push((words, vec![key])),
+            }
+        }
+        rows.sort_by_key(|(words, _)| (words.as_str() == "pending", words.clone()));
+        let row =
+            |(words, keys): (String, Vec<String>)| format!("| {words} | {} |\n", keys.join(", "));
+        let head = "\n| when it changes | key |\n|---|---|\n";
+        format!("{head}{}\n", rows.into_iter().map(row).collect::<String>())
+    }
+
+    /// With PVX_WRITE_DOCS set the page is written instead of compared.
+    #[test]
+    fn the_table_in_the_documentation_is_this_one() {
+        const MARKS: [&str; 2] = ["<!-- table: begin -->\n", "<!-- table: end -->\n"];
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let (before, rest) = page.split_once(MARKS[0]).unwrap();
+        let (_, after) = rest.split_once(MARKS[1]).unwrap();
+        let wanted = format!("{before}{}{}{}{after}", MARKS[0], page_table(), MARKS[1]);
+        if std::env::var_os("PVX_WRITE_DOCS").is_some() {
+            std::fs::write(PAGE, &wanted).unwrap();
+            return;
+        }
+        assert_eq!(page, wanted, "PVX_WRITE_DOCS=1 cargo test -p pvx-provider-pve --lib table");
+    }
+
     #[test]
     fn properties_in_words() {
         let drive = "aio backup bps_max_length cache detect_zeroes discard file format iops \
