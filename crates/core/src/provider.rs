@@ -193,6 +193,13 @@ pub struct Comparison {
     pub managed: BTreeSet<String>,
     /// What cannot be done, or is left alone.
     pub findings: Vec<Finding>,
+    /// Proxmox's key of every attribute, by its path.
+    pub keys: BTreeMap<String, String>,
+    /// Keys of `set` and `delete` that a running guest cannot notice.
+    pub unnoticed: BTreeSet<String>,
+    /// Proxmox's keys that the documents manage, or managed and reset: values of them that wait are
+    /// theirs.
+    pub managed_keys: BTreeSet<String>,
 }
 
 impl Comparison {

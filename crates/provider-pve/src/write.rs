@@ -16,6 +16,7 @@ use crate::guest::unnamed;
 
 mod ha;
 mod ha_config;
+mod reboot;
 
 /// How much of a failed task's log is shown.
 const LOG_LINES: u32 = 8;
@@ -49,12 +50,13 @@ impl Writer for Cluster {
         let end = end.map_err(|e| unknown(&upid, &provider_error(&e)))?;
         if end.is_success() {
             self.settled(&upid, options, began).await?;
+            self.rebooted(&upid, options).await?;
         }
         match &end.outcome {
             TaskOutcome::Ok => Ok(TaskEnd { warnings: 0 }),
             TaskOutcome::Warnings(n) => Ok(TaskEnd { warnings: *n }),
             TaskOutcome::Failed(text) if is_reached(&upid, text) => Ok(TaskEnd { warnings: 0 }),
-            TaskOutcome::Failed(text) => Err(self.failed(&upid, text).await),
+            TaskOutcome::Failed(text) => Err(reboot::advice(&upid, self.failed(&upid, text).await)),
             TaskOutcome::Unknown => {
                 let mut error = self.failed(&upid, "it ended, and nobody knows how").await;
                 error.class = ErrorClass::OutcomeUnknown;

@@ -18,6 +18,8 @@ mod setting;
 mod tests;
 pub(crate) mod unnamed;
 
+pub use effect::{Feature, Rule, property, rule, table};
+
 use std::collections::BTreeSet;
 
 use pvx_core::desired::Ha;

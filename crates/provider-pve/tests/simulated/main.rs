@@ -9,6 +9,8 @@
 )]
 
 mod convergence;
+mod effects;
 mod harness;
+mod observe;
 mod placement;
 mod requests;
