@@ -131,6 +131,19 @@ impl Properties {
     }
 }
 
+/// Does only root@pam write this value of the key (qemu-server `API2/Qemu.pm`,
+/// check_vm_modify_config_perm and its neighbours)? `stored` is a value in Proxmox's spelling.
+pub fn needs_root(name: &str, stored: &str) -> bool {
+    let Some(key) = key(name) else { return false };
+    match key.name {
+        _ if key.is_root_only() => true,
+        "serial" => stored.starts_with('/'),
+        "usb" => !stored.contains("mapping=") && !stored.to_ascii_lowercase().contains("spice"),
+        "hostpci" => !stored.contains("mapping=") || stored.contains("romfile="),
+        _ => false,
+    }
+}
+
 /// The key that a name means.
 pub fn key(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.matches(name))
@@ -154,6 +167,26 @@ mod tests {
             ("nosuch", None),
         ] {
             assert_eq!(key(name).map(Key::title).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_only_root_writes() {
+        for (name, stored, expected) in [
+            ("args", "-no-hpet", true),
+            ("affinity", "0-1", true),
+            ("cores", "2", false),
+            ("serial0", "socket", false),
+            ("serial0", "/dev/ttyS0", true),
+            ("usb1", "spice", false),
+            ("usb1", "host=Spice,usb3=1", false),
+            ("usb1", "1234:abcd", true),
+            ("usb1", "mapping=stick", false),
+            ("hostpci0", "mapping=gpu,pcie=1", false),
+            ("hostpci0", "01:00.0", true),
+            ("hostpci0", "mapping=gpu,romfile=a.rom", true),
+        ] {
+            assert_eq!(needs_root(name, stored), expected, "{name} {stored}");
         }
     }
 

@@ -11,6 +11,7 @@ mod effect;
 mod identity;
 mod network;
 mod raw;
+mod root;
 mod scalar;
 mod setting;
 #[cfg(test)]
@@ -45,14 +46,20 @@ impl GuestKind for Qemu {
         let mut differ = Differ::new(wanted, &nothing);
         compare_all(&mut differ);
         disk::efidisk(&mut differ);
-        differ.finish()
+        finish(differ, &nothing)
     }
 
     fn compare(&self, wanted: &Wanted<'_>, live: &Guest) -> Comparison {
         let mut differ = Differ::new(wanted, live);
         compare_all(&mut differ);
-        differ.finish()
+        finish(differ, live)
     }
+}
+
+fn finish(differ: Differ<'_>, live: &Guest) -> Comparison {
+    let mut comparison = differ.finish();
+    root::split(&mut comparison, live);
+    comparison
 }
 
 fn compare_all(differ: &mut Differ<'_>) {
