@@ -8,6 +8,7 @@
     reason = "a test that meets the unexpected has to stop"
 )]
 
+mod corpus;
 mod create;
 mod lab;
 mod order;
