@@ -5,11 +5,18 @@
 //! defaults are Proxmox VE's own (qemu-server 9.2, `QemuServer.pm` `$confdesc` and
 //! `QemuServer/*.pm`), privileges are those of `API2/Qemu.pm` (check_vm_modify_config_perm).
 
+mod document;
+mod documents;
 mod formats;
+mod json;
 mod keys;
+mod reference;
 
+pub use document::{Field, Form, Kind, Mapping};
 pub use formats::{DRIVE, NIC};
+pub use json::json_schema;
 pub use keys::KEYS;
+pub use reference::{Effects, reference};
 
 /// One key, or a row of numbered ones.
 #[derive(Debug)]
@@ -147,6 +154,29 @@ pub fn needs_root(name: &str, stored: &str) -> bool {
 /// The key that a name means.
 pub fn key(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.matches(name))
+}
+
+/// Every key of every mapping of documents, by the mapping's title.
+#[cfg(test)]
+pub(crate) fn titled()
+-> std::collections::BTreeMap<&'static str, std::collections::BTreeSet<String>> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut open: Vec<&'static Mapping> = Kind::ALL.map(Kind::mapping).into();
+    open.push(&documents::VM);
+    while let Some(mapping) = open.pop() {
+        let names: &mut std::collections::BTreeSet<String> =
+            found.entry(mapping.title).or_default();
+        let further = documents::further(mapping).map_or(&[] as &[Property], |f| f.properties);
+        names.extend(mapping.fields.iter().map(|field| field.name.to_owned()));
+        names.extend(further.iter().map(|property| property.name.to_owned()));
+        if mapping.vm {
+            names.extend(documents::VM.fields.iter().map(|field| field.name.to_owned()));
+            names.extend(KEYS.iter().map(Key::title));
+        }
+        open.extend(reference::mappings(mapping.fields).into_iter().map(|(_, inner)| inner));
+    }
+    found.remove(documents::VM.title);
+    found
 }
 
 #[cfg(test)]
