@@ -185,6 +185,10 @@ pub struct Comparison {
     pub set: BTreeMap<String, String>,
     /// Keys to delete.
     pub delete: BTreeSet<String>,
+    /// Keys that only root@pam may set: written over SSH.
+    pub set_as_root: BTreeMap<String, String>,
+    /// Keys that only root@pam may delete.
+    pub delete_as_root: BTreeSet<String>,
     /// Disks to grow: slot and absolute size in bytes.
     pub resize: Vec<(String, u64)>,
     /// Storages on which `set` allocates volumes.
@@ -205,7 +209,11 @@ pub struct Comparison {
 impl Comparison {
     /// Nothing to do?
     pub fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.delete.is_empty() && self.resize.is_empty()
+        self.set.is_empty()
+            && self.delete.is_empty()
+            && self.set_as_root.is_empty()
+            && self.delete_as_root.is_empty()
+            && self.resize.is_empty()
     }
 }
 

@@ -24,8 +24,8 @@ const LOG_LINES: u32 = 8;
 impl Writer for Cluster {
     async fn begin(&self, action: &Action, digest: Option<&str>) -> Result<Begun, ProviderError> {
         let request = match &action.kind {
-            ActionKind::Snippet { .. } => {
-                let text = "snippets need SSH to the nodes";
+            ActionKind::Snippet { .. } | ActionKind::ConfigureAsRoot { .. } => {
+                let text = "this needs SSH to the nodes";
                 return Err(ProviderError::new(ErrorClass::Refused, text));
             }
             ActionKind::Configure { set, delete, background } if unnamed::any(set) => {
@@ -206,7 +206,7 @@ fn request(action: &Action, digest: Option<&str>) -> Request {
         ActionKind::Pool { join, leave } => pool(*vmid, join.as_deref(), leave.as_deref()),
         ActionKind::Ha { change } => ha_config::request(*vmid, change),
         // Written over SSH; `begin` does not come here with it.
-        ActionKind::Snippet { .. } => Request::get("/version"),
+        ActionKind::Snippet { .. } | ActionKind::ConfigureAsRoot { .. } => Request::get("/version"),
         ActionKind::Destroy => Request::delete(at("")).flag("purge", true),
     }
 }

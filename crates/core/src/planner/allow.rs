@@ -80,6 +80,8 @@ fn hold(mut all: Comparison, keep: impl Fn(&AttributeChange, bool) -> bool) -> A
     let stay: BTreeSet<String> = held.iter().filter(written).map(key).collect();
     all.set.retain(|key, _| !stay.contains(key));
     all.delete.retain(|key| !stay.contains(key));
+    all.set_as_root.retain(|key, _| !stay.contains(key));
+    all.delete_as_root.retain(|key| !stay.contains(key));
     if all.set.is_empty() {
         all.allocates.clear();
     }
@@ -129,7 +131,9 @@ fn restart(mut comparison: Comparison, live: &live::Guest) -> Allowed {
 /// Does a value wait that documents ask for, and that is not written anew?
 fn is_ours(comparison: &Comparison, pending: &Pending) -> bool {
     let key = &pending.key;
-    let written = comparison.set.contains_key(key) || comparison.delete.contains(key);
+    let plain = comparison.set.contains_key(key) || comparison.delete.contains(key);
+    let as_root = comparison.set_as_root.contains_key(key);
+    let written = plain || as_root || comparison.delete_as_root.contains(key);
     comparison.managed_keys.contains(key) && !written
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod allow;
+mod corpus;
 mod create;
 mod lab;
 mod membership;

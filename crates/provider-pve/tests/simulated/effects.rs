@@ -39,7 +39,7 @@ const CASES: &[Case] = &[
     ("cpu", &[], |s| s.set_property("cpu", "cputype", "host"), Effect::Pending),
     ("description", &[], |s| s.set("description", "new"), Effect::Live),
     ("onboot", &[], |s| s.set("onboot", "1"), Effect::Live),
-    ("tags", &[], |s| drop(s.tags.insert("gpu".into())), Effect::Live),
+    ("tags", &[], |s| s.tags.extend(["gpu".to_owned()]), Effect::Live),
     ("agent", &[], |s| s.set_property("agent", "enabled", "0"), Effect::Pending),
     ("net0.tag", &[], |s| drop(net(s).options.insert("tag".into(), "7".into())), Effect::Live),
     (

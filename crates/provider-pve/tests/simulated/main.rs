@@ -11,6 +11,7 @@
 mod convergence;
 mod effects;
 mod harness;
+mod keys;
 mod observe;
 mod placement;
 mod requests;
