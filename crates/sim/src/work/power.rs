@@ -277,7 +277,10 @@ pub(crate) fn power_off(world: &mut World, vmid: u32) {
 /// What comes before QEMU: the volumes are looked at and the cloud-init drive is written, made
 /// anew when a rollback brought back a drive without its volume. True when there is such a drive.
 pub(super) fn prepare_start(stage: &mut Stage<'_>, guest: &Guest) -> Result<bool, String> {
-    custom_files(stage.world, guest)?;
+    // Without a drive to write, nobody looks for the snippets.
+    if drives(guest).iter().any(|(_, drive)| drive.is_cloudinit()) {
+        custom_files(stage.world, guest)?;
+    }
     missing_volumes(stage.world, guest)?;
     let mut cloudinit = false;
     for (_, drive) in drives(guest).iter().filter(|(_, drive)| drive.is_cloudinit()) {
