@@ -65,7 +65,7 @@ pub(crate) fn apply(
             true => custom_files(world, &guest).map_err(Not::Ever),
             false => Ok(()),
         };
-        match written.and_then(|()| change(&guest, &features, &key, &value, now)) {
+        match written.and_then(|()| change(world, &guest, &features, &key, &value, now)) {
             Ok(value) => {
                 guest.pending.remove(&key);
                 let old = guest.config.get(&key).cloned();
@@ -267,6 +267,7 @@ fn controller(guest: &Guest, key: &str, number: u32) -> Option<String> {
 
 /// The value to store when a change applies at once.
 fn change(
+    world: &World,
     guest: &Guest,
     features: &Features,
     key: &str,
@@ -282,7 +283,7 @@ fn change(
         "tablet" => when(features.usb)?,
         "usb" => {
             usb(guest, features)?;
-            devices::usb(value).map_err(Not::Ever)?;
+            devices::usb(world, &guest.node, value).map_err(Not::Ever)?;
         }
         "vcpus" => {
             when(features.cpu)?;

@@ -8,6 +8,8 @@ mod pve_conf;
 pub(crate) mod spool;
 mod volumes;
 
+pub(crate) use plain::{folder_there, make_folders};
+
 use crate::world::World;
 use crate::world::files::{Body, Bytes, FILE_LIMIT, File, Image, TEXT_LIMIT};
 
