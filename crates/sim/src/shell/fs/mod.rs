@@ -292,7 +292,9 @@ impl Fs<'_> {
         if from == to {
             return Ok(());
         }
+        let mode = self.meta(&from)?.mode;
         self.copy(&from, &to)?;
+        self.set_mode(&to, mode)?;
         self.remove(&from)
     }
 
@@ -310,10 +312,17 @@ impl Fs<'_> {
         self.remove_folder(from)
     }
 
-    /// Sets the permission bits of a plain file; of other files they are fixed.
+    /// Sets the permission bits of a plain file or of a volume's; below `/etc/pve` they are fixed.
     pub(crate) fn set_mode(&mut self, path: &str, mode: u32) -> Result<(), Errno> {
         self.meta(path)?;
         let path = self.resolve(path);
+        if let Some(volid) = self.volume_at(&path)
+            && let Some(volume) = self.world.volume_mut(self.node, &volid)
+        {
+            volume.mode = Some(mode & 0o7777);
+            self.world.revision += 1;
+            return Ok(());
+        }
         let place = self.place(&path);
         if let Some(file) = self.world.files.get_mut(&place).and_then(|all| all.get_mut(&path)) {
             file.mode = mode & 0o7777;

@@ -115,7 +115,8 @@ impl Fs<'_> {
 
     pub(super) fn volume_meta(&self, path: &str) -> Option<Meta> {
         let volume = self.found(path)?;
-        Some(Meta::file(file_size(volume), volume.ctime))
+        let meta = Meta::file(file_size(volume), volume.ctime);
+        Some(Meta { mode: volume.mode.unwrap_or(meta.mode), ..meta })
     }
 
     pub(super) fn volume_body(&self, path: &str) -> Option<Body> {
@@ -157,7 +158,7 @@ impl Fs<'_> {
             Body::Bytes(bytes) => image::probe(&bytes.0),
             Body::Folder => return Err(Errno::Invalid),
         };
-        let before = self.found(path).map_or(0, |volume| volume.used);
+        let (before, mode) = self.found(path).map_or((0, None), |old| (old.used, old.mode));
         let used = self.world.used(&id, self.node).saturating_sub(before);
         if used.saturating_add(outside.used) > capacity {
             return Err(Errno::NoSpace);
@@ -180,6 +181,7 @@ impl Fs<'_> {
             vmid: name.split('/').next().and_then(|vmid| vmid.parse().ok()),
             ctime: self.now,
             bootable: is_disk && outside.bootable,
+            mode,
             text,
             ..Volume::default()
         };
