@@ -38,6 +38,7 @@ async fn a_file_is_a_volume() {
             (&format!("printf 'a: b\\n' | tee {dir}/y.yaml > /dev/null; chmod 600 {dir}/y.yaml; stat -c '%a %s' {dir}/y.yaml"), 0, "600 5\n", ""),
             (&format!("mkdir -p {dir}/sub && echo z > {dir}/sub/z.yaml"), 0, "", ""),
             (list, 0, "local:snippets/x.yaml snippet snippets 14\nlocal:snippets/y.yaml snippet snippets 5\n", ""),
+            (&format!("(umask 077; umask; echo p > {dir}/p.yaml); umask; stat -c %a {dir}/p.yaml; rm {dir}/p.yaml; f=$(mktemp); stat -c %a $f"), 0, "0077\n0022\n600\n600\n", ""),
             (&format!("stat -c %a {dir}/x.yaml"), 0, "640\n", ""),
             (&format!("rm -f {dir}/y.yaml {dir}/none.yaml; rm -r {dir}/sub; ls {dir}"), 0, "x.yaml\n", ""),
             ("pvesm free local:snippets/x.yaml", 0, "Removed volume 'local:snippets/x.yaml'\n", ""),

@@ -403,9 +403,9 @@ fn card(guest: &Guest, features: &Features, key: &str, value: &str, now: i64) ->
         when(features.network)?;
         return plug();
     };
-    let number = |values: &Values, name: &str| {
-        values.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
-    };
+    // A number that is not given is not 0 (`safe_num_ne`).
+    let number =
+        |values: &Values, name: &str| values.get(name).map(|text| text.parse::<u64>().unwrap_or(0));
     let same_device = ["model", "macaddr"].iter().all(|name| old.get(name) == new.get(name))
         && ["queues", "mtu"].iter().all(|name| number(&old, name) == number(&new, name));
     if same_device && old.get("bridge").is_some() && new.get("bridge").is_some() {

@@ -74,7 +74,12 @@ pub(crate) struct Fs<'a> {
     pub(crate) node: &'a str,
     /// Unix seconds.
     pub(crate) now: i64,
+    /// The permission bits that new files do not get.
+    pub(crate) umask: u32,
 }
+
+/// The usual one.
+pub(crate) const UMASK: u32 = 0o022;
 
 /// Joins a path to a folder and takes `.`, `..` and double slashes out.
 pub(crate) fn normal(folder: &str, path: &str) -> String {

@@ -154,7 +154,8 @@ impl Fs<'_> {
     pub(super) fn write_plain(&mut self, path: &str, body: Body) -> Result<(), Errno> {
         let place = self.place(path);
         let old = self.stored(path).map(|file| file.mode);
-        let mode = old.unwrap_or(if matches!(body, Body::Folder) { 0o755 } else { 0o644 });
+        let all = if matches!(body, Body::Folder) { 0o777 } else { 0o666 };
+        let mode = old.unwrap_or(all & !self.umask);
         let file = File { mode, mtime: self.now, body };
         self.world.files.entry(place).or_default().insert(path.to_owned(), file);
         Ok(())

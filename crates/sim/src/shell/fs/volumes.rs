@@ -1,6 +1,6 @@
 //! Storages as folders: a file in the right place with the right name is a volume.
 
-use super::{Errno, Fs, Meta, image, split};
+use super::{Errno, Fs, Meta, UMASK, image, split};
 use crate::world::World;
 use crate::world::files::{Body, Bytes, File};
 use crate::world::storage::{Storage, Volume};
@@ -158,7 +158,8 @@ impl Fs<'_> {
             Body::Bytes(bytes) => image::probe(&bytes.0),
             Body::Folder => return Err(Errno::Invalid),
         };
-        let (before, mode) = self.found(path).map_or((0, None), |old| (old.used, old.mode));
+        let new = (self.umask != UMASK).then_some(0o666 & !self.umask);
+        let (before, mode) = self.found(path).map_or((0, new), |old| (old.used, old.mode));
         let used = self.world.used(&id, self.node).saturating_sub(before);
         if used.saturating_add(outside.used) > capacity {
             return Err(Errno::NoSpace);
