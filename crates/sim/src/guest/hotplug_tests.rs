@@ -62,6 +62,8 @@ fn what_applies_and_what_waits() {
         ("0", "net0", "virtio=BC:24:11:00:00:02,bridge=vmbr0", new, waits),
         ("", "net0", "virtio=BC:24:11:00:00:02,bridge=vmbr0", new, now),
         ("0", "net1", "virtio=BC:24:11:00:00:02,bridge=vmbr0", new, waits),
+        // No queues at all are not the same as none.
+        ("0", "net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0,queues=0,tag=5", new, waits),
         ("", "scsi2", "vmdata:100/vm-100-disk-9.raw", new, now),
         ("0", "scsi2", "vmdata:100/vm-100-disk-9.raw", new, waits),
         ("", "sata1", "vmdata:100/vm-100-disk-9.raw", new, waits),
