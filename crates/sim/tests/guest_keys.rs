@@ -256,3 +256,31 @@ fn of_a_guest_that_does_not_run() {
     let wrong: Vec<_> = KEYS.iter().filter_map(|row| Some((row, stopped(row).err()?))).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// What makes waiting changes real: a stop and a reboot of QEMU, a start; not what happens inside.
+#[test]
+fn a_cold_boot_is_a_new_process() {
+    let waits = |lab: &mut Script| lab.waits();
+    let mut lab = Script::made("ostype=l26 agent=1");
+    assert_eq!(lab.boot(), "OK");
+    let change = ("PUT config cores=2", "done");
+    lab.play(&[change, ("POST status/reset", "OK"), ("POST status/suspend todisk=1", "OK")]);
+    assert_eq!(waits(&mut lab), ["cores"]);
+    // It goes on with the process that it had.
+    assert_eq!(lab.boot(), "OK");
+    assert_eq!(waits(&mut lab), ["cores"]);
+    lab.play(&[("POST status/reboot", "OK")]);
+    lab.direct.advance(5_000);
+    assert_eq!((waits(&mut lab), lab.current("cores").as_deref()), (Vec::new(), Some("2")));
+    // The system inside powers off: nobody but the next start looks at what waits.
+    lab.play(&[("PUT config cores=1", "done")]);
+    lab.data("POST agent command=shutdown");
+    assert_eq!(waits(&mut lab), ["cores"]);
+    assert_eq!(lab.boot(), "OK");
+    assert_eq!((waits(&mut lab), lab.current("cores").as_deref()), (Vec::new(), Some("1")));
+    // A start that fails has applied it all the same.
+    lab.play(&[("PUT config cores=64", "done")]);
+    lab.data("POST agent command=shutdown");
+    assert_eq!(lab.boot(), "MAX 2 vcpus allowed per VM on this node");
+    assert_eq!((waits(&mut lab), lab.current("cores").as_deref()), (Vec::new(), Some("64")));
+}

@@ -61,7 +61,6 @@ impl Script {
             csrf,
             content_type: "application/x-www-form-urlencoded".to_owned(),
             body: if body { form.into_bytes() } else { Vec::new() },
-            ..Ask::default()
         });
         let body = serde_json::from_slice(&told.body).unwrap_or(Value::Null);
         (told, body)
