@@ -30,7 +30,7 @@ pub(crate) fn render(plan: &Plan, sources: &Sources) -> String {
         text.push('\n');
     }
     for change in &plan.changes {
-        text.push_str(&one(change, width, plan.intent));
+        text.push_str(&one(change, width, plan));
     }
     let findings = findings(&plan.findings, sources);
     if !findings.is_empty() {
@@ -83,7 +83,7 @@ fn sign(verb: Verb) -> (&'static str, Style) {
     }
 }
 
-fn one(change: &Change, width: usize, intent: Intent) -> String {
+fn one(change: &Change, width: usize, plan: &Plan) -> String {
     let (sign, style) = sign(change.verb);
     let address = pad(&change.address.to_string(), width);
     let place = match &change.target {
@@ -93,10 +93,13 @@ fn one(change: &Change, width: usize, intent: Intent) -> String {
     let mut text = format!("{} {}   {place}", paint(style, sign), paint(STRONG, &address));
     text.push_str(&match change.verb {
         Verb::Create => create(change),
-        Verb::Destroy => destroy(change, intent),
+        Verb::Destroy => destroy(change, plan.intent),
         Verb::Power => format!("   {}\n", change.reason),
         Verb::Migrate => format!("   {}\n", migrate(change)),
-        Verb::Change => "\n".to_owned(),
+        Verb::Change => match plan.moved.get(&change.address) {
+            Some(old) => format!("   was {old}\n"),
+            None => "\n".to_owned(),
+        },
     });
     text.push_str(&attributes(&change.attributes));
     text
