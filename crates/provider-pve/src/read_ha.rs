@@ -80,6 +80,6 @@ mod tests {
             &serde_json::from_str::<Vec<Row>>(resources).unwrap(),
             &serde_json::from_str::<Vec<Row>>(rules).unwrap(),
         );
-        insta::assert_debug_snapshot!(ha, @"");
+        insta::assert_debug_snapshot!(ha);
     }
 }
