@@ -117,6 +117,8 @@ fn create(change: &Change) -> String {
     list.extend(known.disks.iter().map(|(slot, size)| format!("{slot} {}", units::bytes(*size))));
     list.extend(known.addresses.iter().cloned());
     list.extend(known.macs.iter().cloned());
+    list.extend(known.pool.iter().map(|pool| format!("pool {pool}")));
+    list.extend(known.ha.iter().map(|state| format!("HA {state}")));
     if !known.tags.is_empty() {
         list.push(format!("tags {}", known.tags.join(" ")));
     }
@@ -356,6 +358,8 @@ mod tests {
             addresses: vec!["10.0.0.62/24".to_owned()],
             tags: vec!["k3s".to_owned(), "worker".to_owned()],
             macs: vec!["BC:24:11:00:00:01".to_owned()],
+            pool: Some("blue".to_owned()),
+            ha: Some("started".to_owned()),
         };
         let mut changed = change("worker01", Verb::Change);
         changed.attributes = vec![
