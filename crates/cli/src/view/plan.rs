@@ -30,7 +30,7 @@ pub(crate) fn render(plan: &Plan, sources: &Sources) -> String {
         text.push('\n');
     }
     for change in &plan.changes {
-        text.push_str(&one(change, width, plan.intent));
+        text.push_str(&one(change, width, plan));
     }
     let findings = findings(&plan.findings, sources);
     if !findings.is_empty() {
@@ -83,7 +83,7 @@ fn sign(verb: Verb) -> (&'static str, Style) {
     }
 }
 
-fn one(change: &Change, width: usize, intent: Intent) -> String {
+fn one(change: &Change, width: usize, plan: &Plan) -> String {
     let (sign, style) = sign(change.verb);
     let address = pad(&change.address.to_string(), width);
     let place = match &change.target {
@@ -93,10 +93,13 @@ fn one(change: &Change, width: usize, intent: Intent) -> String {
     let mut text = format!("{} {}   {place}", paint(style, sign), paint(STRONG, &address));
     text.push_str(&match change.verb {
         Verb::Create => create(change),
-        Verb::Destroy => destroy(change, intent),
+        Verb::Destroy => destroy(change, plan.intent),
         Verb::Power => format!("   {}\n", change.reason),
         Verb::Migrate => format!("   {}{}", migrate(change), dearest(change)),
-        Verb::Change => dearest(change),
+        Verb::Change => match plan.moved.get(&change.address) {
+            Some(old) => format!("   was {old}{}", dearest(change)),
+            None => dearest(change),
+        },
     });
     text.push_str(&attributes(&change.attributes));
     text
@@ -125,6 +128,8 @@ fn create(change: &Change) -> String {
     list.extend(known.disks.iter().map(|(slot, size)| format!("{slot} {}", units::bytes(*size))));
     list.extend(known.addresses.iter().cloned());
     list.extend(known.macs.iter().cloned());
+    list.extend(known.pool.iter().map(|pool| format!("pool {pool}")));
+    list.extend(known.ha.iter().map(|state| format!("HA {state}")));
     if !known.tags.is_empty() {
         list.push(format!("tags {}", known.tags.join(" ")));
     }
@@ -408,6 +413,8 @@ mod tests {
             addresses: vec!["10.0.0.62/24".to_owned()],
             tags: vec!["k3s".to_owned(), "worker".to_owned()],
             macs: vec!["BC:24:11:00:00:01".to_owned()],
+            pool: Some("blue".to_owned()),
+            ha: Some("started".to_owned()),
         };
         let mut changed = change("worker01", Verb::Change);
         changed.attributes = vec![

@@ -75,6 +75,8 @@ fn facts(guest: &Guest) -> BTreeMap<&'static str, String> {
         ("disk", spec.boot_disk.map(super::units::bytes)),
         ("tags", Some(spec.tags.iter().cloned().collect::<Vec<_>>().join(" "))),
         ("address", spec.cloudinit.ipconfig.get(&0).and_then(|c| c.ip.clone())),
+        ("pool", spec.pool.clone()),
+        ("ha", spec.ha.as_ref().map(|ha| ha.state.word().to_owned())),
         ("mac", spec.networks.get("net0").and_then(|n| n.mac.clone())),
     ];
     list.into_iter().filter_map(|(name, value)| value.map(|v| (name, v))).collect()

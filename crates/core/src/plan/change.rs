@@ -110,6 +110,12 @@ pub struct Facts {
     /// MAC addresses that documents give.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub macs: Vec<String>,
+    /// The pool it is made in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pool: Option<String>,
+    /// The state that the HA manager keeps it in (`started`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ha: Option<String>,
 }
 
 /// What happens to one guest.

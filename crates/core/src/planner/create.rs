@@ -531,6 +531,8 @@ fn facts(guest: &Guest, origin: String) -> Facts {
         addresses: ips.flatten().collect(),
         tags: spec.tags.iter().cloned().collect(),
         macs: spec.networks.values().filter_map(|n| n.mac.clone()).collect(),
+        pool: spec.pool.clone(),
+        ha: spec.ha.as_ref().map(|ha| ha.state.word().to_owned()),
     }
 }
 

@@ -65,6 +65,9 @@ fn one(
     let steps = steps(builder, live, &owned, half_made, reason);
     let actions = builder.chain(address, vmid, steps);
     let disks = live_disks(builder, live);
+    if let Some(from) = ownership.moved_from(address) {
+        builder.moved.insert(address.clone(), from.clone());
+    }
     builder.changes.push(Change {
         address: address.clone(),
         verb: Verb::Destroy,

@@ -195,7 +195,7 @@ fn words(wanted: &HaRule<'_>) -> (&'static str, String) {
     }
 }
 
-/// `pve1:2,pve2 strict`; `apart: vm:1001,vm:1002`.
+/// `pve1:2,pve2 strict`; `apart: 1001, 1002`.
 fn words_of(rule: &Properties) -> String {
     let text = |key: &str| rule.get(key).map_or("", String::as_str);
     let strict = if is_on(rule.get("strict")) { " strict" } else { "" };
@@ -204,7 +204,9 @@ fn words_of(rule: &Properties) -> String {
         "" => format!("{}{strict}{disabled}", text("nodes")),
         word => {
             let word = if word == "positive" { Affinity::Together } else { Affinity::Apart }.word();
-            format!("{word}: {}{disabled}", text("resources"))
+            let vmids = vmids(text("resources"));
+            let vmids: Vec<String> = vmids.iter().map(u32::to_string).collect();
+            format!("{word}: {}{disabled}", vmids.join(", "))
         }
     }
 }

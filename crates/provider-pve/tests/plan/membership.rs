@@ -121,6 +121,25 @@ fn a_new_guest_starts_before_it_is_under_ha() {
 }
 
 #[test]
+fn a_new_guest_is_made_where_the_manager_wants_it() {
+    for placement in [Placement::Spread, Placement::Pack] {
+        let mut lab = Lab::new();
+        let mut guest = lab.guest("k3s", "w01");
+        guest.placement = placement;
+        guest.spec.ha = ha(|ha| ha.nodes = nodes(&[("pve2", 1), ("pve3", 2)]));
+        lab.profile("k3s", vec![guest]);
+        let node = |lab: &Lab| lab.plan(Intent::Apply).changes[0].node.clone();
+        assert_eq!(node(&lab), "pve3");
+        lab.snapshot.inventory.nodes.get_mut("pve3").unwrap().online = false;
+        assert_eq!(node(&lab), "pve2");
+        lab.snapshot.inventory.nodes.get_mut("pve2").unwrap().online = false;
+        assert_eq!(node(&lab), "pve1", "not strict, and better than nowhere");
+        lab.first().spec.ha.as_mut().unwrap().strict = Some(true);
+        assert!(lab.apply().contains("× no-node"));
+    }
+}
+
+#[test]
 fn what_the_manager_does_is_said() {
     let mut lab = made(|guest| guest.spec.ha = ha(|_| {}));
     lab.first().power = Power::Unmanaged;

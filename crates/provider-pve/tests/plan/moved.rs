@@ -25,7 +25,7 @@ fn renamed(profile: &str, name: &str, change: impl FnOnce(&mut Guest)) -> Lab {
 fn a_new_name_in_the_same_profile() {
     let mut lab = renamed("k3s", "w09", |_| {});
     assert_snapshot!(lab.apply());
-    assert_eq!(lab.get(1000, "smbios1").contains(&identity("k3s", "w09")), true);
+    assert!(lab.get(1000, "smbios1").contains(&identity("k3s", "w09")));
     assert_eq!(lab.memory.addresses().collect::<Vec<_>>(), [&Address::new("k3s", "w09")]);
     // `moved` may stay in the document, or go.
     lab.first().moved_from = None;

@@ -44,7 +44,9 @@ impl Lab {
             }
             HaChange::RemoveRule { rule } => drop(ha.rules.remove(rule)),
         }
-        self.run_manager();
+        if matches!(change, HaChange::Add { .. } | HaChange::Update { .. }) {
+            self.run_manager(vmid);
+        }
     }
 
     /// Rules forget a guest that leaves HA, and go with their last one.
@@ -60,23 +62,15 @@ impl Lab {
         ha.rules.retain(|_, rule| !rule["resources"].is_empty());
     }
 
-    /// The manager starts and stops guests.
-    fn run_manager(&mut self) {
-        let wanted: Vec<(u32, bool)> = self
-            .ha()
-            .resources
-            .iter()
-            .filter_map(|(vmid, resource)| match resource.get("state").map(String::as_str) {
-                None | Some("started" | "enabled") => Some((*vmid, true)),
-                Some("stopped" | "disabled") => Some((*vmid, false)),
-                Some(_) => None,
-            })
-            .collect();
-        for (vmid, running) in wanted {
-            if let Some(guest) = self.snapshot.guests.get_mut(&vmid) {
-                guest.running = running;
-            }
-        }
+    /// The manager starts and stops a guest.
+    fn run_manager(&mut self, vmid: u32) {
+        let resource = &self.ha().resources[&vmid];
+        let running = match resource.get("state").map(String::as_str) {
+            None | Some("started" | "enabled") => true,
+            Some("stopped" | "disabled") => false,
+            Some(_) => return,
+        };
+        self.snapshot.guests.get_mut(&vmid).unwrap().running = running;
     }
 }
 

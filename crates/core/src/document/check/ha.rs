@@ -6,7 +6,7 @@ use super::super::decode::config::unknown_node;
 use crate::desired::{Desired, Guest, Ha, HaState, Placement, Power};
 use crate::diagnostic::{Diagnostic, Spanned};
 
-pub(super) fn check(desired: &Desired, problems: &mut Vec<Diagnostic>) {
+pub(in crate::document) fn check(desired: &Desired, problems: &mut Vec<Diagnostic>) {
     // What a group says is the same in all its guests, and said once.
     let mut said = HashSet::new();
     for guest in desired.guests() {

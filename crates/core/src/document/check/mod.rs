@@ -2,7 +2,7 @@
 
 mod addresses;
 mod depends;
-mod ha;
+pub(super) mod ha;
 mod isolation;
 mod names;
 mod nodes;
