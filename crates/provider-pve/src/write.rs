@@ -15,6 +15,7 @@ use crate::cluster::{Cluster, provider_error};
 use crate::guest::unnamed;
 
 mod ha;
+mod ha_config;
 
 /// How much of a failed task's log is shown.
 const LOG_LINES: u32 = 8;
@@ -22,6 +23,10 @@ const LOG_LINES: u32 = 8;
 impl Writer for Cluster {
     async fn begin(&self, action: &Action, digest: Option<&str>) -> Result<Begun, ProviderError> {
         let request = match &action.kind {
+            ActionKind::Snippet { .. } => {
+                let text = "snippets need SSH to the nodes";
+                return Err(ProviderError::new(ErrorClass::Refused, text));
+            }
             ActionKind::Configure { set, delete, background } if unnamed::any(set) => {
                 let set = self.with_volumes(action, set).await?;
                 let (delete, background) = (delete.clone(), *background);
@@ -173,7 +178,43 @@ fn request(action: &Action, digest: Option<&str>) -> Request {
         ActionKind::Shutdown { timeout, force } => Request::post(at("/status/shutdown"))
             .parameter("timeout", timeout)
             .flag("forceStop", *force),
+        ActionKind::Reboot { timeout } => {
+            Request::post(at("/status/reboot")).parameter("timeout", timeout)
+        }
+        ActionKind::MoveDisk { disk, storage, format } => {
+            let request = with_digest(Request::post(at("/move_disk")))
+                .parameter("disk", disk)
+                .parameter("storage", storage)
+                .flag("delete", true);
+            match format {
+                Some(format) => request.parameter("format", format),
+                None => request,
+            }
+        }
+        ActionKind::Reassign { disk, target, target_disk } => {
+            with_digest(Request::post(at("/move_disk")))
+                .parameter("disk", disk)
+                .parameter("target-vmid", target)
+                .parameter("target-disk", target_disk)
+        }
+        ActionKind::Detach { disk } | ActionKind::Erase { disk } => {
+            with_digest(Request::post(at("/config"))).parameter("delete", disk)
+        }
+        ActionKind::Pool { join, leave } => pool(*vmid, join.as_deref(), leave.as_deref()),
+        ActionKind::Ha { change } => ha_config::request(*vmid, change),
+        // Written over SSH; `begin` does not come here with it.
+        ActionKind::Snippet { .. } => Request::get("/version"),
         ActionKind::Destroy => Request::delete(at("")).flag("purge", true),
+    }
+}
+
+/// A pool takes a guest out of the one it was in, when told to (pve-manager `API2/Pool.pm`).
+fn pool(vmid: u32, join: Option<&str>, leave: Option<&str>) -> Request {
+    let request = Request::put("/pools").parameter("vms", vmid);
+    match (join, leave) {
+        (Some(pool), _) => request.parameter("poolid", pool).flag("allow-move", true),
+        (None, Some(pool)) => request.parameter("poolid", pool).flag("delete", true),
+        (None, None) => request,
     }
 }
 

@@ -54,6 +54,7 @@ fn planner_options(run: &RunOptions) -> Options {
         targets: run.target.clone(),
         shutdown_timeout: run.shutdown_timeout,
         force_stop: !run.no_force_stop,
+        ..Options::default()
     }
 }
 

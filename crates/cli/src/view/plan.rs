@@ -162,8 +162,12 @@ fn effect(effect: Effect) -> (&'static str, Style) {
     match effect {
         Effect::Live => ("live", GOOD),
         Effect::Create => ("", FAINT),
-        Effect::Offline => ("at next start", FAINT),
-        Effect::PendingReboot => ("at next cold boot", WARN),
+        Effect::Pending => ("pending", WARN),
+        Effect::Move => ("move", MOVE),
+        Effect::Reboot => ("reboot", WARN),
+        Effect::Offline => ("offline", WARN),
+        Effect::Replace => ("replace", BAD),
+        Effect::Destroy => ("destroy", GONE),
         Effect::Migrate => ("migrate", MOVE),
         Effect::Start => ("start", GOOD),
         Effect::Stop => ("shut down", WARN),
@@ -283,7 +287,7 @@ fn summary(plan: &Plan) -> String {
         };
     }
     let mut words = tally(plan.counts());
-    let boots = |c: &&Change| c.attributes.iter().any(|a| a.effect == Effect::PendingReboot);
+    let boots = |c: &&Change| c.attributes.iter().any(|a| a.effect == Effect::Pending);
     let waiting = plan.changes.iter().filter(boots).count();
     if waiting > 0 {
         words.push(format!("{} with values that wait for a cold boot", count(waiting, "guest")));
@@ -352,10 +356,10 @@ mod tests {
         };
         let mut changed = change("worker01", Verb::Change);
         changed.attributes = vec![
-            attribute("cores", Some("2"), "4", Effect::PendingReboot),
+            attribute("cores", Some("2"), "4", Effect::Pending),
             attribute("scsi0.size", Some("40G"), "60G", Effect::Live),
             attribute("tags", Some("k3s;old"), "gpu;k3s", Effect::Live),
-            attribute("memory", None, "4096", Effect::Offline),
+            attribute("memory", None, "4096", Effect::Live),
             attribute("description", Some("one\ntwo"), "one\nthree", Effect::Live),
         ];
         let mut moved = change("cp01", Verb::Migrate);

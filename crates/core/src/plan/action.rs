@@ -123,8 +123,103 @@ pub enum ActionKind {
         /// Stop it when the time is over.
         force: bool,
     },
+    /// `POST …/status/reboot`: what waits for a cold boot takes effect.
+    Reboot {
+        /// Seconds the guest has to shut down.
+        timeout: u32,
+    },
+    /// `POST …/move_disk` with `delete`: the copy takes the original's place.
+    MoveDisk {
+        /// Disk slot.
+        disk: String,
+        /// Storage to move to; the same one for another format.
+        storage: String,
+        /// Format there, where the storage knows several.
+        format: Option<String>,
+    },
+    /// `POST …/move_disk` with `target-vmid`: the disk becomes another guest's, on the same node.
+    Reassign {
+        /// Disk slot.
+        disk: String,
+        /// The guest that gets it.
+        target: u32,
+        /// The slot it gets there.
+        target_disk: String,
+    },
+    /// `PUT …/config` with `delete`: the disk becomes `unusedN`, its bytes stay.
+    Detach {
+        /// Disk slot.
+        disk: String,
+    },
+    /// `PUT …/config` with `delete` of an `unusedN`: its bytes are lost.
+    Erase {
+        /// `unusedN`.
+        disk: String,
+    },
+    /// `PUT /pools`: the guest becomes a member of a pool, or of none.
+    Pool {
+        /// The pool it comes to.
+        join: Option<String>,
+        /// The pool it leaves.
+        leave: Option<String>,
+    },
+    /// `POST`, `PUT` or `DELETE` of `/cluster/ha/…`: how the HA manager treats the guest.
+    Ha {
+        /// What is written.
+        change: HaChange,
+    },
+    /// A file on a storage that takes snippets, written over SSH: the API has no way to.
+    Snippet {
+        /// Storage.
+        storage: String,
+        /// File name on it.
+        name: String,
+        /// SHA-256 of its content in lower-case hex. The content itself stays out of plans.
+        sha256: String,
+    },
     /// `DELETE …`, with its disks, its backup jobs, HA and replication entries.
     Destroy,
+}
+
+/// One write to the HA manager's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ha", rename_all = "snake_case")]
+pub enum HaChange {
+    /// `POST /cluster/ha/resources`
+    Add {
+        /// Its properties (`state`, `max_restart`, …).
+        set: BTreeMap<String, String>,
+    },
+    /// `PUT /cluster/ha/resources/vm:N`
+    Update {
+        /// Properties to set.
+        set: BTreeMap<String, String>,
+        /// Properties to delete.
+        delete: Vec<String>,
+    },
+    /// `DELETE /cluster/ha/resources/vm:N`
+    Remove,
+    /// `POST /cluster/ha/rules`
+    AddRule {
+        /// The rule's name.
+        rule: String,
+        /// Its properties (`type`, `resources`, `nodes`, `affinity`, …).
+        set: BTreeMap<String, String>,
+    },
+    /// `PUT /cluster/ha/rules/NAME`
+    UpdateRule {
+        /// The rule's name.
+        rule: String,
+        /// Properties to set.
+        set: BTreeMap<String, String>,
+        /// Properties to delete.
+        delete: Vec<String>,
+    },
+    /// `DELETE /cluster/ha/rules/NAME`
+    RemoveRule {
+        /// The rule's name.
+        rule: String,
+    },
 }
 
 impl ActionKind {
@@ -138,13 +233,21 @@ impl ActionKind {
             Self::Migrate { .. } => "migrate",
             Self::Start => "start",
             Self::Shutdown { .. } => "shutdown",
+            Self::Reboot { .. } => "reboot",
+            Self::MoveDisk { .. } => "move",
+            Self::Reassign { .. } => "reassign",
+            Self::Detach { .. } => "detach",
+            Self::Erase { .. } => "erase",
+            Self::Pool { .. } => "pool",
+            Self::Ha { .. } => "ha",
+            Self::Snippet { .. } => "snippet",
             Self::Destroy => "destroy",
         }
     }
 
     /// Can bytes be lost?
     pub fn is_destructive(&self) -> bool {
-        matches!(self, Self::Destroy)
+        matches!(self, Self::Destroy | Self::Erase { .. })
     }
 }
 

@@ -22,25 +22,35 @@ pub enum Verb {
     Destroy,
 }
 
-/// What a change costs (law 2). No code branches on it once it is in a plan.
+/// What a change costs, from nothing to everything (law 2). No code branches on it once it is in a
+/// plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Takes effect at once, nobody notices.
+    /// Takes effect at once and nobody notices: on a running guest without a reboot, on a stopped
+    /// one in any case.
     Live,
     /// Part of making the guest.
     Create,
-    /// The guest is stopped: takes effect at its next start.
-    Offline,
-    /// Written now, waits for the next cold boot of the running guest.
-    PendingReboot,
-    /// The guest moves.
-    Migrate,
     /// The guest starts.
     Start,
-    /// The guest is shut down.
+    /// Written now, waits for the next cold boot of the running guest.
+    Pending,
+    /// A disk is copied to another storage.
+    Move,
+    /// The guest moves to another node.
+    Migrate,
+    /// The guest is rebooted so that it takes effect.
+    Reboot,
+    /// The guest is shut down, changed and started again.
+    Offline,
+    /// The guest is shut down and stays so.
     Stop,
-    /// The guest goes, and with it the bytes on its disks.
+    /// The guest is removed and made anew.
+    Replace,
+    /// The guest goes; none of its bytes do.
+    Destroy,
+    /// Bytes are lost for ever.
     DataLoss,
 }
 

@@ -65,7 +65,25 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
                 complain("migrates to the node it is on");
             }
         }
-        ActionKind::Resize { .. } | ActionKind::Start | ActionKind::Shutdown { .. } => {}
+        ActionKind::Erase { disk } => {
+            if !disk.starts_with("unused") {
+                complain("erases a disk that is not detached");
+            }
+        }
+        ActionKind::Pool { join, leave } => {
+            if join == leave {
+                complain("changes nothing");
+            }
+        }
+        ActionKind::Resize { .. }
+        | ActionKind::Start
+        | ActionKind::Shutdown { .. }
+        | ActionKind::Reboot { .. }
+        | ActionKind::MoveDisk { .. }
+        | ActionKind::Reassign { .. }
+        | ActionKind::Detach { .. }
+        | ActionKind::Ha { .. }
+        | ActionKind::Snippet { .. } => {}
     }
     found
 }

@@ -8,7 +8,7 @@ pub mod lint;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, ActionId, ActionKind, Precondition, Reason};
+pub use action::{Action, ActionId, ActionKind, HaChange, Precondition, Reason};
 pub use change::{AttributeChange, Change, Effect, Facts, Verb};
 pub use finding::{Finding, Weight};
 pub use graph::{ActionGraph, GraphError};
@@ -21,7 +21,7 @@ use crate::address::Address;
 use crate::state::Remembered;
 
 /// The version of the serialised form. A reader refuses a newer one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What the plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -163,7 +163,7 @@ impl Seats {
 /// QEMU starts no guest with more vCPUs than its node has (qemu-server, config_to_command).
 pub(super) fn check_cpus(inventory: &Inventory, guest: &Guest, node: &str) -> Result<(), Finding> {
     let cpus = inventory.nodes.get(node).map_or(0, |node| node.cpus);
-    let wanted = guest.spec.cores.unwrap_or(1).saturating_mul(guest.spec.sockets.unwrap_or(1));
+    let wanted = guest.spec.cpus().unwrap_or(1);
     if cpus == 0 || wanted <= cpus || guest.power != Power::Running {
         return Ok(());
     }
@@ -482,8 +482,8 @@ fn facts(guest: &Guest, origin: String) -> Facts {
     let ips = spec.cloudinit.ipconfig.values().flat_map(|c| [c.ip.clone(), c.ip6.clone()]);
     Facts {
         origin: Some(origin),
-        cores: spec.cores.map(|c| c.saturating_mul(spec.sockets.unwrap_or(1))),
-        memory: spec.memory,
+        cores: spec.cpus(),
+        memory: spec.memory(),
         disks: boot.into_iter().chain(disks).collect(),
         addresses: ips.flatten().collect(),
         tags: spec.tags.iter().cloned().collect(),

@@ -18,7 +18,7 @@ mod vmid;
 pub use ownership::{Claim, Ownership, half_made_note};
 pub(crate) use template::candidates as template_candidates;
 
-use crate::desired::Desired;
+use crate::desired::{ApplyChanges, Desired};
 use crate::diagnostic::Sources;
 use crate::live::Snapshot;
 use crate::plan::{Finding, Intent, Plan, ProfileSummary, lint};
@@ -36,11 +36,21 @@ pub struct Options {
     pub shutdown_timeout: u32,
     /// Stop a guest that does not shut down in time.
     pub force_stop: bool,
+    /// What may happen to guests whose documents do not say (`--apply-changes`).
+    pub apply_changes: ApplyChanges,
+    /// Guests that may be removed and made anew (`--replace`), by address.
+    pub replace: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { targets: Vec::new(), shutdown_timeout: 120, force_stop: true }
+        Self {
+            targets: Vec::new(),
+            shutdown_timeout: 120,
+            force_stop: true,
+            apply_changes: ApplyChanges::default(),
+            replace: Vec::new(),
+        }
     }
 }
 

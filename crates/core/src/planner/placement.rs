@@ -92,7 +92,7 @@ impl Nodes {
 }
 
 fn need(guest: &Guest) -> u64 {
-    guest.spec.memory.map_or(DEFAULT_MEMORY, |mib| mib << 20)
+    guest.spec.memory().map_or(DEFAULT_MEMORY, |mib| mib << 20)
 }
 
 fn no_nodes(guest: &Guest) -> Finding {

@@ -20,6 +20,44 @@ pub fn equal(key: &str, a: &str, b: &str) -> bool {
     a == b || canonical(kind, a) == canonical(kind, b)
 }
 
+/// The value of one property inside the stored value of `key`, other spellings of its name
+/// included.
+#[must_use]
+pub fn property(key: &str, stored: &str, name: &str) -> Option<String> {
+    let Kind::Properties(format) = kind_of(key) else { return None };
+    let parsed = PropertyString::parse(stored, format.default_key).ok()?;
+    let is_it = |found: &str| {
+        found == name || format.aliases.iter().any(|(from, to)| *from == found && *to == name)
+    };
+    parsed.iter().find(|(found, _)| is_it(found)).map(|(_, value)| value.to_owned())
+}
+
+/// Whether two values of one property mean the same; an absent one is the property's default.
+#[must_use]
+pub fn same_property(key: &str, name: &str, a: Option<&str>, b: Option<&str>) -> bool {
+    let Kind::Properties(format) = kind_of(key) else { return a == b };
+    let kind = format.kinds.iter().find(|(k, _)| *k == name).map_or(Kind::Text, |(_, kind)| *kind);
+    let default = format.defaults.iter().find(|(k, _)| *k == name).map(|(_, default)| *default);
+    let form = |value: Option<&str>| value.or(default).map(|value| canonical(kind, value));
+    form(a) == form(b)
+}
+
+/// The property that may stand without its name in values of `key`.
+#[must_use]
+pub fn default_key(key: &str) -> Option<&'static str> {
+    match kind_of(key) {
+        Kind::Properties(format) => format.default_key,
+        _ => None,
+    }
+}
+
+/// Other spellings of a property's name.
+#[must_use]
+pub fn aliases(key: &str, name: &str) -> Vec<&'static str> {
+    let Kind::Properties(format) = kind_of(key) else { return Vec::new() };
+    format.aliases.iter().filter(|(_, to)| *to == name).map(|(from, _)| *from).collect()
+}
+
 /// One form for all spellings of a value.
 #[derive(Debug, PartialEq)]
 enum Canonical {

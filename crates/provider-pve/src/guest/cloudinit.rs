@@ -101,7 +101,7 @@ fn drive(differ: &mut Differ<'_>) {
         differ.finding(Finding::error("cloudinit-storage", text).help("give `storage`"));
         return;
     };
-    let ovmf = spec.bios.as_deref().or(differ.stored("bios")) == Some("ovmf");
+    let ovmf = spec.text("bios").or(differ.stored("bios")) == Some("ovmf");
     let free =
         |slot: &&str| !differ.live.config.contains_key(*slot) && !spec.disks.contains_key(*slot);
     let slots = if ovmf { ["scsi1", "scsi2", "sata5"] } else { ["ide2", "scsi1", "sata5"] };

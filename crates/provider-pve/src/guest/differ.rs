@@ -24,6 +24,11 @@ impl<'a> Differ<'a> {
         self.live.config.get(key).map(String::as_str)
     }
 
+    /// What the key will hold: what is going to be written, else what is stored.
+    pub(super) fn current(&self, key: &str) -> Option<String> {
+        self.out.set.get(key).map(String::as_str).or(self.stored(key)).map(str::to_owned)
+    }
+
     /// Documents manage this path from now on.
     pub(super) fn manage(&mut self, path: &str) {
         self.out.managed.insert(path.to_owned());

@@ -187,8 +187,8 @@ fn grow(differ: &mut Differ<'_>, slot: &str, bytes: u64) {
     let wanted = Size::from_bytes(bytes);
     if live.bytes() < bytes {
         let path = format!("{slot}.size");
-        let effect = if differ.live.running { Effect::Live } else { Effect::Offline };
-        differ.attribute(&path, Some(&live.to_string()), Some(&wanted.to_string()), effect);
+        let (before, after) = (live.to_string(), wanted.to_string());
+        differ.attribute(&path, Some(&before), Some(&after), Effect::Live);
         differ.resize(slot, bytes);
     } else if live.bytes() > bytes.checked_next_multiple_of(EXTENT).unwrap_or(u64::MAX) {
         let text =
@@ -241,7 +241,7 @@ fn bad_option(slot: &str, name: &str, value: &str) -> Finding {
 /// OVMF keeps its variables on a disk of its own (qemu-server: `efidisk0`, 4m type).
 pub(super) fn efidisk(differ: &mut Differ<'_>) {
     let spec = differ.wanted.spec;
-    if spec.bios.as_deref() != Some("ovmf") || spec.disks.contains_key("efidisk0") {
+    if spec.text("bios") != Some("ovmf") || spec.disks.contains_key("efidisk0") {
         return;
     }
     let Some(storage) = &spec.storage else {
@@ -252,7 +252,7 @@ pub(super) fn efidisk(differ: &mut Differ<'_>) {
     };
     let keys = format_boolean(spec.efidisk_pre_enrolled_keys.unwrap_or(false));
     let value = format!("{storage}:1,efitype=4m,pre-enrolled-keys={keys}");
-    differ.attribute("efidisk0", None, Some(&format!("on {storage}")), Effect::Offline);
+    differ.attribute("efidisk0", None, Some(&format!("on {storage}")), Effect::Live);
     differ.set("efidisk0", &value);
     differ.allocates_on(&storage.clone());
 }

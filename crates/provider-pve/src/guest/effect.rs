@@ -39,7 +39,7 @@ pub(super) fn of_key(key: &str, guest: &Guest) -> Effect {
         return Effect::Live;
     }
     if !guest.running {
-        return Effect::Offline;
+        return Effect::Live;
     }
     let hot = match kind {
         _ if CLOUDINIT.contains(&key) || kind == "ipconfig" => hotplugs(guest, "cloudinit"),
@@ -48,7 +48,7 @@ pub(super) fn of_key(key: &str, guest: &Guest) -> Effect {
         "memory" => hotplugs(guest, "memory") && guest.config.get("numa").is_some_and(|v| v == "1"),
         _ => false,
     };
-    if hot { Effect::Live } else { Effect::PendingReboot }
+    if hot { Effect::Live } else { Effect::Pending }
 }
 
 /// The effect of changing these properties of a network device that is there and stays. They are
@@ -68,12 +68,10 @@ pub(super) fn of_nic<'a>(
 /// for all others the change is skipped, and waits).
 pub(super) fn of_drive_option(name: &str, guest: &Guest) -> Effect {
     let limit = ["mbps", "iops", "bps"].iter().any(|prefix| name.starts_with(prefix));
-    if !guest.running {
-        Effect::Offline
-    } else if limit || matches!(name, "backup" | "replicate") {
+    if !guest.running || limit || matches!(name, "backup" | "replicate") {
         Effect::Live
     } else {
-        Effect::PendingReboot
+        Effect::Pending
     }
 }
 
@@ -102,12 +100,12 @@ mod tests {
 
     #[test]
     fn options_of_a_drive() {
-        use Effect::{Live, Offline, PendingReboot};
+        use Effect::{Live, Pending};
         let table = [
-            ("ssd", true, PendingReboot),
-            ("discard", true, PendingReboot),
-            ("iothread", true, PendingReboot),
-            ("ssd", false, Offline),
+            ("ssd", true, Pending),
+            ("discard", true, Pending),
+            ("iothread", true, Pending),
+            ("ssd", false, Live),
             ("mbps_rd", true, Live),
             ("iops_max", true, Live),
             ("backup", true, Live),
@@ -119,28 +117,28 @@ mod tests {
 
     #[test]
     fn properties_of_a_network_device() {
-        use Effect::{Live, Offline, PendingReboot};
+        use Effect::{Live, Pending};
         let table: &[(&[&str], bool, Option<&str>, Effect)] = &[
             (&["bridge"], true, Some("0"), Live),
             (&["tag"], true, Some("disk"), Live),
             (&["firewall", "trunks", "rate", "link_down"], true, Some("0"), Live),
-            (&["model"], true, Some("disk"), PendingReboot),
-            (&["macaddr"], true, Some("disk"), PendingReboot),
-            (&["mtu"], true, Some("disk"), PendingReboot),
-            (&["queues"], true, Some("disk"), PendingReboot),
+            (&["model"], true, Some("disk"), Pending),
+            (&["macaddr"], true, Some("disk"), Pending),
+            (&["mtu"], true, Some("disk"), Pending),
+            (&["queues"], true, Some("disk"), Pending),
             (&["mtu"], true, None, Live),
             (&["model"], true, Some("network"), Live),
             // One value: all of it waits.
-            (&["tag", "mtu"], true, Some("0"), PendingReboot),
+            (&["tag", "mtu"], true, Some("0"), Pending),
             (&["tag", "mtu"], true, None, Live),
             // From or to QEMU's own NAT.
-            (&["bridge"], false, Some("0"), PendingReboot),
+            (&["bridge"], false, Some("0"), Pending),
             (&["bridge"], false, None, Live),
         ];
         for (names, bridged, hotplug, effect) in table {
             let of = |running| of_nic(names.iter().copied(), *bridged, &guest(running, *hotplug));
             assert_eq!(of(true), *effect, "{names:?} {bridged} {hotplug:?}");
-            assert_eq!(of(false), Offline, "{names:?}");
+            assert_eq!(of(false), Live, "{names:?}");
         }
     }
 
@@ -148,10 +146,10 @@ mod tests {
     fn cloudinit_waits_for_the_next_boot() {
         for key in CLOUDINIT.iter().chain(&["ipconfig0", "ipconfig31"]) {
             let table = [
-                (false, None, Effect::Offline),
-                (true, None, Effect::PendingReboot),
-                (true, Some("1"), Effect::PendingReboot),
-                (true, Some("network,disk"), Effect::PendingReboot),
+                (false, None, Effect::Live),
+                (true, None, Effect::Pending),
+                (true, Some("1"), Effect::Pending),
+                (true, Some("network,disk"), Effect::Pending),
                 (true, Some("network,cloudinit"), Effect::Live),
             ];
             for (running, hotplug, effect) in table {
@@ -162,23 +160,23 @@ mod tests {
 
     #[test]
     fn the_decision_table() {
-        use Effect::{Live, Offline, PendingReboot};
+        use Effect::{Live, Pending};
         let table = [
             ("tags", true, None, Live),
             ("tags", false, None, Live),
-            ("cores", false, None, Offline),
-            ("cores", true, None, PendingReboot),
-            ("cores", true, Some("network,disk,cpu"), PendingReboot),
-            ("memory", true, None, PendingReboot),
-            ("memory", true, Some("memory"), PendingReboot), // needs numa
+            ("cores", false, None, Live),
+            ("cores", true, None, Pending),
+            ("cores", true, Some("network,disk,cpu"), Pending),
+            ("memory", true, None, Pending),
+            ("memory", true, Some("memory"), Pending), // needs numa
             ("net0", true, None, Live),
-            ("net0", true, Some("0"), PendingReboot),
-            ("net0", true, Some("disk"), PendingReboot),
+            ("net0", true, Some("0"), Pending),
+            ("net0", true, Some("disk"), Pending),
             ("scsi1", true, Some("1"), Live),
-            ("ide2", true, None, PendingReboot),
-            ("sata0", true, None, PendingReboot),
-            ("efidisk0", true, None, PendingReboot),
-            ("bios", true, None, PendingReboot),
+            ("ide2", true, None, Pending),
+            ("sata0", true, None, Pending),
+            ("efidisk0", true, None, Pending),
+            ("bios", true, None, Pending),
         ];
         for (key, running, hotplug, effect) in table {
             assert_eq!(

@@ -1,11 +1,10 @@
 //! Name, identity, tags, and what a clone takes over from its template.
 
 use pvx_core::live::Guest;
-use pvx_core::plan::Effect;
 use uuid::Uuid;
 
 use super::differ::Differ;
-use super::unnamed;
+use super::{effect, unnamed};
 use crate::codec::{Drive, Nic, Smbios, Tags};
 
 /// The smbios uuid of a guest.
@@ -23,7 +22,8 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
             .and_then(|mut smbios| smbios.set_uuid(wanted.identity).is_ok().then_some(smbios));
         if let Some(smbios) = kept.or_else(|| Smbios::from_uuid(wanted.identity).ok()) {
             let uuid = wanted.identity.to_string();
-            differ.attribute("smbios1.uuid", None, Some(&uuid), Effect::Offline);
+            let effect = effect::of_key("smbios1", differ.live);
+            differ.attribute("smbios1.uuid", None, Some(&uuid), effect);
             differ.set("smbios1", &smbios.to_string());
         }
     }
@@ -36,7 +36,7 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
         d.starts_with("pvx is making ") && d.trim_end().ends_with(&proof)
     };
     let provisional = differ.stored("description").is_some_and(note);
-    if provisional && wanted.spec.description.is_none() {
+    if provisional && !wanted.spec.settings.contains_key("description") {
         differ.reset("description", "description");
     }
 }

@@ -1,7 +1,8 @@
 //! VMs (`qemu`): how Proxmox spells what documents say, and what differs on a live one. Pure.
 //!
-//! `scalar` has the keys that hold one value, `network`, `disk` and `cloudinit` those that hold
-//! property strings, `effect` the written decision of what a change costs.
+//! `setting` compares the keys of the schema's table, `scalar` has what is peculiar about single
+//! ones; `network`, `disk` and `cloudinit` are compared in their own ways, `raw` as text; `effect`
+//! is the written decision of what a change costs.
 
 mod cloudinit;
 mod differ;
@@ -9,7 +10,9 @@ mod disk;
 mod effect;
 mod identity;
 mod network;
+mod raw;
 mod scalar;
+mod setting;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unnamed;
@@ -54,8 +57,10 @@ impl GuestKind for Qemu {
 
 fn compare_all(differ: &mut Differ<'_>) {
     identity::compare(differ);
-    scalar::compare(differ);
+    setting::compare(differ);
+    scalar::balloon(differ);
     disk::compare(differ);
     network::compare(differ);
     cloudinit::compare(differ);
+    raw::compare(differ);
 }

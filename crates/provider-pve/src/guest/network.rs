@@ -8,7 +8,7 @@ use pvx_core::plan::Finding;
 
 use super::differ::Differ;
 use super::effect;
-use crate::codec::{NIC_MODELS, Nic, format_boolean, normalize_mac, parse_boolean};
+use crate::codec::{self, NIC_MODELS, Nic, normalize_mac};
 
 /// The model of a device that documents give none.
 const DEFAULT_MODEL: &str = "virtio";
@@ -100,16 +100,14 @@ fn dropped<'a>(differ: &Differ<'a>, slot: &str, nic: &mut Nic) -> Vec<Change<'a>
 }
 
 /// What the document says of a device, in Proxmox's names.
-fn properties(network: &Network) -> Vec<(&'static str, String)> {
-    let texts = [
+fn properties(network: &Network) -> Vec<(&str, String)> {
+    let named = [
         ("model", network.model.clone()),
         ("bridge", network.bridge.clone()),
         ("macaddr", network.mac.clone()),
-        ("tag", network.tag.map(|v| v.to_string())),
-        ("firewall", network.firewall.map(|v| format_boolean(v).to_owned())),
-        ("mtu", network.mtu.map(|v| v.to_string())),
     ];
-    texts.into_iter().filter_map(|(name, value)| value.map(|v| (name, v))).collect()
+    let named = named.into_iter().filter_map(|(name, value)| value.map(|v| (name, v)));
+    named.chain(network.options.iter().map(|(k, v)| (k.as_str(), v.clone()))).collect()
 }
 
 fn current(nic: &Nic, name: &str) -> Option<String> {
@@ -123,9 +121,8 @@ fn current(nic: &Nic, name: &str) -> Option<String> {
 fn same(name: &str, before: Option<&str>, wanted: &str) -> bool {
     match (name, before) {
         ("macaddr", Some(before)) => normalize_mac(before) == normalize_mac(wanted),
-        // A device without the option has no firewall.
-        ("firewall", before) => parse_boolean(before.unwrap_or("0")) == parse_boolean(wanted),
-        (_, before) => before == Some(wanted),
+        ("model" | "bridge" | "macaddr", before) => before == Some(wanted),
+        (_, before) => codec::same_property("net0", name, before, Some(wanted)),
     }
 }
 

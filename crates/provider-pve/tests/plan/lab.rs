@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pvx_core::address::{Address, STANDALONE};
 use pvx_core::desired::{
     CloneMode, Desired, Guest, GuestSpec, Origin, Placement, Power, Profile, ProfileKind, Scope,
-    TemplateRef, VmidRange, VmidRequest,
+    Setting, TemplateRef, VmidRange, VmidRequest,
 };
 use pvx_core::diagnostic::{Sources, Span};
 use pvx_core::live::{self, Inventory, Node, Snapshot, Storage, Summary};
@@ -28,6 +28,12 @@ pub(crate) struct Lab {
     pub(crate) options: Options,
     sources: Sources,
     here: Span,
+}
+
+/// Two cores, 2 GiB.
+fn two_cores() -> BTreeMap<String, Setting> {
+    let said = [("cores", "2"), ("memory", "2048")];
+    said.map(|(key, value)| (key.to_owned(), Setting::Value(value.to_owned()))).into()
 }
 
 impl Lab {
@@ -102,12 +108,14 @@ impl Lab {
             origin: clone_of(SHARED, CloneMode::Full),
             spec: GuestSpec {
                 tags: BTreeSet::from([profile.to_owned(), mark]),
-                cores: Some(2),
-                memory: Some(2048),
+                settings: two_cores(),
                 ..GuestSpec::default()
             },
             after: BTreeSet::new(),
             power: Power::Running,
+            pinned: false,
+            moved_from: None,
+            apply_changes: None,
             span: self.here,
             places: BTreeMap::new(),
         }

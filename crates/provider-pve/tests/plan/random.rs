@@ -83,10 +83,21 @@ fn guest(lab: &Lab, name: &str, sketch: &Sketch) -> Guest {
     guest.power = [Power::Running, Power::Stopped, Power::Unmanaged][usize::from(sketch.power)];
     let spec = &mut guest.spec;
     spec.tags.extend(sketch.tags.iter().cloned());
-    (spec.cores, spec.memory) = (sketch.cores, sketch.memory);
-    (spec.onboot, spec.agent, spec.protection) = (sketch.scalars.0, sketch.scalars.1, None);
-    spec.bios = sketch.scalars.2.map(|o| if o { "ovmf" } else { "seabios" }.to_owned());
-    spec.description = sketch.scalars.3.map(str::to_owned);
+    spec.settings.clear();
+    let flag = |on: bool| if on { "1" } else { "0" }.to_owned();
+    let said = [
+        ("cores", sketch.cores.map(|n| n.to_string())),
+        ("memory", sketch.memory.map(|n| n.to_string())),
+        ("onboot", sketch.scalars.0.map(flag)),
+        ("bios", sketch.scalars.2.map(|o| if o { "ovmf" } else { "seabios" }.to_owned())),
+        ("description", sketch.scalars.3.map(str::to_owned)),
+    ];
+    for (key, value) in said.into_iter().filter_map(|(key, v)| v.map(|v| (key, v))) {
+        spec.set(key, value);
+    }
+    if let Some(on) = sketch.scalars.1 {
+        spec.set_property("agent", "enabled", flag(on));
+    }
     spec.boot_disk = sketch.disk.map(|gib| gib * GIB);
     if let Some((slot, gib, storage)) = sketch.extra {
         let storage = storage.map(str::to_owned);
@@ -94,7 +105,10 @@ fn guest(lab: &Lab, name: &str, sketch: &Sketch) -> Guest {
     }
     for (index, (bridge, tag, firewall)) in &sketch.networks {
         let bridge = bridge.map(|b| format!("vmbr{b}"));
-        let network = Network { bridge, tag: *tag, firewall: *firewall, ..Network::default() };
+        let tag = tag.map(|tag| ("tag".to_owned(), tag.to_string()));
+        let firewall = firewall.map(|on| ("firewall".to_owned(), flag(on)));
+        let options = tag.into_iter().chain(firewall).collect();
+        let network = Network { bridge, options, ..Network::default() };
         spec.networks.insert(format!("net{index}"), network);
     }
     spec.cloudinit.drive = sketch.cloudinit;

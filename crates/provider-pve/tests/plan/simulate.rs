@@ -146,6 +146,7 @@ impl Lab {
                 return;
             }
             ActionKind::Create { .. } | ActionKind::Clone { .. } => unreachable!(),
+            other => panic!("this small world cannot {}", other.verb()),
         }
         self.check_storages(action.vmid);
     }

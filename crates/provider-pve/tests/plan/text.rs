@@ -39,6 +39,22 @@ fn action(plan: &Plan, action: &Action) -> String {
             format!("{vmid} →{target}{online}{disks}")
         }
         ActionKind::Start | ActionKind::Destroy => vmid.to_string(),
+        ActionKind::Reboot { timeout } => format!("{vmid} within {timeout}s"),
+        ActionKind::MoveDisk { disk, storage, format } => {
+            let format = format.iter().map(|f| format!(" as {f}")).collect::<String>();
+            format!("{vmid} {disk} →{storage}{format}")
+        }
+        ActionKind::Reassign { disk, target, target_disk } => {
+            format!("{vmid} {disk} →{target} {target_disk}")
+        }
+        ActionKind::Detach { disk } | ActionKind::Erase { disk } => format!("{vmid} {disk}"),
+        ActionKind::Pool { join, leave } => {
+            let join = join.iter().map(|p| format!(" +{p}"));
+            let leave = leave.iter().map(|p| format!(" -{p}"));
+            format!("{vmid}{}", join.chain(leave).collect::<String>())
+        }
+        ActionKind::Ha { change } => format!("{vmid} {change:?}"),
+        ActionKind::Snippet { storage, name, .. } => format!("{vmid} {storage}:snippets/{name}"),
         ActionKind::Shutdown { timeout, force } => {
             format!("{vmid} within {timeout}s{}", if *force { ", then force" } else { "" })
         }

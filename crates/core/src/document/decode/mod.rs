@@ -10,6 +10,8 @@ pub(crate) mod kind;
 pub(crate) mod names;
 pub(crate) mod network;
 pub(crate) mod profile;
+mod raw;
+mod setting;
 mod slots;
 pub(crate) mod standalone;
 pub(crate) mod value;

@@ -85,6 +85,9 @@ fn blank(profile: &Profile, group: &Group, assignment: Option<&Assignment>, inde
         spec,
         after: BTreeSet::new(),
         power: group.vm.power.unwrap_or(Power::Running),
+        pinned: false,
+        moved_from: None,
+        apply_changes: None,
         span: assignment.map_or(group.name.span, |assignment| assignment.span),
         places: group.vm.places.clone(),
     }

@@ -58,6 +58,9 @@ fn blank(document: &Standalone) -> Guest {
             .map(|wanted| wanted.value.clone())
             .collect::<BTreeSet<_>>(),
         power: document.vm.power.unwrap_or(Power::Running),
+        pinned: false,
+        moved_from: None,
+        apply_changes: None,
         span: document.name.span,
         places: document.vm.places.clone(),
     }

@@ -162,7 +162,7 @@ fn ovmf_needs_an_efi_disk_when_it_is_made() {
     ];
     for (keys, storage, expected) in table {
         let wanted = spec(|s| {
-            s.bios = Some("ovmf".into());
+            s.set("bios", "ovmf");
             s.efidisk_pre_enrolled_keys = keys;
             s.storage = storage.map(str::to_owned);
         });

@@ -1,0 +1,174 @@
+//! The configuration keys of a VM: one table that documents are decoded with, guests are compared
+//! with, the reference is written from and tests are generated from.
+//!
+//! `keys` has the table, `formats` the property strings that some keys hold. Names, ranges and
+//! defaults are Proxmox VE's own (qemu-server 9.2, `QemuServer.pm` `$confdesc` and
+//! `QemuServer/*.pm`), privileges are those of `API2/Qemu.pm` (check_vm_modify_config_perm).
+
+mod formats;
+mod keys;
+
+pub use formats::{DRIVE, NIC};
+pub use keys::KEYS;
+
+/// One key, or a row of numbered ones.
+#[derive(Debug)]
+pub struct Key {
+    /// Proxmox's name, without its number: `cores`, `usb`.
+    pub name: &'static str,
+    /// How many there are: `usb0` to `usb13` are 14. 0: the key has no number.
+    pub slots: u8,
+    /// What a value looks like.
+    pub shape: Shape,
+    /// What Proxmox takes when the key is absent, in its own spelling.
+    pub default: Option<&'static str>,
+    /// Unit of a number.
+    pub unit: Option<&'static str>,
+    /// Privilege on `/vms/{vmid}` that a change needs, with what it needs beside it; [`ROOT`] for
+    /// keys that only root@pam may change, which no API token is.
+    pub privilege: &'static str,
+    /// One sentence without a full stop.
+    pub about: &'static str,
+    /// Two different values, as a document says them.
+    pub examples: [&'static str; 2],
+}
+
+/// The privilege of keys that only root@pam may change: they are written over SSH.
+pub const ROOT: &str = "root@pam";
+
+/// What a value looks like in documents and in Proxmox.
+#[derive(Debug, Clone, Copy)]
+pub enum Shape {
+    /// `true`, `false`; Proxmox stores 1 and 0.
+    Boolean,
+    /// A whole number, both ends included.
+    Integer(u64, u64),
+    /// A number that may have a fraction, both ends included.
+    Decimal(u64, u64),
+    /// A size; bare numbers count in MiB, and so does Proxmox. Both ends included, in MiB.
+    Mebibytes(u64, u64),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Printable ASCII without white space, quotes and commas.
+    Token,
+    /// One line, at most so many bytes.
+    Line(usize),
+    /// Any number of lines, at most so many bytes in all.
+    Lines(usize),
+    /// A list of tokens that Proxmox joins with this character.
+    List(char),
+    /// A list of words, or `false` for none of them and `true` for Proxmox's own choice.
+    Features(&'static [&'static str]),
+    /// A property string: a mapping, or the value of its default key alone.
+    Properties(&'static Properties),
+}
+
+/// The format of a property string.
+#[derive(Debug)]
+pub struct Properties {
+    /// The property that a bare value means.
+    pub default_key: Option<&'static str>,
+    /// Without these the key says nothing.
+    pub required: &'static [&'static str],
+    /// Its properties.
+    pub properties: &'static [Property],
+}
+
+/// One property of a property string.
+#[derive(Debug)]
+pub struct Property {
+    /// Proxmox's name.
+    pub name: &'static str,
+    /// What a value looks like.
+    pub shape: Shape,
+    /// What Proxmox takes when the property is absent.
+    pub default: Option<&'static str>,
+    /// Unit of a number.
+    pub unit: Option<&'static str>,
+    /// One sentence without a full stop.
+    pub about: &'static str,
+}
+
+impl Key {
+    /// Is `name` this key, with a number of it when it has numbers?
+    pub fn matches(&self, name: &str) -> bool {
+        if self.slots == 0 {
+            return name == self.name;
+        }
+        let number = name.strip_prefix(self.name);
+        number.is_some_and(|text| {
+            text.parse::<u8>().is_ok_and(|n| n < self.slots && n.to_string() == text)
+        })
+    }
+
+    /// How the key is written in documents: `cores`, `usb0` to `usb13`.
+    pub fn title(&self) -> String {
+        match self.slots {
+            0 => self.name.to_owned(),
+            1 => format!("{}0", self.name),
+            slots => format!("{0}0-{0}{1}", self.name, slots - 1),
+        }
+    }
+
+    /// Its properties, for a key that holds a property string.
+    pub fn properties(&self) -> &'static [Property] {
+        match self.shape {
+            Shape::Properties(format) => format.properties,
+            _ => &[],
+        }
+    }
+
+    /// Does only root@pam change it?
+    pub fn is_root_only(&self) -> bool {
+        self.privilege == ROOT
+    }
+}
+
+impl Properties {
+    /// The property of this name.
+    pub fn get(&self, name: &str) -> Option<&'static Property> {
+        self.properties.iter().find(|property| property.name == name)
+    }
+}
+
+/// The key that a name means.
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.matches(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers() {
+        for (name, expected) in [
+            ("cores", Some("cores")),
+            ("usb0", Some("usb0-usb13")),
+            ("usb13", Some("usb0-usb13")),
+            ("usb14", None),
+            ("usb", None),
+            ("usb01", None),
+            ("audio0", Some("audio0")),
+            ("audio1", None),
+            ("nosuch", None),
+        ] {
+            assert_eq!(key(name).map(Key::title).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_there_once_and_defaults_fit_their_shape() {
+        let mut names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        // `numa` is a key, and so is `numa0`.
+        assert_eq!(names.len(), all - 1);
+        for key in KEYS {
+            assert_ne!(key.examples[0], key.examples[1], "{}", key.name);
+            let (Shape::Word(words), Some(default)) = (key.shape, key.default) else { continue };
+            assert!(words.contains(&default), "{}", key.name);
+        }
+    }
+}
