@@ -46,8 +46,38 @@ pub(crate) struct Cost {
     pub(crate) validate: AllocationInfo,
     /// The same, then reading the cluster and planning.
     pub(crate) plan: AllocationInfo,
-    pub(crate) validate_time: Duration,
-    pub(crate) plan_time: Duration,
+    pub(crate) validate_time: Time,
+    pub(crate) plan_time: Time,
+}
+
+/// How long something took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Time {
+    /// As a clock on the wall has it; grows when the machine has other things to do.
+    pub(crate) wall: Duration,
+    /// On a processor: this thread alone, where the system tells it.
+    pub(crate) busy: Duration,
+}
+
+impl Time {
+    /// The better of two runs.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { wall: self.wall.min(other.wall), busy: self.busy.min(other.busy) }
+    }
+}
+
+/// Runs `work` on this thread.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Time) {
+    let (began, before) = (Instant::now(), busy());
+    let done = work();
+    (done, Time { wall: began.elapsed(), busy: busy().saturating_sub(before) })
+}
+
+/// Time of this thread on a processor (Linux, `/proc/thread-self/schedstat`).
+fn busy() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let first = text.split_whitespace().next();
+    Duration::from_nanos(first.and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
 
 impl Target {
@@ -73,21 +103,17 @@ pub(crate) fn of(target: &Target) -> Cost {
     let (first, _) =
         runtime.block_on(plan(&options, &documents(&target.folder), &Memory::default()));
     let memory: Memory = first.outcomes.into_iter().collect();
-    let mut validate_time = Duration::MAX;
-    let validate = measure(|| {
-        let began = Instant::now();
-        drop(documents(&target.folder));
-        validate_time = began.elapsed();
-    });
-    let mut plan_time = Duration::MAX;
-    let mut made = None;
+    let mut validated = None;
+    let validate = measure(|| validated = Some(timed(|| drop(documents(&target.folder)))));
+    let mut planned = None;
     let counted = measure(|| {
-        let began = Instant::now();
-        let loaded = documents(&target.folder);
-        made = Some(runtime.block_on(plan(&options, &loaded, &memory)));
-        plan_time = began.elapsed();
+        planned = Some(timed(|| {
+            let loaded = documents(&target.folder);
+            runtime.block_on(plan(&options, &loaded, &memory))
+        }));
     });
-    let (made, client) = made.unwrap();
+    let (_, validate_time) = validated.unwrap();
+    let ((made, client), plan_time) = planned.unwrap();
     assert!(made.is_empty(), "{:#?}", made.changes.first());
     assert!(!made.is_blocked(), "{:#?}", made.findings.first());
     let stats = client.stats();
@@ -126,7 +152,7 @@ async fn plan(options: &ClientOptions, loaded: &Loaded, memory: &Memory) -> (Pla
 }
 
 /// The lower bound: the same requests by the same client, their answers thrown away.
-pub(crate) fn requests_alone(target: &Target, guests: &[GuestRef]) -> Duration {
+pub(crate) fn requests_alone(target: &Target, guests: &[GuestRef]) -> Time {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let client = Client::new(target.options(&runtime)).unwrap();
     let mut paths: Vec<ApiPath> = vec!["/cluster/status".into(), "/cluster/resources".into()];
@@ -134,12 +160,11 @@ pub(crate) fn requests_alone(target: &Target, guests: &[GuestRef]) -> Duration {
     paths.extend(nodes.iter().map(|node| ApiPath::new("/nodes/{}/qemu", &[node])));
     let pending = |g: &GuestRef| ApiPath::new("/nodes/{}/qemu/{}/pending", &[&g.node, &g.vmid]);
     paths.extend(guests.iter().map(pending));
-    let began = Instant::now();
-    runtime.block_on(async {
+    let all = async {
         let ask = async |path| client.get::<IgnoredAny>(&Request::get(path)).await.map(drop);
         let all = stream::iter(paths).map(ask).buffer_unordered(128);
         let done: Result<(), ApiError> = all.try_collect().await;
         done.unwrap();
-    });
-    began.elapsed()
+    };
+    timed(|| runtime.block_on(all)).1
 }
