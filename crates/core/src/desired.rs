@@ -3,12 +3,16 @@
 //!
 //! Absent means not managed (law 5): an `Option` that is `None` is neither read nor written.
 
+mod ha;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::diagnostic::{Span, Spanned};
+
+pub use ha::{Affinity, Ha, HaState};
 
 /// Everything one run manages.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +29,14 @@ impl Desired {
     /// All guests of all profiles, in document order.
     pub fn guests(&self) -> impl Iterator<Item = &Guest> {
         self.profiles.iter().flat_map(|profile| profile.guests.iter())
+    }
+
+    /// The keys under which state and journals of these guests are kept: those of the profiles,
+    /// and of profiles that guests were moved out of.
+    pub fn state_keys(&self) -> BTreeSet<String> {
+        let own = self.profiles.iter().map(|profile| profile.key().to_owned());
+        let moved = self.guests().filter_map(|guest| guest.moved_from.as_ref());
+        own.chain(moved.map(Address::key)).collect()
     }
 }
 
@@ -250,6 +262,10 @@ pub struct GuestSpec {
     pub networks: BTreeMap<String, Network>,
     /// Cloud-init.
     pub cloudinit: CloudInit,
+    /// The pool it is a member of.
+    pub pool: Option<String>,
+    /// High availability.
+    pub ha: Option<Ha>,
 }
 
 impl GuestSpec {

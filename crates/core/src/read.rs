@@ -1,8 +1,12 @@
 //! Which guests are read in full, and no others: members by their mark, then what the missing
-//! guests depend on. Costs at most 3 + nodes + (guests that the documents own) requests.
+//! guests depend on. Costs at most 3 + nodes + (guests that the documents own) requests, and two
+//! more when documents or memory manage HA.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join;
+
+use crate::address::Address;
 use crate::desired::{Desired, Guest, Origin, TemplateRef, VmidRequest};
 use crate::live::{GuestRef, Inventory, Snapshot, Summary};
 use crate::planner::{self, Input, Options, Ownership};
@@ -44,9 +48,17 @@ async fn once<R: Reader>(
     kind: &dyn GuestKind,
 ) -> Result<(Snapshot, Vec<GuestRef>), ProviderError> {
     let members = marked(desired, &inventory).map(reference).collect::<Vec<_>>();
-    let mut snapshot = Snapshot { inventory, guests: BTreeMap::new() };
+    let mut snapshot = Snapshot { inventory, ..Snapshot::default() };
     let mut asked = online(&snapshot.inventory, members);
-    keep(&mut snapshot, reader.guests(&asked, true).await?);
+    let ha = async {
+        match planner::concerns_ha(desired, memory) {
+            true => reader.ha().await.map(Some),
+            false => Ok(None),
+        }
+    };
+    let (ha, found) = try_join(ha, reader.guests(&asked, true)).await?;
+    snapshot.ha = ha;
+    keep(&mut snapshot, found);
     let further = online(&snapshot.inventory, further(desired, memory, kind, &snapshot));
     let mut found = reader.guests(&further, false).await?;
     for guest in &mut found {
@@ -59,17 +71,20 @@ async fn once<R: Reader>(
     Ok((snapshot, asked))
 }
 
-/// Guests whose tags carry the mark of one of the documents' profiles.
+/// Guests whose tags carry the mark of one of the documents' profiles, or of one that a guest was
+/// moved out of.
 pub(crate) fn marked<'a>(
     desired: &'a Desired,
     inventory: &'a Inventory,
 ) -> impl Iterator<Item = &'a Summary> {
-    let marks: BTreeSet<&str> = desired.profiles.iter().map(|p| p.mark.as_str()).collect();
+    let marks = desired.profiles.iter().map(|p| p.mark.clone());
+    let moved = desired.guests().filter_map(|guest| guest.moved_from.as_ref());
+    let marks: BTreeSet<String> = marks.chain(moved.map(planner::mark_of)).collect();
     let templates = desired.scope.templates;
     inventory.guests.values().filter(move |guest| {
         guest.qemu
             && !templates.is_some_and(|range| range.contains(guest.vmid))
-            && guest.tags.iter().any(|tag| marks.contains(tag.as_str()))
+            && guest.tags.iter().any(|tag| marks.contains(tag))
     })
 }
 
@@ -151,8 +166,12 @@ impl<'a> Suspects<'a> {
             VmidRequest::Auto => None,
         };
         let live = |vmid: &u32| self.inventory.guests.get(vmid).is_some_and(|g| !g.template);
-        let numbered = [memory.vmid(&guest.address), fixed].into_iter().flatten().filter(live);
-        let named = self.by_name.get(guest.address.guest()).into_iter().flatten();
+        let from = guest.moved_from.as_ref();
+        let had_before = from.and_then(|from| memory.vmid(from));
+        let numbered = [memory.vmid(&guest.address), had_before, fixed].into_iter().flatten();
+        let numbered = numbered.filter(live);
+        let names = [Some(guest.address.guest()), from.map(Address::guest)].into_iter().flatten();
+        let named = names.filter_map(|name| self.by_name.get(name)).flatten();
         numbered.chain(named.chain(&self.unnamed).copied()).collect::<Vec<_>>().into_iter()
     }
 }

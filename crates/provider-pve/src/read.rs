@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{self, try_join_all};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use pvx_core::live::{Guest, GuestRef, Inventory, Node, Pending, Storage, Summary};
+use pvx_core::live::{Guest, GuestRef, Ha, Inventory, Node, Pending, Storage, Summary};
 use pvx_core::provider::{ErrorClass, ProviderError, Reader};
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,6 +52,10 @@ impl Reader for Cluster {
             guest.running = running.contains(&guest.vmid);
         }
         Ok(guests)
+    }
+
+    async fn ha(&self) -> Result<Ha, ProviderError> {
+        self.read_ha().await
     }
 }
 
@@ -114,6 +118,7 @@ struct ResourceRow {
     template: Option<Value>,
     status: Option<String>,
     lock: Option<String>,
+    pool: Option<String>,
     maxmem: Option<Value>,
     maxcpu: Option<Value>,
     maxdisk: Option<Value>,
@@ -166,6 +171,10 @@ fn assemble(status: &[StatusRow], rows: Vec<ResourceRow>) -> Result<Inventory, P
 }
 
 fn add(inventory: &mut Inventory, row: ResourceRow) {
+    if row.r#type == "pool" {
+        inventory.pools.extend(row.pool);
+        return;
+    }
     let Some(node) = row.node.clone() else { return };
     match row.r#type.as_str() {
         "node" => {
@@ -208,6 +217,7 @@ fn summary(vmid: u32, node: String, row: ResourceRow) -> Summary {
         status: row.status.unwrap_or_default(),
         memory: number(row.maxmem.as_ref()),
         lock: row.lock,
+        pool: row.pool,
     }
 }
 

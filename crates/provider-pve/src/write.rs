@@ -132,18 +132,19 @@ fn request(action: &Action, digest: Option<&str>) -> Request {
         None => request,
     };
     match &action.kind {
-        ActionKind::Create { config } => {
+        ActionKind::Create { config, pool } => {
             let request = Request::post(ApiPath::new("/nodes/{}/qemu", &[node]));
-            let request = request.parameter("vmid", vmid);
+            let request = in_pool(request.parameter("vmid", vmid), pool.as_ref());
             config.iter().fold(request, |r, (key, value)| r.parameter(key, value))
         }
-        ActionKind::Clone { source, full, storage, target, name, note } => {
+        ActionKind::Clone { source, full, storage, target, name, note, pool } => {
             let path = ApiPath::new("/nodes/{}/qemu/{}/clone", &[node, source]);
             let mut request = Request::post(path)
                 .parameter("newid", vmid)
                 .parameter("name", name)
                 .parameter("description", note)
                 .flag("full", *full);
+            request = in_pool(request, pool.as_ref());
             if let Some(storage) = storage {
                 request = request.parameter("storage", storage);
             }
@@ -205,6 +206,14 @@ fn request(action: &Action, digest: Option<&str>) -> Request {
         // Written over SSH; `begin` does not come here with it.
         ActionKind::Snippet { .. } => Request::get("/version"),
         ActionKind::Destroy => Request::delete(at("")).flag("purge", true),
+    }
+}
+
+/// A guest is made in a pool: then VM.Allocate on that one is enough.
+fn in_pool(request: Request, pool: Option<&String>) -> Request {
+    match pool {
+        Some(pool) => request.parameter("pool", pool),
+        None => request,
     }
 }
 

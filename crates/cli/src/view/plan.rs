@@ -395,6 +395,7 @@ mod tests {
                 Finding::note("pending", "k3s/worker05 waits").help("reboot it"),
             ],
             outcomes: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
     }
 

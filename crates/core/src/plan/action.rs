@@ -72,6 +72,9 @@ pub enum ActionKind {
     Create {
         /// The whole configuration.
         config: BTreeMap<String, String>,
+        /// The pool it is made in: the right to make it may come from there.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pool: Option<String>,
     },
     /// `POST …/clone`: a guest from a template. The request goes to the template's node.
     Clone {
@@ -88,6 +91,9 @@ pub enum ActionKind {
         /// A provisional description that names the identity, so that a guest whose making was
         /// cut off is recognised even when every local file is lost.
         note: String,
+        /// The pool it is made in: the right to make it may come from there.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pool: Option<String>,
     },
     /// `PUT …/config`, or `POST` when it allocates volumes and so may take long.
     Configure {

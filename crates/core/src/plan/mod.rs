@@ -57,6 +57,10 @@ pub struct Plan {
     /// What state says of each guest when the plan has been carried out: a later plan resets
     /// what a document no longer says (law 5).
     pub outcomes: BTreeMap<Address, Remembered>,
+    /// Guests that were renamed in the documents, with the address each had: state forgets that
+    /// one when the guest is settled under the new.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub moved: BTreeMap<Address, Address>,
 }
 
 /// A line about one profile.

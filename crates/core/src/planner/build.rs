@@ -51,6 +51,7 @@ pub(super) struct Builder<'a> {
     pub(super) changes: Vec<Change>,
     pub(super) findings: Vec<Finding>,
     pub(super) outcomes: BTreeMap<Address, Remembered>,
+    pub(super) moved: BTreeMap<Address, Address>,
 }
 
 impl<'a> Builder<'a> {
@@ -61,6 +62,7 @@ impl<'a> Builder<'a> {
             changes: Vec::new(),
             findings: Vec::new(),
             outcomes: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -175,6 +177,7 @@ impl<'a> Builder<'a> {
             actions: self.actions,
             findings: self.findings,
             outcomes: self.outcomes,
+            moved: self.moved,
         }
     }
 }

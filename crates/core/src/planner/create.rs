@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::build::{Builder, Step};
+use super::membership::{Membership, Subject};
 use super::ownership::{Ownership, half_made_note, identity_of};
 use super::placement::Nodes;
 use super::template::{self, Route};
@@ -236,7 +237,7 @@ fn make(
         }
         Origin::Empty => {
             let comparison = input.kind.create(&wanted);
-            let steps = vec![create_step(node, &comparison, &reason)];
+            let steps = vec![create_step(node, guest, &comparison, &reason)];
             (steps, comparison, "made from nothing".to_owned())
         }
     };
@@ -247,7 +248,9 @@ fn make(
     }
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let node = node.to_owned();
-    let made = Made { vmid, node, steps, comparison, origin, reason, owned };
+    let subject = subject(guest, vmid, (&node, &node), &nothing);
+    let membership = Membership::of_new(input, &subject);
+    let made = Made { vmid, node, steps, comparison, membership, origin, reason, owned };
     Ok(finish(builder, guest, made, false))
 }
 
@@ -289,8 +292,20 @@ fn resume(
     }
     let origin = "made before, now finished".to_owned();
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
-    let made = Made { vmid, node, steps, comparison, origin, reason, owned };
+    let membership = Membership::of(input, &subject(guest, vmid, (&node, &node), &nothing));
+    let made = Made { vmid, node, steps, comparison, membership, origin, reason, owned };
     Ok(finish(builder, guest, made, live.running))
+}
+
+/// A guest on its way into the plan, for its pool and HA.
+fn subject<'a>(
+    guest: &'a Guest,
+    vmid: u32,
+    nodes: (&'a str, &'a str),
+    nothing: &'a BTreeSet<String>,
+) -> Subject<'a> {
+    let runs = guest.power == Power::Running;
+    Subject { guest, vmid, nodes, runs, managed_before: nothing, moved_from: None }
 }
 
 /// The writes to a clone that is not configured yet. Its provisional description proves that it is
@@ -330,6 +345,7 @@ fn clone_steps(guest: &Guest, route: &Route<'_>, note: &str, reason: &Reason) ->
         target: route.target.clone(),
         name: guest.address.guest().to_owned(),
         note: note.to_owned(),
+        pool: guest.spec.pool.clone(),
     };
     let clone = Step::new(&route.template.node, kind, reason.clone(), Effect::Create)
         .requires(Precondition::VmidFree)
@@ -343,8 +359,9 @@ fn clone_steps(guest: &Guest, route: &Route<'_>, note: &str, reason: &Reason) ->
     steps
 }
 
-fn create_step(node: &str, comparison: &Comparison, reason: &Reason) -> Step {
-    let kind = ActionKind::Create { config: comparison.set.clone() };
+fn create_step(node: &str, guest: &Guest, comparison: &Comparison, reason: &Reason) -> Step {
+    let (config, pool) = (comparison.set.clone(), guest.spec.pool.clone());
+    let kind = ActionKind::Create { config, pool };
     Step::new(node, kind, reason.clone(), Effect::Create)
         .requires(Precondition::VmidFree)
         .on_storages(comparison.allocates.iter().cloned())
@@ -439,6 +456,7 @@ struct Made {
     node: String,
     steps: Vec<Step>,
     comparison: Comparison,
+    membership: Membership,
     origin: String,
     reason: Reason,
     /// What proves it once it is configured.
@@ -447,16 +465,23 @@ struct Made {
 
 /// Adds the start, the actions and the change; the start's id when there is one.
 fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made, running: bool) -> Option<ActionId> {
-    let Made { vmid, node, mut steps, comparison, origin, reason, owned } = made;
-    let starts = guest.power == Power::Running && !running;
-    if starts {
+    let Made { vmid, node, mut steps, comparison, membership, origin, reason, owned } = made;
+    steps.extend(membership.before);
+    let start = (guest.power == Power::Running && !running).then_some(steps.len());
+    if start.is_some() {
         // A start may wait for others for long.
         let start = Step::new(&node, ActionKind::Start, reason.clone(), Effect::Start);
         steps.push(start.requires(owned));
     }
+    steps.extend(membership.after);
     let ids = builder.chain(&guest.address, vmid, steps);
+    builder.findings.extend(membership.findings);
     builder.findings.extend(comparison.findings.into_iter().map(|f| locate(f, guest)));
-    let remembered = Remembered { vmid, managed: comparison.managed };
+    let remembered = Remembered {
+        vmid,
+        managed: &comparison.managed | &membership.managed,
+        node: (&guest.placement).into(),
+    };
     builder.outcomes.insert(guest.address.clone(), remembered);
     builder.changes.push(Change {
         address: guest.address.clone(),
@@ -472,7 +497,7 @@ fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made, running: bool) -
         position: Some(builder.input.sources.position(guest.span)),
         actions: ids.clone(),
     });
-    ids.last().copied().filter(|_| starts)
+    start.and_then(|place| ids.get(place)).copied()
 }
 
 fn facts(guest: &Guest, origin: String) -> Facts {

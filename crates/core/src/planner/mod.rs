@@ -1,20 +1,27 @@
 //! The planner: pure and synchronous. Desired graph and live snapshot in, plan out.
 //!
 //! One file for each question: whose is it (`ownership`), which number (`vmid`), where
-//! (`placement`), from what (`template`), and what to do with a guest that is missing
-//! (`create`), there (`update`) or no longer wanted (`remove`). `order` joins guests.
+//! (`placement`; of one that is there: `relocate`), from what (`template`), and what to do with a guest that is missing
+//! (`create`), there (`update`) or no longer wanted (`remove`). `moved`: who was renamed in the
+//! documents. `membership` and `affinity`: pools and HA. `order` joins guests.
 
+mod affinity;
 mod build;
 mod create;
 mod known;
+mod membership;
+mod moved;
 mod order;
 mod ownership;
 mod placement;
+mod relocate;
 mod remove;
 mod template;
 mod update;
 mod vmid;
 
+pub(crate) use membership::concerns_ha;
+pub(crate) use moved::mark as mark_of;
 pub use ownership::{Claim, Ownership, half_made_note};
 pub(crate) use template::candidates as template_candidates;
 
@@ -92,6 +99,7 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
             remove::orphans(&mut builder, &ownership);
             let mut starts = create::missing(&mut builder, &ownership);
             starts.extend(update::existing(&mut builder, &ownership));
+            affinity::rules(&mut builder, &ownership);
             order::by_dependency(&mut builder, &starts);
         }
         Intent::Destroy => remove::all(&mut builder, &ownership),

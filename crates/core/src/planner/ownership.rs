@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::Input;
 use super::build::Builder;
 use super::known::Known;
+use super::moved::{self, Moved};
 use crate::address::{Address, STANDALONE};
 use crate::desired::{self, Profile, ProfileKind, VmidRequest};
 use crate::live::{self, Guest, Summary};
-use crate::plan::{Finding, Intent, Weight};
+use crate::plan::{Finding, Intent, Precondition, Weight};
 
 /// What a guest that was read has to do with a profile.
 ///
@@ -58,6 +59,12 @@ pub struct Ownership {
     contested: BTreeMap<Address, u32>,
     /// Guests without name or claim that are being made.
     nameless: Vec<u32>,
+    /// Members that still carry the identity of the address they had before.
+    moved: BTreeMap<Address, Moved>,
+    /// Guests that may be moved ones and could not be read, by the new address.
+    moved_unread: BTreeMap<Address, u32>,
+    /// Old ones of moved guests, that are there beside the new: VMID and old address.
+    still_there: BTreeMap<Address, (u32, Address)>,
 }
 
 impl Ownership {
@@ -85,9 +92,70 @@ impl Ownership {
             found.claims.insert(guest.vmid, claim);
         }
         found.disown(&twins);
+        found.adopt_moved(input);
         found.unread = unread(input, &known);
         found.index(input);
         found
+    }
+
+    /// Guests that were renamed in the documents are members at their new address.
+    fn adopt_moved(&mut self, input: &Input<'_>) {
+        self.moved_unread = moved::unread(input);
+        for (address, candidates) in moved::candidates(input) {
+            let taken = self.members.contains_key(address) || self.half_made.contains_key(address);
+            match candidates.as_slice() {
+                [one] if taken => {
+                    let from = moved::pairs(input).find(|(guest, _)| guest.address == *address);
+                    let from = from.map_or_else(|| address.clone(), |(_, from)| from.clone());
+                    self.still_there.insert(address.clone(), (one.vmid, from));
+                }
+                [one] => {
+                    let claim = if one.proof.is_some() {
+                        Claim::Member(address.clone())
+                    } else {
+                        Claim::LostMark(address.clone())
+                    };
+                    self.reclaim(one.vmid, claim);
+                    if let Some(proof) = &one.proof {
+                        self.members.insert(address.clone(), one.vmid);
+                        self.moved.insert(address.clone(), proof.clone());
+                    }
+                }
+                several => {
+                    for one in several.iter().filter(|_| !taken) {
+                        self.reclaim(one.vmid, Claim::Twin(address.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A guest is something else than was thought.
+    fn reclaim(&mut self, vmid: u32, claim: Claim) {
+        self.members.retain(|_, member| *member != vmid);
+        self.half_made.retain(|_, member| *member != vmid);
+        self.claims.insert(vmid, claim);
+    }
+
+    /// The guest under the old address of a moved one that is there as well.
+    pub(super) fn still_there(&self, address: &Address) -> Option<u32> {
+        self.still_there.get(address).map(|(vmid, _)| *vmid)
+    }
+
+    /// The address that the member at this one still is by its identity.
+    pub(super) fn moved_from(&self, address: &Address) -> Option<&Address> {
+        self.moved.get(address).map(|moved| &moved.from)
+    }
+
+    /// What proves the member of an address; none when no document has its profile.
+    pub(super) fn proof(&self, input: &Input<'_>, address: &Address) -> Option<Precondition> {
+        if let Some(moved) = self.moved.get(address) {
+            return Some(moved.proof());
+        }
+        let key = address.key();
+        let profile = input.desired.profiles.iter().find(|profile| profile.key() == key)?;
+        let uuid = identity_of(&input.snapshot.inventory.cluster, profile, address.guest());
+        Some(Precondition::Owned { mark: profile.mark.clone(), uuid })
     }
 
     fn disown(&mut self, twins: &BTreeSet<Address>) {
@@ -143,11 +211,10 @@ impl Ownership {
 
     /// The guest that could not be read and may be this one: of its name, or of no known name.
     pub fn may_be_unread(&self, address: &Address) -> Option<u32> {
-        if self.unread_by.is_empty() {
-            return None;
-        }
         let of = |name: Option<String>| self.unread_by.get(&(address.key(), name)).copied();
-        of(None).into_iter().chain(of(Some(address.guest().to_owned()))).min()
+        let named = || of(None).into_iter().chain(of(Some(address.guest().to_owned()))).min();
+        let known = if self.unread_by.is_empty() { None } else { named() };
+        known.or_else(|| self.moved_unread.get(address).copied())
     }
 
     /// A guest that is being made right now by nobody knows whom, and may be this one: at the VMID
@@ -183,7 +250,9 @@ impl Ownership {
             let meant = intent == Intent::Destroy && builder.is_profile_target(key);
             unread_finding(input, key, *vmid, meant)
         });
-        claims.chain(unread).map(about).collect()
+        let both = self.still_there.iter();
+        let both = both.map(|(address, (vmid, from))| moved::both(address, *vmid, from));
+        claims.chain(unread).chain(both).map(about).collect()
     }
 
     /// Live guests that stand in the way of an address without being provably it.
@@ -268,11 +337,11 @@ fn half_made(input: &Input<'_>, guest: &Guest) -> Option<Address> {
     input.desired.profiles.iter().filter_map(of).min()
 }
 
-fn is_template_vmid(input: &Input<'_>, vmid: u32) -> bool {
+pub(super) fn is_template_vmid(input: &Input<'_>, vmid: u32) -> bool {
     input.desired.scope.templates.is_some_and(|range| range.contains(vmid))
 }
 
-fn tags_of(guest: &Guest) -> BTreeSet<String> {
+pub(super) fn tags_of(guest: &Guest) -> BTreeSet<String> {
     let tags = guest.config.get("tags").map_or("", String::as_str);
     tags.split([';', ',', ' ']).filter(|t| !t.is_empty()).map(str::to_lowercase).collect()
 }

@@ -60,7 +60,9 @@ fn one(
     }
     let half_made = ownership.half_made(address) == Some(vmid);
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, address.guest());
-    let steps = steps(builder, live, profile, identity, half_made, reason);
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+    let owned = ownership.proof(input, address).unwrap_or(owned);
+    let steps = steps(builder, live, &owned, half_made, reason);
     let actions = builder.chain(address, vmid, steps);
     let disks = live_disks(builder, live);
     builder.changes.push(Change {
@@ -124,13 +126,11 @@ fn obstacle(address: &Address, live: &live::Guest) -> Option<Finding> {
 fn steps(
     builder: &Builder<'_>,
     live: &live::Guest,
-    profile: &Profile,
-    identity: uuid::Uuid,
+    owned: &Precondition,
     half_made: bool,
     reason: &Reason,
 ) -> Vec<Step> {
     let options = builder.input.options;
-    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let guarded = |step: Step| {
         // A half-made guest carries neither mark nor identity yet: its digest stands for them.
         match (half_made, &live.digest) {

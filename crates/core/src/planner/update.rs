@@ -4,8 +4,12 @@ use super::build::{Builder, Step};
 use super::create::{
     Starts, check_allocates, check_cpus, configure_steps, live_disks, migrate_live, wanted,
 };
+use super::membership::{Membership, Subject};
+use super::moved;
 use super::ownership::{Ownership, identity_of};
-use crate::desired::{Guest, Placement, Power, Profile};
+use super::relocate;
+use crate::address::Address;
+use crate::desired::{Guest, Power, Profile};
 use crate::live::{self, Inventory};
 use crate::plan::{
     ActionKind, AttributeChange, Change, Effect, Facts, Finding, Precondition, Reason, Verb,
@@ -22,7 +26,7 @@ pub(super) fn existing(builder: &mut Builder<'_>, ownership: &Ownership) -> Star
             let live =
                 ownership.member(&guest.address).and_then(|vmid| input.snapshot.guests.get(&vmid));
             let Some(live) = live.filter(|_| builder.is_target(&guest.address)) else { continue };
-            one(builder, profile, guest, live, &mut starts);
+            one(builder, ownership, profile, guest, live, &mut starts);
         }
     }
     starts
@@ -30,6 +34,7 @@ pub(super) fn existing(builder: &mut Builder<'_>, ownership: &Ownership) -> Star
 
 fn one(
     builder: &mut Builder<'_>,
+    ownership: &Ownership,
     profile: &Profile,
     guest: &Guest,
     live: &live::Guest,
@@ -37,15 +42,26 @@ fn one(
 ) {
     let input = builder.input;
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
-    let before = input.memory.managed(&guest.address);
+    let known_as = moved::remembered_as(input, ownership, guest);
+    let before = input.memory.managed(known_as);
     let comparison = input.kind.compare(&wanted(guest, identity, before), live);
     note_pending(builder, guest, live, &comparison);
     note_fixed_vmid(builder, guest, live);
-    let remembered = Remembered { vmid: live.vmid, managed: comparison.managed.clone() };
-    builder.outcomes.insert(guest.address.clone(), remembered);
     let findings = comparison.findings.iter().cloned();
     builder.findings.extend(findings.map(|f| locate(f, guest)));
-    let difference = Difference::between(builder, guest, live, comparison);
+    let difference = Difference::between(builder, ownership, guest, live, comparison);
+    let managed = difference.comparison.managed.union(&difference.membership.managed);
+    let remembered = Remembered {
+        vmid: live.vmid,
+        managed: managed.cloned().collect(),
+        node: (&guest.placement).into(),
+    };
+    builder.outcomes.insert(guest.address.clone(), remembered);
+    if let Some(from) = &guest.moved_from
+        && ownership.still_there(&guest.address).is_none()
+    {
+        builder.moved.insert(guest.address.clone(), from.clone());
+    }
     if difference.is_empty() {
         return;
     }
@@ -60,13 +76,18 @@ fn one(
     if let Some(lock) = live.lock() {
         builder.findings.push(locked(guest, live, lock));
     }
-    let steps = difference.steps(builder, live, profile, identity);
-    let starting = matches!(steps.last(), Some(step) if step.kind == ActionKind::Start);
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+    let owned = ownership.proof(input, &guest.address).unwrap_or(owned);
+    let steps = difference.steps(builder, live, owned);
+    let start = steps.iter().position(|step| step.kind == ActionKind::Start);
     let ids = builder.chain(&guest.address, live.vmid, steps);
-    if starting && let Some(id) = ids.last() {
+    if let Some(id) = start.and_then(|place| ids.get(place)) {
         starts.insert(guest.address.clone(), *id);
     }
-    let change = difference.change(builder, guest, live, ids);
+    let mut change = difference.change(builder, guest, live, ids);
+    if let Some(from) = ownership.moved_from(&guest.address) {
+        change.reason = format!("was {from} in the documents");
+    }
     builder.changes.push(change);
 }
 
@@ -76,11 +97,13 @@ struct Difference {
     /// The node it moves to, and the step that moves it.
     migration: Option<(String, Step)>,
     power: Option<Power>,
+    membership: Membership,
 }
 
 impl Difference {
     fn between(
         builder: &mut Builder<'_>,
+        ownership: &Ownership,
         guest: &Guest,
         live: &live::Guest,
         comparison: Comparison,
@@ -90,41 +113,43 @@ impl Difference {
             (Power::Stopped, true) => Some(Power::Stopped),
             _ => None,
         };
-        let wanted_move = match &guest.placement {
-            Placement::Node(node) if *node != live.node => {
-                let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
-                let added = &comparison.allocates;
-                Some((node, migrate_live(builder, guest, live, added, node, &reason)))
-            }
-            _ => None,
-        };
-        let migration = wanted_move.and_then(|(node, step)| match step {
-            Ok(step) => Some((node.clone(), step)),
-            Err(finding) => {
-                builder.findings.push(finding);
-                None
-            }
+        let known_as = moved::remembered_as(builder.input, ownership, guest);
+        let moves = migration(builder, guest, live, known_as, &comparison);
+        let migration = moves.unwrap_or_else(|finding| {
+            builder.findings.push(finding);
+            None
         });
-        Self { comparison, migration, power }
+        let node = migration.as_ref().map_or(live.node.as_str(), |(target, _)| target);
+        let mut membership = Membership::of(
+            builder.input,
+            &Subject {
+                guest,
+                vmid: live.vmid,
+                nodes: (&live.node, node),
+                runs: power.map_or(live.running, |power| power == Power::Running),
+                managed_before: builder.input.memory.managed(known_as),
+                moved_from: ownership.moved_from(&guest.address),
+            },
+        );
+        builder.findings.append(&mut membership.findings);
+        Self { comparison, migration, power, membership }
     }
 
     fn is_empty(&self) -> bool {
-        self.comparison.is_empty() && self.migration.is_none() && self.power.is_none()
+        self.comparison.is_empty()
+            && self.migration.is_none()
+            && self.power.is_none()
+            && self.membership.is_empty()
     }
 
     /// Configure where it is, move, then start; or shut down after all else.
-    fn steps(
-        &self,
-        builder: &Builder<'_>,
-        live: &live::Guest,
-        profile: &Profile,
-        identity: uuid::Uuid,
-    ) -> Vec<Step> {
+    fn steps(&self, builder: &Builder<'_>, live: &live::Guest, owned: Precondition) -> Vec<Step> {
         let options = builder.input.options;
         let reason = Reason::new("differs", "the documents say otherwise");
         let effect = dearest(&self.comparison.attributes).unwrap_or(Effect::Live);
         let digest = live.digest.clone();
         let mut steps = configure_steps(&live.node, &self.comparison, &reason, effect, digest);
+        steps.extend(self.membership.before.iter().cloned());
         let mut node = live.node.as_str();
         if let Some((target, step)) = &self.migration {
             steps.push(step.clone());
@@ -143,7 +168,7 @@ impl Difference {
             }
             Some(Power::Unmanaged) | None => {}
         }
-        let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+        steps.extend(self.membership.after.iter().cloned());
         if let Some(first) = steps.first_mut() {
             first.preconditions.insert(0, owned);
         }
@@ -165,12 +190,14 @@ impl Difference {
         let moves = self.migration.is_some().then_some(Effect::Migrate);
         let verb = if self.migration.is_some() {
             Verb::Migrate
-        } else if self.comparison.is_empty() {
+        } else if self.comparison.is_empty() && self.membership.is_empty() {
             Verb::Power
         } else {
             Verb::Change
         };
-        let effect = [dearest(&self.comparison.attributes), power, moves];
+        let mut attributes = self.comparison.attributes;
+        attributes.extend(self.membership.attributes);
+        let effect = [dearest(&attributes), power, moves];
         Change {
             address: guest.address.clone(),
             verb,
@@ -181,11 +208,26 @@ impl Difference {
             facts: Facts { disks: live_disks(builder, live), ..Facts::default() },
             effect: effect.into_iter().flatten().max().unwrap_or(Effect::Live),
             reason: power.map_or("differs from the documents", power_reason).to_owned(),
-            attributes: self.comparison.attributes,
+            attributes,
             position: Some(builder.input.sources.position(guest.span)),
             actions,
         }
     }
+}
+
+/// The node that the guest moves to, and the step that moves it.
+fn migration(
+    builder: &Builder<'_>,
+    guest: &Guest,
+    live: &live::Guest,
+    known_as: &Address,
+    comparison: &Comparison,
+) -> Result<Option<(String, Step)>, Finding> {
+    let target = relocate::target(builder.input, guest, live, known_as)?;
+    let Some(node) = target else { return Ok(None) };
+    let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
+    let step = migrate_live(builder, guest, live, &comparison.allocates, node, &reason)?;
+    Ok(Some((node.to_owned(), step)))
 }
 
 /// Nothing moves to a node that does not answer.

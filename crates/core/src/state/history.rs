@@ -52,11 +52,22 @@ impl Histories {
         }
         for (profile, outcomes) in unchanged {
             self.folder.update(&profile, |guests| {
-                guests.extend(outcomes.into_iter().map(|(a, r)| (a.clone(), r.clone())));
+                guests.extend(outcomes.iter().map(|(a, r)| ((*a).clone(), (*r).clone())));
             })?;
+            for (address, _) in &outcomes {
+                self.forget_old(plan, address)?;
+            }
         }
         drop(self.locks);
         Ok(())
+    }
+}
+
+impl Histories {
+    /// A guest that was renamed in the documents is remembered under its new address alone.
+    fn forget_old(&self, plan: &Plan, address: &crate::address::Address) -> Result<(), StateError> {
+        let Some(old) = plan.moved.get(address) else { return Ok(()) };
+        self.folder.forget(&old.key(), old)
     }
 }
 
@@ -80,6 +91,7 @@ impl History for Histories {
             _ => {
                 guests.remove(&address);
             }
-        })
+        })?;
+        self.forget_old(plan, &change.address)
     }
 }

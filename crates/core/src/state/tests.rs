@@ -1,6 +1,6 @@
 //! State files, locks and journals on disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ fn address(guest: &str) -> Address {
 }
 
 fn remembered(vmid: u32) -> Remembered {
-    Remembered { vmid, managed: BTreeSet::from(["cores".to_owned()]) }
+    Remembered { vmid, managed: BTreeSet::from(["cores".to_owned()]), ..Remembered::default() }
 }
 
 fn insert(folder: &Folder, guest: &str, vmid: u32) {
@@ -157,6 +157,7 @@ fn plan(changes: Vec<Change>, outcomes: &[(&str, u32)]) -> Plan {
         actions: ActionGraph::default(),
         findings: Vec::new(),
         outcomes: outcomes.iter().map(|(g, vmid)| (address(g), remembered(*vmid))).collect(),
+        moved: BTreeMap::new(),
     }
 }
 

@@ -1,13 +1,14 @@
 //! VMs (`qemu`): how Proxmox spells what documents say, and what differs on a live one. Pure.
 //!
 //! `setting` compares the keys of the schema's table, `scalar` has what is peculiar about single
-//! ones; `network`, `disk` and `cloudinit` are compared in their own ways, `raw` as text; `effect`
-//! is the written decision of what a change costs.
+//! ones; `network`, `disk` and `cloudinit` are compared in their own ways, `raw` as text; `ha` is
+//! what the HA manager is told; `effect` is the written decision of what a change costs.
 
 mod cloudinit;
 mod differ;
 mod disk;
 mod effect;
+mod ha;
 mod identity;
 mod network;
 mod raw;
@@ -17,8 +18,11 @@ mod setting;
 mod tests;
 pub(crate) mod unnamed;
 
-use pvx_core::live::Guest;
-use pvx_core::provider::{Comparison, GuestKind, Volume, Wanted};
+use std::collections::BTreeSet;
+
+use pvx_core::desired::Ha;
+use pvx_core::live::{Guest, Properties};
+use pvx_core::provider::{Comparison, GuestKind, HaComparison, HaRule, Volume, Wanted};
 use uuid::Uuid;
 
 use differ::Differ;
@@ -52,6 +56,20 @@ impl GuestKind for Qemu {
         let mut differ = Differ::new(wanted, live);
         compare_all(&mut differ);
         differ.finish()
+    }
+
+    fn compare_ha(
+        &self,
+        wanted: &Ha,
+        managed_before: &BTreeSet<String>,
+        live: Option<&Properties>,
+        runs: bool,
+    ) -> HaComparison {
+        ha::resource(wanted, managed_before, live, runs)
+    }
+
+    fn compare_rule(&self, wanted: &HaRule<'_>, live: Option<&Properties>) -> HaComparison {
+        ha::rule(wanted, live)
     }
 }
 

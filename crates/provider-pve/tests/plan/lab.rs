@@ -42,7 +42,11 @@ impl Lab {
         let here = Span { source: sources.add("k3s.yaml", "name: k3s\n"), start: 0, len: 4 };
         let mut lab = Self {
             desired: Desired { scope: scope(), ..Desired::default() },
-            snapshot: Snapshot { inventory: inventory(), ..Snapshot::default() },
+            snapshot: Snapshot {
+                inventory: inventory(),
+                ha: Some(live::Ha::default()),
+                ..Snapshot::default()
+            },
             memory: Memory::default(),
             options: Options::default(),
             sources,
@@ -89,7 +93,15 @@ impl Lab {
     pub(crate) fn config(&mut self, vmid: u32, key: &str, value: &str) {
         let guest = self.snapshot.guests.get_mut(&vmid).unwrap();
         guest.config.insert(key.to_owned(), value.to_owned());
-        self.snapshot.inventory.guests.insert(vmid, summary(guest));
+        let pool = self.pool(vmid);
+        let guest = &self.snapshot.guests[&vmid];
+        let summary = Summary { pool, ..summary(guest) };
+        self.snapshot.inventory.guests.insert(vmid, summary);
+    }
+
+    /// The pool a guest is in.
+    pub(crate) fn pool(&self, vmid: u32) -> Option<String> {
+        self.snapshot.inventory.guests.get(&vmid)?.pool.clone()
     }
 
     pub(crate) fn get(&self, vmid: u32, key: &str) -> &str {
@@ -221,6 +233,7 @@ pub(crate) fn summary(guest: &live::Guest) -> Summary {
         status: if guest.running { "running" } else { "stopped" }.to_owned(),
         memory: GIB,
         lock: guest.lock().map(str::to_owned),
+        pool: None,
     }
 }
 
@@ -236,6 +249,7 @@ fn scope() -> Scope {
 fn inventory() -> Inventory {
     let mut inventory =
         Inventory { cluster: "lab".to_owned(), quorate: true, ..Inventory::default() };
+    inventory.pools = ["blue", "green"].map(str::to_owned).into();
     for node in NODES {
         let live = Node { online: true, cpus: 8, memory: 16 * GIB };
         inventory.nodes.insert(node.to_owned(), live);

@@ -10,13 +10,17 @@
 
 mod create;
 mod lab;
+mod membership;
+mod moved;
 mod order;
 mod ownership;
 mod random;
 mod read;
+mod relocate;
 mod remove;
 mod reset;
 mod simulate;
+mod simulate_ha;
 mod text;
 mod update;
 mod value;

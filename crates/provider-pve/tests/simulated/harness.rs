@@ -23,8 +23,11 @@ use tempfile::TempDir;
 /// The cluster under test.
 pub(crate) struct Lab {
     pub(crate) sim: Sim,
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
     folder: TempDir,
+    /// What a state file would say; nothing unless the lab remembers.
+    memory: Mutex<Memory>,
+    remembers: bool,
 }
 
 /// Keeps nothing: what pvx needs is on the cluster.
@@ -51,7 +54,33 @@ impl Lab {
         let pin: Fingerprint = sim.fingerprint().parse().unwrap();
         let options = ClientOptions::new(vec![endpoint], TlsTrust::Fingerprints(vec![pin]), token);
         let cluster = Cluster::new(Client::new(options).unwrap());
-        Self { sim, cluster, folder: tempfile::tempdir().unwrap() }
+        Self {
+            sim,
+            cluster,
+            folder: tempfile::tempdir().unwrap(),
+            memory: Mutex::default(),
+            remembers: false,
+        }
+    }
+
+    /// The same, with a state that remembers what was applied.
+    pub(crate) async fn remembering(world: World) -> Self {
+        Self { remembers: true, ..Self::start(world).await }
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        self.memory.lock().unwrap().clone()
+    }
+
+    fn remember(&self, plan: &Plan) {
+        if !self.remembers {
+            return;
+        }
+        let mut memory = self.memory.lock().unwrap();
+        plan.moved.values().for_each(|old| memory.forget(old));
+        for (address, remembered) in &plan.outcomes {
+            memory.insert(address.clone(), remembered.clone());
+        }
     }
 
     /// Documents by file name, checked: a test never plans from broken ones.
@@ -81,7 +110,7 @@ impl Lab {
 
     pub(crate) async fn read(&self, desired: &Desired) -> Snapshot {
         let inventory = self.cluster.inventory().await.unwrap();
-        read::snapshot(&self.cluster, inventory, desired, &Memory::default(), &Qemu).await.unwrap()
+        read::snapshot(&self.cluster, inventory, desired, &self.memory(), &Qemu).await.unwrap()
     }
 
     pub(crate) async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
@@ -89,7 +118,7 @@ impl Lab {
         let input = Input {
             desired: &documents.0,
             snapshot: &snapshot,
-            memory: &Memory::default(),
+            memory: &self.memory(),
             kind: &Qemu,
             options: &Options::default(),
             sources: &documents.1,
@@ -129,6 +158,7 @@ impl Lab {
         let plan = self.plan(documents, Intent::Apply).await;
         assert!(!plan.is_blocked(), "{:#?}", plan.findings);
         self.carry_out(&plan).await;
+        self.remember(&plan);
         let again = self.plan(documents, Intent::Apply).await;
         assert!(again.is_empty(), "{:#?}", again.changes);
         plan

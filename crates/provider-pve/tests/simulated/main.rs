@@ -10,4 +10,5 @@
 
 mod convergence;
 mod harness;
+mod placement;
 mod requests;

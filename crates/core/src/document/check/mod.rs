@@ -2,6 +2,7 @@
 
 mod addresses;
 mod depends;
+mod ha;
 mod isolation;
 mod names;
 mod nodes;
@@ -31,6 +32,7 @@ pub(crate) fn all(documents: &Documents, desired: &Desired) -> Vec<Diagnostic> {
     addresses::check(documents, desired, &mut problems);
     isolation::check(documents, &mut problems);
     depends::check(documents, desired, &mut problems);
+    ha::check(desired, &mut problems);
     problems
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod disk;
 pub(crate) mod fields;
 pub(crate) mod group;
+mod ha;
 pub(crate) mod kind;
 pub(crate) mod names;
 pub(crate) mod network;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::size::GIB;
 use super::fields::Fields;
-use super::{cloudinit, disk, names, network, raw, setting};
+use super::{cloudinit, disk, ha, names, network, raw, setting};
 use crate::desired::{CloneMode, GuestSpec, Power};
 use crate::diagnostic::{Diagnostic, Span, Spanned};
 
@@ -58,6 +58,9 @@ pub(crate) fn take(fields: &mut Fields<'_, '_>) -> VmKeys {
     }
     keys.spec.disks = disk::take(fields, &mut keys.places);
     keys.spec.networks = network::take(fields, &mut keys.places);
+    keys.spec.ha = ha::take(fields, &mut keys.places);
+    let pool = fields.parsed("pool", ha::pool);
+    keys.spec.pool = keys.place("pool", pool);
     if let Some(cloudinit) = cloudinit::take(fields, &mut keys.places) {
         keys.spec.cloudinit = cloudinit;
         keys.has_cloudinit = true;
