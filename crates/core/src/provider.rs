@@ -185,6 +185,10 @@ pub struct Comparison {
     pub set: BTreeMap<String, String>,
     /// Keys to delete.
     pub delete: BTreeSet<String>,
+    /// Keys that only root@pam may set: written over SSH.
+    pub set_as_root: BTreeMap<String, String>,
+    /// Keys that only root@pam may delete.
+    pub delete_as_root: BTreeSet<String>,
     /// Disks to grow: slot and absolute size in bytes.
     pub resize: Vec<(String, u64)>,
     /// Storages on which `set` allocates volumes.
@@ -193,12 +197,23 @@ pub struct Comparison {
     pub managed: BTreeSet<String>,
     /// What cannot be done, or is left alone.
     pub findings: Vec<Finding>,
+    /// Proxmox's key of every attribute, by its path.
+    pub keys: BTreeMap<String, String>,
+    /// Keys of `set` and `delete` that a running guest cannot notice.
+    pub unnoticed: BTreeSet<String>,
+    /// Proxmox's keys that the documents manage, or managed and reset: values of them that wait are
+    /// theirs.
+    pub managed_keys: BTreeSet<String>,
 }
 
 impl Comparison {
     /// Nothing to do?
     pub fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.delete.is_empty() && self.resize.is_empty()
+        self.set.is_empty()
+            && self.delete.is_empty()
+            && self.set_as_root.is_empty()
+            && self.delete_as_root.is_empty()
+            && self.resize.is_empty()
     }
 }
 

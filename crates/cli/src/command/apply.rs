@@ -9,7 +9,8 @@ use crate::session::Session;
 
 pub(crate) async fn run(global: &Global, options: &ApplyOptions) -> Result<Code, CliError> {
     let session = Session::open(global, &options.documents.paths).await?;
-    let result = execute::run(&session, &options.run, Intent::Apply).await;
+    let allowed = options.apply_changes.apply_changes.into();
+    let result = execute::run(&session, &options.run, Intent::Apply, allowed).await;
     session.close().await;
     result
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use pvx_core::address::Address;
+use pvx_core::desired::ApplyChanges;
 use pvx_core::execute::{self, Context, Limits, Outcome, Patience, Report};
 use pvx_core::live::Inventory;
 use pvx_core::plan::{Intent, Plan};
@@ -28,13 +29,14 @@ pub(super) async fn run(
     session: &Session<'_>,
     run: &RunOptions,
     intent: Intent,
+    apply_changes: ApplyChanges,
 ) -> Result<Code, CliError> {
     let inventory = session.inventory().await?;
     let folder = session.folder(&inventory);
     let profiles = session.profiles();
     let histories = Histories::lock(folder, profiles.iter().map(String::as_str))?;
     let (inventory, all_known) = settle_last_run(session, run, inventory).await?;
-    let options = planner_options(run);
+    let options = planner_options(run, apply_changes);
     let reading = read_unlocked(session, run, inventory, &options).await?;
     let plan = session.plan(&reading, intent, &options);
     show(session, &plan);
@@ -50,11 +52,12 @@ pub(super) async fn run(
     after(session, &plan, &report, &options).await
 }
 
-fn planner_options(run: &RunOptions) -> Options {
+fn planner_options(run: &RunOptions, apply_changes: ApplyChanges) -> Options {
     Options {
         targets: run.target.clone(),
         shutdown_timeout: run.shutdown_timeout,
         force_stop: !run.no_force_stop,
+        apply_changes,
         ..Options::default()
     }
 }

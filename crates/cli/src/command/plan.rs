@@ -20,7 +20,11 @@ async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliE
     let intent = if options.destroy { Intent::Destroy } else { Intent::Apply };
     let inventory = session.inventory().await?;
     let reading = session.read(inventory).await?;
-    let chosen = Options { targets: options.target.clone(), ..Options::default() };
+    let chosen = Options {
+        targets: options.target.clone(),
+        apply_changes: options.apply_changes.apply_changes.into(),
+        ..Options::default()
+    };
     let plan = session.plan(&reading, intent, &chosen);
     match session.global.format {
         Format::Json => output::json(&plan),

@@ -104,6 +104,13 @@ pub enum ActionKind {
         /// Run as a task on the node.
         background: bool,
     },
+    /// `qm set` on the node over SSH: keys that only root@pam may change, which no API token is.
+    ConfigureAsRoot {
+        /// Keys to set.
+        set: BTreeMap<String, String>,
+        /// Keys to delete.
+        delete: Vec<String>,
+    },
     /// `PUT …/resize` to an absolute size.
     Resize {
         /// Disk slot.
@@ -235,6 +242,7 @@ impl ActionKind {
             Self::Create { .. } => "create",
             Self::Clone { .. } => "clone",
             Self::Configure { .. } => "configure",
+            Self::ConfigureAsRoot { .. } => "configure as root",
             Self::Resize { .. } => "resize",
             Self::Migrate { .. } => "migrate",
             Self::Start => "start",

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::ActionId;
 use crate::address::Address;
+use crate::desired::ApplyChanges;
 use crate::diagnostic::Position;
 
 /// The one word for what happens to a guest.
@@ -69,6 +70,20 @@ pub struct AttributeChange {
     pub effect: Effect,
     /// Why, in a few words.
     pub reason: String,
+}
+
+/// What differs on a running guest and is not written now (`apply_changes`). A guest may have
+/// nothing else: then it is no change of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The guest.
+    pub address: Address,
+    /// Its VMID.
+    pub vmid: u32,
+    /// What may happen to it now.
+    pub mode: ApplyChanges,
+    /// What is held back, with the effect that it would have.
+    pub attributes: Vec<AttributeChange>,
 }
 
 /// Facts about a guest that a reader wants on its line.

@@ -43,6 +43,14 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
                 complain("deletes a disk");
             }
         }
+        ActionKind::ConfigureAsRoot { set, delete } => {
+            if set.is_empty() && delete.is_empty() {
+                complain("changes nothing");
+            }
+            if delete.iter().any(|key| set.contains_key(key)) {
+                complain("sets and deletes the same key");
+            }
+        }
         ActionKind::Destroy => {
             if !action.preconditions.iter().any(is_proof) {
                 complain("destroys without proof of ownership");

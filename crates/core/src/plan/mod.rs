@@ -9,7 +9,7 @@ pub mod lint;
 mod tests;
 
 pub use action::{Action, ActionId, ActionKind, HaChange, Precondition, Reason};
-pub use change::{AttributeChange, Change, Effect, Facts, Verb};
+pub use change::{AttributeChange, Change, Effect, Facts, Held, Verb};
 pub use finding::{Finding, Weight};
 pub use graph::{ActionGraph, GraphError};
 
@@ -52,6 +52,9 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What is run, and in which order.
     pub actions: ActionGraph,
+    /// What differs and is not written now, guest by guest, in the order of the documents.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub held: Vec<Held>,
     /// What is wrong, what is worth knowing, and what was not done.
     pub findings: Vec<Finding>,
     /// What state says of each guest when the plan has been carried out: a later plan resets
@@ -85,6 +88,8 @@ pub struct Counts {
     pub migrate: usize,
     /// Guests that are only started or shut down.
     pub power: usize,
+    /// Guests that are only rebooted.
+    pub reboot: usize,
     /// Guests that go.
     pub destroy: usize,
 }
@@ -108,6 +113,7 @@ impl Plan {
                 Verb::Create => counts.create += 1,
                 Verb::Destroy => counts.destroy += 1,
                 Verb::Change => counts.change += 1,
+                Verb::Power if change.effect == Effect::Reboot => counts.reboot += 1,
                 Verb::Power => counts.power += 1,
                 Verb::Migrate => {
                     counts.migrate += 1;

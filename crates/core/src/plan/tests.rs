@@ -164,6 +164,7 @@ fn plan(verb: Verb, actions: Vec<Action>) -> Plan {
         profiles: Vec::new(),
         changes: vec![change],
         actions: graph,
+        held: Vec::new(),
         findings: Vec::new(),
         outcomes: BTreeMap::new(),
         moved: BTreeMap::new(),

@@ -6,8 +6,8 @@ use super::Input;
 use super::ownership::Ownership;
 use crate::address::Address;
 use crate::plan::{
-    Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Intent, Plan, Precondition,
-    ProfileSummary, Reason, VERSION,
+    Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Held, Intent, Plan,
+    Precondition, ProfileSummary, Reason, VERSION,
 };
 use crate::state::Remembered;
 
@@ -49,6 +49,7 @@ pub(super) struct Builder<'a> {
     pub(super) input: &'a Input<'a>,
     pub(super) actions: ActionGraph,
     pub(super) changes: Vec<Change>,
+    pub(super) held: Vec<Held>,
     pub(super) findings: Vec<Finding>,
     pub(super) outcomes: BTreeMap<Address, Remembered>,
     pub(super) moved: BTreeMap<Address, Address>,
@@ -60,6 +61,7 @@ impl<'a> Builder<'a> {
             input,
             actions: ActionGraph::default(),
             changes: Vec::new(),
+            held: Vec::new(),
             findings: Vec::new(),
             outcomes: BTreeMap::new(),
             moved: BTreeMap::new(),
@@ -175,6 +177,7 @@ impl<'a> Builder<'a> {
             profiles,
             changes,
             actions: self.actions,
+            held: self.held,
             findings: self.findings,
             outcomes: self.outcomes,
             moved: self.moved,

@@ -237,7 +237,9 @@ fn make(
         }
         Origin::Empty => {
             let comparison = input.kind.create(&wanted);
-            let steps = vec![create_step(node, guest, &comparison, &reason)];
+            let root = configure_as_root(node, &comparison, &reason, Effect::Create);
+            let made = create_step(node, guest, &comparison, &reason);
+            let steps = std::iter::once(made).chain(root).collect();
             (steps, comparison, "made from nothing".to_owned())
         }
     };
@@ -443,11 +445,27 @@ pub(super) fn configure_steps(
         let both = comparison.resize.iter().any(|(disk, _)| comparison.set.contains_key(disk));
         steps.insert(if both { steps.len() } else { 0 }, step);
     }
+    steps.extend(configure_as_root(node, comparison, reason, effect));
     // The first write changes the digest.
     if let (Some(first), Some(digest)) = (steps.first_mut(), digest) {
         first.preconditions.push(Precondition::Digest { digest });
     }
     steps
+}
+
+/// What no API token may write.
+fn configure_as_root(
+    node: &str,
+    comparison: &Comparison,
+    reason: &Reason,
+    effect: Effect,
+) -> Option<Step> {
+    let (set, delete) = (&comparison.set_as_root, &comparison.delete_as_root);
+    (!set.is_empty() || !delete.is_empty()).then(|| {
+        let delete = delete.iter().cloned().collect();
+        let kind = ActionKind::ConfigureAsRoot { set: set.clone(), delete };
+        Step::new(node, kind, reason.clone(), effect)
+    })
 }
 
 /// A guest on its way into the plan.

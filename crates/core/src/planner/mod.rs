@@ -1,11 +1,13 @@
 //! The planner: pure and synchronous. Desired graph and live snapshot in, plan out.
 //!
 //! One file for each question: whose is it (`ownership`), which number (`vmid`), where
-//! (`placement`; of one that is there: `relocate`), from what (`template`), and what to do with a guest that is missing
-//! (`create`), there (`update`) or no longer wanted (`remove`). `moved`: who was renamed in the
-//! documents. `membership` and `affinity`: pools and HA. `order` joins guests.
+//! (`placement`; of one that is there: `relocate`), from what (`template`), and what to do with a
+//! guest that is missing (`create`), there (`update`) or no longer wanted (`remove`). `allow` says
+//! what may happen to a running guest now. `moved`: who was renamed in the documents. `membership`
+//! and `affinity`: pools and HA. `order` joins guests.
 
 mod affinity;
+mod allow;
 mod build;
 mod create;
 mod known;

@@ -1,5 +1,8 @@
 //! Guests that are wanted and there: what differs, what it costs, and what merely waits.
 
+use std::collections::BTreeSet;
+
+use super::allow::{self, Allowed, Restart};
 use super::build::{Builder, Step};
 use super::create::{
     Starts, check_allocates, check_cpus, configure_steps, live_disks, migrate_live, wanted,
@@ -45,31 +48,31 @@ fn one(
     let known_as = moved::remembered_as(input, ownership, guest);
     let before = input.memory.managed(known_as);
     let comparison = input.kind.compare(&wanted(guest, identity, before), live);
-    note_pending(builder, guest, live, &comparison);
     note_fixed_vmid(builder, guest, live);
     let findings = comparison.findings.iter().cloned();
     builder.findings.extend(findings.map(|f| locate(f, guest)));
-    let difference = Difference::between(builder, ownership, guest, live, comparison);
-    let managed = difference.comparison.managed.union(&difference.membership.managed);
-    let remembered = Remembered {
-        vmid: live.vmid,
-        managed: managed.cloned().collect(),
-        node: (&guest.placement).into(),
-    };
-    builder.outcomes.insert(guest.address.clone(), remembered);
+    let mut allowed = allow::allow(allow::mode(input, guest), guest, live, comparison);
+    let held_back = !allowed.held.is_empty();
+    allow::note(builder, guest, live, std::mem::take(&mut allowed.held));
+    let difference = Difference::between(builder, ownership, guest, live, allowed);
+    remember(builder, guest, live, &difference, held_back.then_some(before));
     if let Some(from) = &guest.moved_from
         && ownership.still_there(&guest.address).is_none()
     {
         builder.moved.insert(guest.address.clone(), from.clone());
     }
+    if difference.restart.is_none() && !difference.at_rest() {
+        note_pending(builder, guest, live, &difference.comparison);
+    }
     if difference.is_empty() {
         return;
     }
     let inventory = &input.snapshot.inventory;
-    if let Err(finding) = check_allocates(inventory, guest, &difference.comparison, &live.node) {
+    let node = difference.migration.as_ref().map_or(&live.node, |(target, _)| target);
+    let written = if difference.at_rest() { node } else { &live.node };
+    if let Err(finding) = check_allocates(inventory, guest, &difference.comparison, written) {
         builder.findings.push(finding);
     }
-    let node = difference.migration.as_ref().map_or(&live.node, |(target, _)| target);
     if let Err(finding) = check_cpus(inventory, guest, node) {
         builder.findings.push(finding);
     }
@@ -79,7 +82,9 @@ fn one(
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let owned = ownership.proof(input, &guest.address).unwrap_or(owned);
     let steps = difference.steps(builder, live, owned);
-    let start = steps.iter().position(|step| step.kind == ActionKind::Start);
+    let starts_it =
+        |step: &Step| matches!(step.kind, ActionKind::Start | ActionKind::Reboot { .. });
+    let start = steps.iter().position(starts_it);
     let ids = builder.chain(&guest.address, live.vmid, steps);
     if let Some(id) = start.and_then(|place| ids.get(place)) {
         starts.insert(guest.address.clone(), *id);
@@ -98,6 +103,7 @@ struct Difference {
     migration: Option<(String, Step)>,
     power: Option<Power>,
     membership: Membership,
+    restart: Option<Restart>,
 }
 
 impl Difference {
@@ -106,8 +112,9 @@ impl Difference {
         ownership: &Ownership,
         guest: &Guest,
         live: &live::Guest,
-        comparison: Comparison,
+        allowed: Allowed,
     ) -> Self {
+        let Allowed { comparison, restart, .. } = allowed;
         let power = match (guest.power, live.running) {
             (Power::Running, false) => Some(Power::Running),
             (Power::Stopped, true) => Some(Power::Stopped),
@@ -132,47 +139,110 @@ impl Difference {
             },
         );
         builder.findings.append(&mut membership.findings);
-        Self { comparison, migration, power, membership }
+        Self { comparison, migration, power, membership, restart }
     }
 
     fn is_empty(&self) -> bool {
-        self.comparison.is_empty()
-            && self.migration.is_none()
-            && self.power.is_none()
-            && self.membership.is_empty()
+        let still = self.migration.is_none() && self.power.is_none() && self.restart.is_none();
+        self.comparison.is_empty() && still && self.membership.is_empty()
     }
 
-    /// Configure where it is, move, then start; or shut down after all else.
+    /// Is it shut down before it is written to?
+    fn at_rest(&self) -> bool {
+        self.restart == Some(Restart::Offline) || self.power == Some(Power::Stopped)
+    }
+
     fn steps(&self, builder: &Builder<'_>, live: &live::Guest, owned: Precondition) -> Vec<Step> {
-        let options = builder.input.options;
-        let reason = Reason::new("differs", "the documents say otherwise");
-        let effect = dearest(&self.comparison.attributes).unwrap_or(Effect::Live);
-        let digest = live.digest.clone();
-        let mut steps = configure_steps(&live.node, &self.comparison, &reason, effect, digest);
+        let mut steps = match self.at_rest() {
+            true => self.at_rest_steps(builder, live, &owned),
+            false => self.running_steps(builder, live),
+        };
+        if let Some(first) = steps.first_mut() {
+            first.preconditions.insert(0, owned);
+        }
+        steps
+    }
+
+    /// Configure where it is, move, then start or reboot.
+    fn running_steps(&self, builder: &Builder<'_>, live: &live::Guest) -> Vec<Step> {
+        let mut steps = self.writes(&live.node, live.digest.clone());
         steps.extend(self.membership.before.iter().cloned());
         let mut node = live.node.as_str();
         if let Some((target, step)) = &self.migration {
             steps.push(step.clone());
             node = target;
         }
-        match self.power {
-            Some(Power::Running) => {
-                let reason = Reason::new("stopped", "the documents want it running");
-                steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
-            }
-            Some(Power::Stopped) => {
-                let reason = Reason::new("running", "the documents want it stopped");
-                let (timeout, force) = (options.shutdown_timeout, options.force_stop);
-                let kind = ActionKind::Shutdown { timeout, force };
-                steps.push(Step::new(node, kind, reason, Effect::Stop));
-            }
-            Some(Power::Unmanaged) | None => {}
+        if self.power == Some(Power::Running) {
+            let reason = Reason::new("stopped", "the documents want it running");
+            steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
+        }
+        if self.restart == Some(Restart::Reboot) {
+            let reason = Reason::new("waits", self.waiting());
+            let kind = ActionKind::Reboot { timeout: builder.input.options.shutdown_timeout };
+            steps.push(Step::new(node, kind, reason, Effect::Reboot));
         }
         steps.extend(self.membership.after.iter().cloned());
-        if let Some(first) = steps.first_mut() {
-            first.preconditions.insert(0, owned);
-        }
         steps
+    }
+
+    /// Move, shut down, configure where it is then, and start again what the documents do not want
+    /// stopped. The stop writes what waited, so no digest is known for the writes: they ask whose
+    /// guest it is instead.
+    fn at_rest_steps(
+        &self,
+        builder: &Builder<'_>,
+        live: &live::Guest,
+        owned: &Precondition,
+    ) -> Vec<Step> {
+        let mut steps: Vec<Step> = self.membership.before.clone();
+        let mut node = live.node.as_str();
+        if let Some((target, step)) = &self.migration {
+            steps.push(step.clone());
+            node = target;
+        }
+        steps.push(self.shutdown(builder, node));
+        let mut writes = self.writes(node, None);
+        if let Some(first) = writes.first_mut() {
+            first.preconditions.push(owned.clone());
+        }
+        steps.extend(writes);
+        if self.restart.is_some() {
+            let reason = Reason::new("offline", "it was shut down to be changed");
+            steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
+        }
+        steps.extend(self.membership.after.iter().cloned());
+        steps
+    }
+
+    fn shutdown(&self, builder: &Builder<'_>, node: &str) -> Step {
+        let options = builder.input.options;
+        let timeout = options.shutdown_timeout;
+        if self.restart.is_some() {
+            // A change is no reason to pull the plug.
+            let kind = ActionKind::Shutdown { timeout, force: false };
+            let reason = Reason::new("offline", "it cannot be changed while it runs");
+            return Step::new(node, kind, reason, Effect::Offline);
+        }
+        let kind = ActionKind::Shutdown { timeout, force: options.force_stop };
+        let reason = Reason::new("running", "the documents want it stopped");
+        Step::new(node, kind, reason, Effect::Stop)
+    }
+
+    fn writes(&self, node: &str, digest: Option<String>) -> Vec<Step> {
+        let reason = Reason::new("differs", "the documents say otherwise");
+        // The reboot is a step of its own.
+        let written = |effect| if effect == Effect::Reboot { Effect::Pending } else { effect };
+        let effect = dearest(&self.comparison.attributes).map_or(Effect::Live, written);
+        configure_steps(node, &self.comparison, &reason, effect, digest)
+    }
+
+    /// `2 values wait for a cold boot`
+    fn waiting(&self) -> String {
+        let waits = |a: &&AttributeChange| a.effect == Effect::Reboot;
+        match self.comparison.attributes.iter().filter(waits).count() {
+            1 => "a value waits for a cold boot".to_owned(),
+            count => format!("{count} values wait for a cold boot"),
+        }
     }
 
     fn change(
@@ -186,6 +256,11 @@ impl Difference {
             Some(Power::Running) => Some(Effect::Start),
             Some(Power::Stopped) => Some(Effect::Stop),
             Some(Power::Unmanaged) | None => None,
+        };
+        let reason = match (power, self.comparison.is_empty(), self.restart) {
+            (Some(effect), ..) => power_reason(effect).to_owned(),
+            (None, true, Some(_)) => self.waiting(),
+            _ => "differs from the documents".to_owned(),
         };
         let moves = self.migration.is_some().then_some(Effect::Migrate);
         let verb = if self.migration.is_some() {
@@ -207,7 +282,7 @@ impl Difference {
             running: live.running,
             facts: Facts { disks: live_disks(builder, live), ..Facts::default() },
             effect: effect.into_iter().flatten().max().unwrap_or(Effect::Live),
-            reason: power.map_or("differs from the documents", power_reason).to_owned(),
+            reason,
             attributes,
             position: Some(builder.input.sources.position(guest.span)),
             actions,
@@ -228,6 +303,21 @@ fn migration(
     let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
     let step = migrate_live(builder, guest, live, &comparison.allocates, node, &reason)?;
     Ok(Some((node.to_owned(), step)))
+}
+
+/// What state says of the guest from now on. While something is held back, nothing that documents
+/// said `before` is forgotten: what they no longer say is still to be reset.
+fn remember(
+    builder: &mut Builder<'_>,
+    guest: &Guest,
+    live: &live::Guest,
+    difference: &Difference,
+    before: Option<&BTreeSet<String>>,
+) {
+    let managed = difference.comparison.managed.union(&difference.membership.managed);
+    let managed = managed.chain(before.into_iter().flatten()).cloned().collect();
+    let node = (&guest.placement).into();
+    builder.outcomes.insert(guest.address.clone(), Remembered { vmid: live.vmid, managed, node });
 }
 
 /// Nothing moves to a node that does not answer.

@@ -5,11 +5,18 @@
 //! defaults are Proxmox VE's own (qemu-server 9.2, `QemuServer.pm` `$confdesc` and
 //! `QemuServer/*.pm`), privileges are those of `API2/Qemu.pm` (check_vm_modify_config_perm).
 
+mod document;
+mod documents;
 mod formats;
+mod json;
 mod keys;
+mod reference;
 
+pub use document::{Field, Form, Kind, Mapping};
 pub use formats::{DRIVE, NIC};
+pub use json::json_schema;
 pub use keys::KEYS;
+pub use reference::{Effects, reference};
 
 /// One key, or a row of numbered ones.
 #[derive(Debug)]
@@ -131,9 +138,45 @@ impl Properties {
     }
 }
 
+/// Does only root@pam write this value of the key (qemu-server `API2/Qemu.pm`,
+/// check_vm_modify_config_perm and its neighbours)? `stored` is a value in Proxmox's spelling.
+pub fn needs_root(name: &str, stored: &str) -> bool {
+    let Some(key) = key(name) else { return false };
+    match key.name {
+        _ if key.is_root_only() => true,
+        "serial" => stored.starts_with('/'),
+        "usb" => !stored.contains("mapping=") && !stored.to_ascii_lowercase().contains("spice"),
+        "hostpci" => !stored.contains("mapping=") || stored.contains("romfile="),
+        _ => false,
+    }
+}
+
 /// The key that a name means.
 pub fn key(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.matches(name))
+}
+
+/// Every key of every mapping of documents, by the mapping's title.
+#[cfg(test)]
+pub(crate) fn titled()
+-> std::collections::BTreeMap<&'static str, std::collections::BTreeSet<String>> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut open: Vec<&'static Mapping> = Kind::ALL.map(Kind::mapping).into();
+    open.push(&documents::VM);
+    while let Some(mapping) = open.pop() {
+        let names: &mut std::collections::BTreeSet<String> =
+            found.entry(mapping.title).or_default();
+        let further = documents::further(mapping).map_or(&[] as &[Property], |f| f.properties);
+        names.extend(mapping.fields.iter().map(|field| field.name.to_owned()));
+        names.extend(further.iter().map(|property| property.name.to_owned()));
+        if mapping.vm {
+            names.extend(documents::VM.fields.iter().map(|field| field.name.to_owned()));
+            names.extend(KEYS.iter().map(Key::title));
+        }
+        open.extend(reference::mappings(mapping.fields).into_iter().map(|(_, inner)| inner));
+    }
+    found.remove(documents::VM.title);
+    found
 }
 
 #[cfg(test)]
@@ -154,6 +197,26 @@ mod tests {
             ("nosuch", None),
         ] {
             assert_eq!(key(name).map(Key::title).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_only_root_writes() {
+        for (name, stored, expected) in [
+            ("args", "-no-hpet", true),
+            ("affinity", "0-1", true),
+            ("cores", "2", false),
+            ("serial0", "socket", false),
+            ("serial0", "/dev/ttyS0", true),
+            ("usb1", "spice", false),
+            ("usb1", "host=Spice,usb3=1", false),
+            ("usb1", "1234:abcd", true),
+            ("usb1", "mapping=stick", false),
+            ("hostpci0", "mapping=gpu,pcie=1", false),
+            ("hostpci0", "01:00.0", true),
+            ("hostpci0", "mapping=gpu,romfile=a.rom", true),
+        ] {
+            assert_eq!(needs_root(name, stored), expected, "{name} {stored}");
         }
     }
 

@@ -155,6 +155,7 @@ fn plan(changes: Vec<Change>, outcomes: &[(&str, u32)]) -> Plan {
         profiles: Vec::new(),
         changes,
         actions: ActionGraph::default(),
+        held: Vec::new(),
         findings: Vec::new(),
         outcomes: outcomes.iter().map(|(g, vmid)| (address(g), remembered(*vmid))).collect(),
         moved: BTreeMap::new(),

@@ -77,6 +77,7 @@ fn canonical(kind: Kind, text: &str) -> Canonical {
         Kind::Address => Canonical::Text(address(text)),
         Kind::List => Canonical::Items(items(text)),
         Kind::Set => Canonical::Items(sorted(items(text))),
+        Kind::Numbers => Canonical::Items(numbers(text)),
         Kind::Hotplug => Canonical::Items(hotplug(text)),
         Kind::Tags => Canonical::Text(Tags::parse(text).to_string()),
         Kind::SshKeys => Canonical::Items(ssh_keys::lines(text).into_iter().collect()),
@@ -159,6 +160,22 @@ fn address(text: &str) -> String {
 fn items(text: &str) -> Vec<String> {
     let separator = |c: char| matches!(c, ';' | ',' | '\0') || c.is_whitespace();
     text.split(separator).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// Each number of a list of numbers and ranges; what is neither stays text.
+fn numbers(text: &str) -> Vec<String> {
+    /// More than any list of CPUs or VLANs has.
+    const MOST: u32 = 8192;
+    let range = |item: &str| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (first, last) = (first.trim().parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?);
+        (first <= last && last - first < MOST).then_some(first..=last)
+    };
+    let expanded = items(text).into_iter().flat_map(|item| match range(&item) {
+        Some(numbers) => numbers.map(|n| n.to_string()).collect(),
+        None => vec![item],
+    });
+    sorted(expanded.collect())
 }
 
 fn sorted(mut items: Vec<String>) -> Vec<String> {

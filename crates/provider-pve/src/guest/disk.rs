@@ -9,7 +9,7 @@ use pvx_core::provider::Volume;
 
 use super::differ::Differ;
 use super::identity::disk_in;
-use super::{effect, unnamed};
+use super::unnamed;
 use crate::codec::{self, Boot, Drive, Size, format_boolean};
 
 /// Is this key a slot for drives (qemu-server `QemuServer/Drive.pm`, valid_drive_names)?
@@ -134,8 +134,8 @@ fn existing(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive: &Drive) {
             continue;
         }
         if changed.set(name, value).is_ok() {
-            let effect = effect::of_drive_option(name, differ.live);
-            differ.attribute(&format!("{slot}.{name}"), before, Some(value), effect);
+            let path = format!("{slot}.{name}");
+            differ.attribute(&path, before, Some(value), Effect::Live);
             dirty = true;
         } else {
             differ.finding(bad_option(slot, name, value));
@@ -161,8 +161,8 @@ fn reset_options(differ: &mut Differ<'_>, slot: &str, drive: &mut Drive) -> bool
             && !matches!(name, "size" | "format")
             && let Some(before) = drive.remove(name)
         {
-            let effect = effect::of_drive_option(name, differ.live);
-            differ.attribute(&format!("{slot}.{name}"), Some(&before), None, effect);
+            let path = format!("{slot}.{name}");
+            differ.attribute(&path, Some(&before), None, Effect::Live);
             dirty = true;
         }
     }
@@ -227,8 +227,8 @@ fn add(differ: &mut Differ<'_>, slot: &str, wanted: &Disk) {
         }
     }
     let size = Size::from_bytes(bytes).to_string();
-    let effect = effect::of_key(slot, differ.live);
-    differ.attribute(slot, None, Some(&format!("{size} on {storage}")), effect);
+    let what = format!("{size} on {storage}");
+    differ.attribute(slot, None, Some(&what), Effect::Live);
     differ.set(slot, &drive.to_string());
     differ.allocates_on(&storage.clone());
 }

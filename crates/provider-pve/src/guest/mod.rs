@@ -12,11 +12,14 @@ mod ha;
 mod identity;
 mod network;
 mod raw;
+mod root;
 mod scalar;
 mod setting;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unnamed;
+
+pub use effect::{Feature, Rule, property, rule, table};
 
 use std::collections::BTreeSet;
 
@@ -49,13 +52,13 @@ impl GuestKind for Qemu {
         let mut differ = Differ::new(wanted, &nothing);
         compare_all(&mut differ);
         disk::efidisk(&mut differ);
-        differ.finish()
+        finish(differ, &nothing)
     }
 
     fn compare(&self, wanted: &Wanted<'_>, live: &Guest) -> Comparison {
         let mut differ = Differ::new(wanted, live);
         compare_all(&mut differ);
-        differ.finish()
+        finish(differ, live)
     }
 
     fn compare_ha(
@@ -71,6 +74,12 @@ impl GuestKind for Qemu {
     fn compare_rule(&self, wanted: &HaRule<'_>, live: Option<&Properties>) -> HaComparison {
         ha::rule(wanted, live)
     }
+}
+
+fn finish(differ: Differ<'_>, live: &Guest) -> Comparison {
+    let mut comparison = differ.finish();
+    root::split(&mut comparison, live);
+    comparison
 }
 
 fn compare_all(differ: &mut Differ<'_>) {

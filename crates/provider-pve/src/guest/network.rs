@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 
 use pvx_core::desired::Network;
-use pvx_core::plan::Finding;
+use pvx_core::plan::{Effect, Finding};
 
 use super::differ::Differ;
-use super::effect;
 use crate::codec::{self, NIC_MODELS, Nic, normalize_mac};
 
 /// The model of a device that documents give none.
@@ -42,7 +41,6 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
         return;
     };
     differ.manage(slot);
-    let had_bridge = nic.get("bridge").is_some();
     let mut changes = Vec::new();
     for (name, value) in properties(wanted) {
         differ.manage(&format!("{slot}.{name}"));
@@ -58,18 +56,12 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
         }
     }
     changes.extend(dropped(differ, slot, &mut nic));
-    let bridged = had_bridge && nic.get("bridge").is_some();
-    let names = changes.iter().map(|change| change.name);
-    let effect = if fresh {
-        effect::of_key(slot, differ.live)
-    } else {
-        effect::of_nic(names, bridged, differ.live)
-    };
     for Change { name, before, after } in &changes {
-        differ.attribute(&format!("{slot}.{name}"), before.as_deref(), after.as_deref(), effect);
+        let path = format!("{slot}.{name}");
+        differ.attribute(&path, before.as_deref(), after.as_deref(), Effect::Live);
     }
     if fresh && changes.is_empty() {
-        differ.attribute(slot, None, Some(nic.model()), effect);
+        differ.attribute(slot, None, Some(nic.model()), Effect::Live);
     }
     if fresh || !changes.is_empty() {
         differ.set(slot, &nic.to_string());

@@ -1,7 +1,8 @@
 //! `raw`: keys and properties that pvx knows nothing of, compared as text.
 
+use pvx_core::plan::Effect;
+
 use super::differ::Differ;
-use super::effect;
 use crate::codec::{self, PropertyString};
 
 pub(super) fn compare(differ: &mut Differ<'_>) {
@@ -12,8 +13,8 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
             Some((key, property)) => one(differ, &path, (key, property), Some(wanted)),
             None if differ.current(name).as_deref() != Some(wanted) => {
                 let before = differ.current(name);
-                let effect = effect::of_key(name, differ.live);
-                differ.attribute(&path, before.as_deref(), Some(wanted), effect);
+                differ.name_key(&path, name);
+                differ.attribute(&path, before.as_deref(), Some(wanted), Effect::Live);
                 differ.set(name, wanted);
             }
             None => {}
@@ -53,7 +54,7 @@ fn one(differ: &mut Differ<'_>, path: &str, (key, property): (&str, &str), wante
             value.remove(property);
         }
     }
-    let effect = effect::of_key(key, differ.live);
-    differ.attribute(path, before.as_deref(), wanted, effect);
+    differ.name_key(path, key);
+    differ.attribute(path, before.as_deref(), wanted, Effect::Live);
     differ.set(key, &value.to_string());
 }

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use pvx_core::desired::Setting;
+use pvx_core::plan::Effect;
 use pvx_core::schema::{self, Key, Shape};
 
 use super::differ::Differ;
-use super::effect;
 use crate::codec::{self, PropertyString};
 
 pub(super) fn compare(differ: &mut Differ<'_>) {
@@ -97,7 +97,6 @@ fn write(differ: &mut Differ<'_>, name: &str, value: &PropertyString, changes: &
     if changes.is_empty() {
         return;
     }
-    let effect = effect::of_key(name, differ.live);
     let default_key = codec::default_key(name);
     for Change { name: property, before, after } in changes {
         // `cpu kvm64 → host` is what people say.
@@ -105,7 +104,7 @@ fn write(differ: &mut Differ<'_>, name: &str, value: &PropertyString, changes: &
             true => name.to_owned(),
             false => format!("{name}.{property}"),
         };
-        differ.attribute(&path, before.as_deref(), after.as_deref(), effect);
+        differ.attribute(&path, before.as_deref(), after.as_deref(), Effect::Live);
     }
     differ.set(name, &value.to_string());
 }
@@ -124,9 +123,11 @@ fn dropped(differ: &mut Differ<'_>) {
             differ.reset(name, name);
             continue;
         };
-        let Some(stored) = differ.current(name) else { continue };
-        let parsed = PropertyString::parse(&stored, codec::default_key(name));
-        let Ok(mut value) = parsed else {
+        let parsed = differ
+            .current(name)
+            .map(|stored| PropertyString::parse(&stored, codec::default_key(name)).ok());
+        // One that waits to go is still a matter of the documents.
+        let Some(mut value) = parsed.flatten() else {
             differ.reset(name, name);
             continue;
         };

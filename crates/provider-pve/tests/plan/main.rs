@@ -8,6 +8,8 @@
     reason = "a test that meets the unexpected has to stop"
 )]
 
+mod allow;
+mod corpus;
 mod create;
 mod lab;
 mod membership;

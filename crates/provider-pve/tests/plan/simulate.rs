@@ -155,7 +155,14 @@ impl Lab {
                 assert!(!guest.running, "VM already running");
                 guest.running = true;
             }
-            ActionKind::Shutdown { .. } => guest.running = false,
+            ActionKind::Shutdown { .. } => {
+                guest.running = false;
+                guest.pending.clear();
+            }
+            ActionKind::Reboot { .. } => {
+                assert!(guest.running, "VM not running");
+                guest.pending.clear();
+            }
             ActionKind::Destroy => {
                 assert!(!guest.running && !guest.is_protected());
                 self.snapshot.guests.remove(&action.vmid);

@@ -34,6 +34,11 @@ fn action(plan: &Plan, action: &Action) -> String {
             let all: String = set.chain(delete).chain(background).collect();
             format!("{vmid}{all}")
         }
+        ActionKind::ConfigureAsRoot { set, delete } => {
+            let set = set.iter().map(|(k, v)| format!(" {k}={v}"));
+            let delete = delete.iter().map(|k| format!(" -{k}"));
+            format!("{vmid}{}", set.chain(delete).collect::<String>())
+        }
         ActionKind::Resize { disk, size } => format!("{vmid} {disk}={}MiB", size >> 20),
         ActionKind::Migrate { target, online, with_local_disks } => {
             let online = if *online { " online" } else { "" };

@@ -108,19 +108,30 @@ impl Lab {
         (loaded.desired, loaded.sources)
     }
 
-    pub(crate) async fn read(&self, desired: &Desired) -> Snapshot {
+    pub(crate) async fn read(&self, desired: &Desired, memory: &Memory) -> Snapshot {
         let inventory = self.cluster.inventory().await.unwrap();
-        read::snapshot(&self.cluster, inventory, desired, &self.memory(), &Qemu).await.unwrap()
+        read::snapshot(&self.cluster, inventory, desired, memory, &Qemu).await.unwrap()
     }
 
     pub(crate) async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
-        let snapshot = self.read(&documents.0).await;
+        self.plan_with(documents, intent, &Options::default(), &self.memory()).await
+    }
+
+    /// A plan with what was applied before, and what the user says.
+    pub(crate) async fn plan_with(
+        &self,
+        documents: &(Desired, Sources),
+        intent: Intent,
+        options: &Options,
+        memory: &Memory,
+    ) -> Plan {
+        let snapshot = self.read(&documents.0, memory).await;
         let input = Input {
             desired: &documents.0,
             snapshot: &snapshot,
-            memory: &self.memory(),
+            memory,
             kind: &Qemu,
-            options: &Options::default(),
+            options,
             sources: &documents.1,
         };
         let plan = match intent {

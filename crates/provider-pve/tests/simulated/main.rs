@@ -9,6 +9,9 @@
 )]
 
 mod convergence;
+mod effects;
 mod harness;
+mod keys;
+mod observe;
 mod placement;
 mod requests;

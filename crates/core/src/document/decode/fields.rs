@@ -176,6 +176,8 @@ impl<'n, 'p> Fields<'n, 'p> {
 
     /// Reports unknown and repeated keys.
     pub(crate) fn finish(self) {
+        #[cfg(test)]
+        met::keep(self.what, &self.known, &self.numbered);
         let mut first: HashMap<&str, Span> = HashMap::new();
         for entry in self.entries {
             let key = entry.key.value.as_str();
@@ -197,6 +199,32 @@ impl<'n, 'p> Fields<'n, 'p> {
                 first.insert(key, entry.key.span);
             }
         }
+    }
+}
+
+/// Which keys each kind of mapping was asked for: held against the tables of the reference.
+#[cfg(test)]
+pub(crate) mod met {
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use crate::schema::Key;
+
+    type Known = BTreeMap<&'static str, BTreeSet<String>>;
+
+    thread_local! {
+        static KNOWN: RefCell<Known> = RefCell::default();
+    }
+
+    pub(super) fn keep(what: &'static str, known: &[&'static str], numbered: &[&'static Key]) {
+        let names = known.iter().map(|name| (*name).to_owned());
+        let names = names.chain(numbered.iter().map(|key| key.title()));
+        KNOWN.with_borrow_mut(|all| all.entry(what).or_default().extend(names));
+    }
+
+    /// What this thread has met so far.
+    pub(crate) fn all() -> Known {
+        KNOWN.with_borrow(Clone::clone)
     }
 }
 

@@ -302,6 +302,7 @@ pub(super) fn plan(guests: Vec<Vec<Step>>) -> Plan {
         profiles: Vec::new(),
         changes,
         actions,
+        held: Vec::new(),
         findings: Vec::new(),
         outcomes,
         moved: BTreeMap::new(),
