@@ -111,7 +111,7 @@ pub(super) fn pool(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split('/').collect();
     let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let part = |part: &&str| !part.is_empty() && part.chars().all(valid);
-    if text.len() <= 256 && parts.len() <= 3 && parts.iter().all(|p| part(&p)) {
+    if text.len() <= 256 && parts.len() <= 3 && parts.iter().all(|p| part(p)) {
         return Ok(text.to_owned());
     }
     Err("a pool is letters, digits, '-', '_' and '.', or up to three of them joined with '/'"
