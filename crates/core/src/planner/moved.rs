@@ -6,7 +6,7 @@
 //! cold boot, and is read as if it were there (pending values are merged in). Should the pending
 //! value be taken back by hand, the guest carries the new mark and the old uuid: that counts too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -36,6 +36,8 @@ impl Moved {
 /// A live guest with the identity of an old address.
 pub(super) struct Candidate {
     pub(super) vmid: u32,
+    /// The address that documents say it had.
+    pub(super) from: Address,
     /// Its proof; none when it has lost its mark.
     pub(super) proof: Option<Moved>,
 }
@@ -47,29 +49,44 @@ pub(crate) fn mark(address: &Address) -> String {
 
 /// Guests of documents with the address each had before. One whose old address documents ask for
 /// as well was not moved.
-pub(super) fn pairs<'a>(input: &Input<'a>) -> impl Iterator<Item = (&'a Guest, &'a Address)> {
+fn pairs<'a>(input: &Input<'a>) -> Vec<(&'a Guest, &'a Address)> {
     let desired = input.desired;
-    let pairs = desired.guests().filter_map(|guest| Some((guest, guest.moved_from.as_ref()?)));
-    pairs.filter(move |(_, from)| !desired.guests().any(|other| other.address == **from))
+    let moved = desired.guests().filter_map(|guest| Some((guest, guest.moved_from.as_ref()?)));
+    let mut moved: Vec<_> = moved.collect();
+    if !moved.is_empty() {
+        let wanted: BTreeSet<&Address> = desired.guests().map(|guest| &guest.address).collect();
+        moved.retain(|(_, from)| !wanted.contains(from));
+    }
+    moved
 }
 
 /// Live guests that are what a moved one was, by its new address.
 pub(super) fn candidates<'a>(input: &Input<'a>) -> BTreeMap<&'a Address, Vec<Candidate>> {
     let mut found: BTreeMap<&Address, Vec<Candidate>> = BTreeMap::new();
-    for (guest, from) in pairs(input) {
-        let cluster = &input.snapshot.inventory.cluster;
+    let moved = pairs(input);
+    if moved.is_empty() {
+        return found;
+    }
+    let cluster = &input.snapshot.inventory.cluster;
+    let mut by_identity: BTreeMap<Uuid, Vec<&live::Guest>> = BTreeMap::new();
+    let may_be = |live: &&live::Guest| !is_template_vmid(input, live.vmid) && !live.is_template();
+    for live in input.snapshot.guests.values().filter(may_be) {
+        if let Some(uuid) = input.kind.identity_of(live) {
+            by_identity.entry(uuid).or_default().push(live);
+        }
+    }
+    for (guest, from) in moved {
         let uuid = live::identity(cluster, &from.key(), from.guest());
-        let is_it = |live: &&live::Guest| {
-            input.kind.identity_of(live) == Some(uuid)
-                && !is_template_vmid(input, live.vmid)
-                && !live.is_template()
-        };
-        for live in input.snapshot.guests.values().filter(is_it) {
+        for live in by_identity.get(&uuid).into_iter().flatten() {
             let tags = tags_of(live);
             let marks = [mark(from), mark(&guest.address)];
             let mark = marks.into_iter().find(|mark| tags.contains(mark));
             let proof = mark.map(|mark| Moved { from: from.clone(), mark, uuid });
-            found.entry(&guest.address).or_default().push(Candidate { vmid: live.vmid, proof });
+            found.entry(&guest.address).or_default().push(Candidate {
+                vmid: live.vmid,
+                from: from.clone(),
+                proof,
+            });
         }
     }
     found
@@ -78,17 +95,23 @@ pub(super) fn candidates<'a>(input: &Input<'a>) -> BTreeMap<&'a Address, Vec<Can
 /// Guests of an old mark that could not be read, and may be the one that was moved: by its new
 /// address.
 pub(super) fn unread(input: &Input<'_>) -> BTreeMap<Address, u32> {
+    let moved = pairs(input);
+    if moved.is_empty() {
+        return BTreeMap::new();
+    }
     let snapshot = input.snapshot;
+    let all = snapshot.inventory.guests.values();
+    let unread: Vec<_> =
+        all.filter(|live| live.qemu && !snapshot.guests.contains_key(&live.vmid)).collect();
     let find = |(guest, from): (&Guest, &Address)| {
         let mark = mark(from);
-        let unread = snapshot.inventory.guests.values().find(|live| {
+        let unread = unread.iter().find(|live| {
             let named = live.name.as_deref().is_none_or(|name| name == from.guest());
-            let is_read = snapshot.guests.contains_key(&live.vmid);
-            live.qemu && named && live.tags.contains(&mark) && !is_read
+            named && live.tags.contains(&mark)
         })?;
         Some((guest.address.clone(), unread.vmid))
     };
-    pairs(input).filter_map(find).collect()
+    moved.into_iter().filter_map(find).collect()
 }
 
 /// The address under which state knows the guest: its old one until it is settled under the new.

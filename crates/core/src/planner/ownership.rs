@@ -105,9 +105,7 @@ impl Ownership {
             let taken = self.members.contains_key(address) || self.half_made.contains_key(address);
             match candidates.as_slice() {
                 [one] if taken => {
-                    let from = moved::pairs(input).find(|(guest, _)| guest.address == *address);
-                    let from = from.map_or_else(|| address.clone(), |(_, from)| from.clone());
-                    self.still_there.insert(address.clone(), (one.vmid, from));
+                    self.still_there.insert(address.clone(), (one.vmid, one.from.clone()));
                 }
                 [one] => {
                     let claim = if one.proof.is_some() {
@@ -132,9 +130,13 @@ impl Ownership {
 
     /// A guest is something else than was thought.
     fn reclaim(&mut self, vmid: u32, claim: Claim) {
-        self.members.retain(|_, member| *member != vmid);
-        self.half_made.retain(|_, member| *member != vmid);
-        self.claims.insert(vmid, claim);
+        let before = self.claims.insert(vmid, claim);
+        let Some(Claim::Member(address) | Claim::HalfMade(address)) = before else { return };
+        for map in [&mut self.members, &mut self.half_made] {
+            if map.get(&address) == Some(&vmid) {
+                map.remove(&address);
+            }
+        }
     }
 
     /// The guest under the old address of a moved one that is there as well.
