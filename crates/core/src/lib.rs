@@ -15,4 +15,6 @@ pub mod plan;
 pub mod planner;
 pub mod provider;
 pub mod read;
+pub mod secret;
+pub mod snippet;
 pub mod state;

@@ -10,6 +10,7 @@ use super::super::nearest::nearest;
 use super::super::yaml::{Kind, Node};
 use super::cloudinit::login;
 use super::fields::Fields;
+use super::firstboot;
 use super::group::VMIDS;
 use super::vm::SCSIHW;
 use super::{names, value};
@@ -255,7 +256,7 @@ fn cloudinit(fields: &mut Fields<'_, '_>, folders: &Folders<'_>) -> CloudinitCon
     let config = CloudinitConfig {
         default_user: fields.parsed("default_user", login),
         ssh_keys_source: fields.parsed("ssh_keys_source", |text| folders.expand(text)),
-        vendor_snippet_path: fields.text("vendor_snippet_path"),
+        vendor_snippet_path: fields.parsed("vendor_snippet_path", firstboot::snippet),
     };
     fields.finish();
     config
