@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pvx_core::desired::Desired;
+use pvx_core::desired::{Desired, Guest};
 use pvx_core::diagnostic::has_errors;
 use pvx_core::document::{self, LoadOptions, Loaded};
 use pvx_core::live::{Inventory, Snapshot};
@@ -105,7 +105,10 @@ impl<'a> Session<'a> {
     }
 
     async fn with(global: &'a Global, loaded: Loaded) -> Result<Self, CliError> {
-        let connected = cluster::connect(global, loaded.config.as_ref(), &loaded.root).await?;
+        let config = loaded.config.as_ref();
+        let templates = |guest: &Guest| !guest.spec.cloudinit.templates.is_empty();
+        let files = loaded.desired.guests().any(templates);
+        let connected = cluster::connect(global, config, &loaded.root, files).await?;
         Ok(Self { global, loaded, connected })
     }
 

@@ -1,7 +1,7 @@
 //! Which guests are read in full, and no others: members by their mark, then what the missing
 //! guests depend on. Costs at most 3 + nodes + (guests that the documents own) requests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::desired::{Desired, Guest, Origin, VmidRequest};
 use crate::live::{GuestRef, Inventory, Snapshot, Summary};
@@ -44,7 +44,7 @@ async fn once<R: Reader>(
     kind: &dyn GuestKind,
 ) -> Result<(Snapshot, Vec<GuestRef>), ProviderError> {
     let members = marked(desired, &inventory).map(reference).collect::<Vec<_>>();
-    let mut snapshot = Snapshot { inventory, guests: BTreeMap::new() };
+    let mut snapshot = Snapshot { inventory, ..Snapshot::default() };
     let mut asked = online(&snapshot.inventory, members);
     keep(&mut snapshot, reader.guests(&asked, true).await?);
     let further = online(&snapshot.inventory, further(desired, memory, kind, &snapshot));
@@ -56,7 +56,26 @@ async fn once<R: Reader>(
     }
     keep(&mut snapshot, found);
     asked.extend(further);
+    let wanted = snippets(desired, &snapshot.inventory);
+    if !wanted.is_empty() {
+        snapshot.snippets = reader.snippets(&wanted).await?;
+    }
     Ok((snapshot, asked))
+}
+
+/// Where snippets may be missing: at every node that has the storage, of a shared one at the
+/// first.
+fn snippets(desired: &Desired, inventory: &Inventory) -> Vec<(String, String)> {
+    let storages = planner::snippet_storages(desired);
+    let mut shared: BTreeSet<&str> = BTreeSet::new();
+    let online = |node: &str| inventory.nodes.get(node).is_some_and(|node| node.online);
+    let asked = inventory.storages.iter().filter(|((node, name), storage)| {
+        storages.contains(name.as_str())
+            && storage.available
+            && online(node)
+            && (!storage.shared || shared.insert(name))
+    });
+    asked.map(|(place, _)| place.clone()).collect()
 }
 
 /// Guests whose tags carry the mark of one of the documents' profiles.

@@ -1,6 +1,10 @@
 //! Secrets that documents refer to: a document says where a secret is, never what it is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use crate::address::Address;
+use crate::plan::{ActionKind, Plan};
 
 /// Where a secret is. It is read when a plan that needs it is applied, and not before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,3 +46,15 @@ pub const MARKER: &str = "<secret>";
 
 /// Configuration keys whose values are secrets: in a plan they hold [`MARKER`] and nothing else.
 pub const SECRET_KEYS: &[&str] = &["cipassword"];
+
+/// Guests whose secrets are needed to carry the plan out.
+pub fn needed(plan: &Plan) -> BTreeSet<Address> {
+    let needs = |set: &BTreeMap<String, String>| {
+        SECRET_KEYS.iter().any(|key| set.get(*key).is_some_and(|value| value == MARKER))
+    };
+    let actions = plan.actions.iter().filter(|action| match &action.kind {
+        ActionKind::Create { config: set } | ActionKind::Configure { set, .. } => needs(set),
+        _ => false,
+    });
+    actions.map(|action| action.address.clone()).collect()
+}

@@ -7,6 +7,7 @@ pub mod codec;
 pub mod credentials;
 pub mod guest;
 mod read;
+pub mod ssh;
 mod write;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Secrets};

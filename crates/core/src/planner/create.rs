@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::build::{Builder, Step};
 use super::ownership::{Ownership, half_made_note, identity_of};
 use super::placement::Nodes;
+use super::snippet;
 use super::template::{self, Route};
 use super::update::locate;
 use super::vmid::Vmids;
@@ -219,10 +220,14 @@ fn make(
     node: &str,
 ) -> Result<Option<ActionId>, Finding> {
     let input = builder.input;
+    let rendered = snippet::rendered(builder, guest, node);
+    let guest = &*rendered.guest;
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let nothing = BTreeSet::new();
     let wanted = wanted(guest, identity, &nothing);
     let reason = Reason::new("missing", "in the documents, not on the cluster");
+    rendered.note_missing(builder, node);
+    let files = rendered.steps(builder, node, true, Effect::Create);
     let (mut steps, comparison, origin) = match &guest.origin {
         Origin::Template { template, clone } => {
             let mut notes = Vec::new();
@@ -236,12 +241,15 @@ fn make(
         }
         Origin::Empty => {
             let comparison = input.kind.create(&wanted);
-            let steps = vec![create_step(node, &comparison, &reason)];
+            let mut steps: Vec<Step> =
+                files.iter().cloned().map(|step| step.requires(Precondition::VmidFree)).collect();
+            steps.push(create_step(node, &comparison, &reason));
             (steps, comparison, "made from nothing".to_owned())
         }
     };
     check_allocates(&input.snapshot.inventory, guest, &comparison, node)?;
     if matches!(guest.origin, Origin::Template { .. }) {
+        steps.extend(files);
         let note = half_made_note(&guest.address, identity);
         steps.extend(configure_begun(node, &comparison, &reason, &note));
     }
@@ -261,6 +269,8 @@ fn resume(
 ) -> Result<Option<ActionId>, Finding> {
     let input = builder.input;
     let Some(live) = input.snapshot.guests.get(&vmid) else { return Ok(None) };
+    let rendered = snippet::rendered(builder, guest, target);
+    let guest = &*rendered.guest;
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let nothing = BTreeSet::new();
     let comparison = input.kind.compare(&wanted(guest, identity, &nothing), live);
@@ -282,6 +292,7 @@ fn resume(
     }
     check_allocates(&input.snapshot.inventory, guest, &comparison, &node)?;
     let note = half_made_note(&guest.address, identity);
+    steps.extend(rendered.steps(builder, &node, true, Effect::Create));
     steps.extend(configure_begun(&node, &comparison, &reason, &note));
     // Neither mark nor identity yet: that the file is as it was read stands for them.
     if let (Some(first), Some(digest)) = (steps.first_mut(), live.digest.clone()) {

@@ -10,11 +10,14 @@ mod order;
 mod ownership;
 mod placement;
 mod remove;
+mod snippet;
 mod template;
 mod update;
 mod vmid;
 
 pub use ownership::{Claim, Ownership, half_made_note};
+pub use snippet::contents;
+pub(crate) use snippet::storages as snippet_storages;
 pub(crate) use template::candidates as template_candidates;
 
 use crate::desired::{ApplyChanges, Desired};

@@ -5,6 +5,7 @@ use super::create::{
     Starts, check_allocates, check_cpus, configure_steps, live_disks, migrate_live, wanted,
 };
 use super::ownership::{Ownership, identity_of};
+use super::snippet;
 use crate::desired::{Guest, Placement, Power, Profile};
 use crate::live::{self, Inventory};
 use crate::plan::{
@@ -38,14 +39,18 @@ fn one(
     let input = builder.input;
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let before = input.memory.managed(&guest.address);
-    let comparison = input.kind.compare(&wanted(guest, identity, before), live);
+    let rendered = snippet::rendered(builder, guest, snippet::node_after(guest, live));
+    let guest = &*rendered.guest;
+    let mut comparison = input.kind.compare(&wanted(guest, identity, before), live);
+    let files = Files::of(builder, &rendered, live, &mut comparison);
     note_pending(builder, guest, live, &comparison);
     note_fixed_vmid(builder, guest, live);
     let remembered = Remembered { vmid: live.vmid, managed: comparison.managed.clone() };
     builder.outcomes.insert(guest.address.clone(), remembered);
     let findings = comparison.findings.iter().cloned();
     builder.findings.extend(findings.map(|f| locate(f, guest)));
-    let difference = Difference::between(builder, guest, live, comparison);
+    let mut difference = Difference::between(builder, guest, live, comparison);
+    difference.files = files;
     if difference.is_empty() {
         return;
     }
@@ -76,6 +81,51 @@ struct Difference {
     /// The node it moves to, and the step that moves it.
     migration: Option<(String, Step)>,
     power: Option<Power>,
+    files: Files,
+}
+
+/// Snippets that are missing where the guest is, and where it comes to.
+#[derive(Default)]
+struct Files {
+    here: Vec<Step>,
+    there: Vec<Step>,
+}
+
+impl Files {
+    fn of(
+        builder: &mut Builder<'_>,
+        rendered: &snippet::Rendered<'_>,
+        live: &live::Guest,
+        comparison: &mut Comparison,
+    ) -> Self {
+        let new = comparison.set.contains_key("cicustom");
+        let target = snippet::node_after(&rendered.guest, live);
+        rendered.note_missing(builder, target);
+        let moves = target != live.node;
+        // What stays as it was is not needed any more where the guest goes away from.
+        let here = if moves && !new {
+            Vec::new()
+        } else {
+            rendered.steps(builder, &live.node, new, Effect::Live)
+        };
+        let written = |step: &Step| here.iter().any(|other| other.kind == step.kind);
+        let mut there = Vec::new();
+        if moves {
+            there = rendered.steps(builder, target, true, Effect::Live);
+            let inventory = &builder.input.snapshot.inventory;
+            there.retain(|step| {
+                !(written(step)
+                    && matches!(&step.kind, ActionKind::Snippet { storage, .. } if inventory.is_shared(storage)))
+            });
+        }
+        comparison.attributes.extend(rendered.attributes(&here, new));
+        comparison.attributes.extend(rendered.attributes(&there, new || !here.is_empty()));
+        Self { here, there }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.here.is_empty() && self.there.is_empty()
+    }
 }
 
 impl Difference {
@@ -105,11 +155,14 @@ impl Difference {
                 None
             }
         });
-        Self { comparison, migration, power }
+        Self { comparison, migration, power, files: Files::default() }
     }
 
     fn is_empty(&self) -> bool {
-        self.comparison.is_empty() && self.migration.is_none() && self.power.is_none()
+        self.comparison.is_empty()
+            && self.migration.is_none()
+            && self.power.is_none()
+            && self.files.is_empty()
     }
 
     /// Configure where it is, move, then start; or shut down after all else.
@@ -124,10 +177,12 @@ impl Difference {
         let reason = Reason::new("differs", "the documents say otherwise");
         let effect = dearest(&self.comparison.attributes).unwrap_or(Effect::Live);
         let digest = live.digest.clone();
-        let mut steps = configure_steps(&live.node, &self.comparison, &reason, effect, digest);
+        let mut steps = self.files.here.clone();
+        steps.extend(configure_steps(&live.node, &self.comparison, &reason, effect, digest));
         let mut node = live.node.as_str();
         if let Some((target, step)) = &self.migration {
             steps.push(step.clone());
+            steps.extend(self.files.there.iter().cloned());
             node = target;
         }
         match self.power {
@@ -165,7 +220,7 @@ impl Difference {
         let moves = self.migration.is_some().then_some(Effect::Migrate);
         let verb = if self.migration.is_some() {
             Verb::Migrate
-        } else if self.comparison.is_empty() {
+        } else if self.comparison.is_empty() && self.files.is_empty() {
             Verb::Power
         } else {
             Verb::Change

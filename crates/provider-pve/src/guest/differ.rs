@@ -64,6 +64,16 @@ impl<'a> Differ<'a> {
         self.out.set.insert(key.to_owned(), value.to_owned());
     }
 
+    /// Deletes a key; what it means to people is said with [`Differ::change`].
+    pub(super) fn delete(&mut self, key: &str) {
+        self.out.delete.insert(key.to_owned());
+    }
+
+    /// Says what changes, with a reason of its own.
+    pub(super) fn change(&mut self, change: AttributeChange) {
+        self.out.attributes.push(change);
+    }
+
     /// Resets a key that documents no longer say.
     pub(super) fn reset(&mut self, path: &str, key: &str) {
         if let Some(stored) = self.stored(key) {

@@ -108,10 +108,12 @@ fn cluster_node(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<ClusterNo
     let host = fields.parsed("host", |text| host_and_port(text, 8006));
     fields.require("host", "host is the node's DNS name or address");
     let fingerprint = fields.parsed("fingerprint", fingerprint).map(|f| f.value);
+    let ssh_port = fields.integer("ssh_port", 1..=u32::from(u16::MAX));
+    let ssh_port = ssh_port.and_then(|port| u16::try_from(port.value).ok());
     fields.finish();
     let (name, host) = (name?, host?);
     let (text, port) = host.value;
-    Some(ClusterNode { name, host: Spanned::new(text, host.span), port, fingerprint })
+    Some(ClusterNode { name, host: Spanned::new(text, host.span), port, fingerprint, ssh_port })
 }
 
 /// `pve01.lab.example`, `10.0.0.1`, `fd00::1`, with or without a port (`[fd00::1]:8006`).
