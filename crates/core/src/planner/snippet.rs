@@ -33,6 +33,10 @@ pub(super) fn rendered<'g>(
             let mut own = guest.clone();
             let custom = &mut own.spec.cloudinit.custom;
             custom.extend(files.iter().map(|file| (file.part, file.volid())));
+            for file in &files {
+                let place = guest.place(&format!("cloudinit.{}", file.part.key()));
+                own.places.insert(format!("cloudinit.cicustom.{}", file.part.name()), place);
+            }
             Rendered { guest: Cow::Owned(own), files }
         }
         Err(error) => {
@@ -93,7 +97,7 @@ impl Rendered<'_> {
             !changed && steps.iter().any(is)
         };
         let written = |file: &File| AttributeChange {
-            path: format!("cicustom.{}", file.part.name()),
+            path: format!("cloudinit.cicustom.{}", file.part.name()),
             before: None,
             after: Some(file.volid()),
             effect: Effect::Live,

@@ -56,20 +56,20 @@ pub(super) fn silent(node: &str, host: &SshHost) -> ProviderError {
         .help("is the node up, and is its SSH port open from here?")
 }
 
-pub(super) fn late(node: &str, command: &str, limit: Duration) -> ProviderError {
+pub(super) fn late(node: &str, what: &str, limit: Duration) -> ProviderError {
     let seconds = limit.as_secs();
-    let text = format!("`{command}` on {node} did not end within {seconds} s");
+    let text = format!("{what} on {node} did not end within {seconds} s");
     ProviderError::new(ErrorClass::OutcomeUnknown, text)
         .help("a storage that hangs? `pvesm status` on the node shows; then run the command again")
 }
 
-pub(super) fn broken(node: &str, command: &str, error: &openssh::Error) -> ProviderError {
-    let text = format!("the SSH connection to {node} broke in `{command}`: {}", reason(error));
+pub(super) fn broken(node: &str, what: &str, error: &openssh::Error) -> ProviderError {
+    let text = format!("the SSH connection to {node} broke while {what}: {}", reason(error));
     ProviderError::new(ErrorClass::OutcomeUnknown, text).help("run the command again")
 }
 
-pub(super) fn failed(node: &str, command: &str, output: &Output) -> ProviderError {
-    let text = format!("`{command}` on {node} failed ({})", output.status);
+pub(super) fn failed(node: &str, what: &str, output: &Output) -> ProviderError {
+    let text = format!("{what} on {node} failed ({})", output.status);
     let said = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     let first = lines.len().saturating_sub(LINES);

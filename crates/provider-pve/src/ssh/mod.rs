@@ -7,15 +7,16 @@
 mod error;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
+use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
 use pvx_core::provider::ProviderError;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 pub use error::SshMissing;
 
@@ -66,11 +67,20 @@ impl SshOptions {
     }
 }
 
+/// The connection to one node, once there is one.
+type Connection = Mutex<Option<Arc<Session>>>;
+
+/// How long a connection that nobody uses stays: one of a pvx that was killed ends by itself.
+const IDLE: NonZeroUsize = match NonZeroUsize::new(120) {
+    Some(seconds) => seconds,
+    None => NonZeroUsize::MIN,
+};
+
 /// The nodes over SSH. Nothing is connected before the first command.
 #[derive(Debug)]
 pub struct Ssh {
     options: SshOptions,
-    sessions: Mutex<BTreeMap<String, Arc<OnceCell<Session>>>>,
+    sessions: Mutex<BTreeMap<String, Arc<Connection>>>,
 }
 
 /// Is there an `ssh` on this machine?
@@ -99,45 +109,42 @@ impl Ssh {
         self.options.hosts.contains_key(node)
     }
 
-    /// Runs a command on a node with `input` as its standard input; its standard output.
+    /// Runs a command on a node with `input` as its standard input; its standard output. `what`
+    /// it is for, in words.
     ///
     /// # Errors
     /// The node cannot be reached, the command failed, or it took too long.
     pub async fn run(
         &self,
         node: &str,
+        what: &str,
         command: &[&str],
         input: &[u8],
     ) -> Result<String, ProviderError> {
-        let cell = {
-            let mut sessions = self.sessions.lock().await;
-            Arc::clone(sessions.entry(node.to_owned()).or_default())
-        };
-        let session = cell.get_or_try_init(|| self.connect(node)).await?;
+        let session = self.session(node).await?;
         let words: Vec<&str> =
             self.before().iter().copied().chain(command.iter().copied()).collect();
-        let shown = words.iter().take(3).copied().collect::<Vec<_>>().join(" ");
-        tracing::debug!(node, command = shown, bytes = input.len(), "ssh");
+        tracing::debug!(node, what, bytes = input.len(), "ssh");
         let ended =
-            tokio::time::timeout(self.options.command_timeout, execute(session, &words, input))
+            tokio::time::timeout(self.options.command_timeout, execute(&session, &words, input))
                 .await;
         match ended {
-            Err(_) => Err(error::late(node, &shown, self.options.command_timeout)),
-            Ok(Err(error)) => Err(error::broken(node, &shown, &error)),
+            Err(_) => Err(error::late(node, what, self.options.command_timeout)),
+            Ok(Err(error)) => Err(error::broken(node, what, &error)),
             Ok(Ok(output)) if output.status.success() => {
                 Ok(String::from_utf8_lossy(&output.stdout).into_owned())
             }
-            Ok(Ok(output)) => Err(error::failed(node, &shown, &output)),
+            Ok(Ok(output)) => Err(error::failed(node, what, &output)),
         }
     }
 
     /// Ends all connections.
     pub async fn close(&self) {
         let sessions = std::mem::take(&mut *self.sessions.lock().await);
-        for cell in sessions.into_values() {
+        for connection in sessions.into_values() {
+            let session = connection.lock().await.take();
             // One that is still in use ends with its last user.
-            let session = Arc::try_unwrap(cell).ok().and_then(OnceCell::into_inner);
-            if let Some(session) = session
+            if let Some(session) = session.and_then(|session| Arc::try_unwrap(session).ok())
                 && let Err(error) = session.close().await
             {
                 tracing::debug!(%error, "an SSH connection did not end in good order");
@@ -149,6 +156,23 @@ impl Ssh {
         if self.options.user == "root" { &[] } else { &["sudo", "-n"] }
     }
 
+    /// The connection to a node: the one there is while it lives, else a new one.
+    async fn session(&self, node: &str) -> Result<Arc<Session>, ProviderError> {
+        let connection = {
+            let mut sessions = self.sessions.lock().await;
+            Arc::clone(sessions.entry(node.to_owned()).or_default())
+        };
+        let mut held = connection.lock().await;
+        if let Some(session) = held.as_ref()
+            && session.check().await.is_ok()
+        {
+            return Ok(Arc::clone(session));
+        }
+        let session = Arc::new(self.connect(node).await?);
+        *held = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
     async fn connect(&self, node: &str) -> Result<Session, ProviderError> {
         let options = &self.options;
         let Some(host) = options.hosts.get(node) else { return Err(error::unknown(node)) };
@@ -157,6 +181,7 @@ impl Ssh {
             .user(options.user.clone())
             .known_hosts_check(KnownHosts::Strict)
             .control_directory(&options.sockets)
+            .control_persist(ControlPersist::IdleFor(IDLE))
             .connect_timeout(options.connect_timeout)
             .server_alive_interval(Duration::from_secs(15));
         if let Some(port) = host.port {

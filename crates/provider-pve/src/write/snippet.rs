@@ -36,7 +36,9 @@ impl Cluster {
             return Err(refused(text).help("list the node with its host in cluster.nodes"));
         };
         let volid = format!("{storage}:snippets/{name}");
-        let path = ssh.run(node, &["pvesm", "path", &volid], b"").await?;
+        let path = ssh
+            .run(node, "asking for the storage's folder", &["pvesm", "path", &volid], b"")
+            .await?;
         let path = path.trim();
         let Some((folder, _)) = path.rsplit_once('/').filter(|_| path.starts_with('/')) else {
             let text = format!(
@@ -46,7 +48,7 @@ impl Cluster {
         };
         let partial = format!("{path}.tmp");
         let command = ["sh", "-c", SCRIPT, "sh", folder, &partial, sha256, path];
-        ssh.run(node, &command, content.as_bytes()).await?;
+        ssh.run(node, &format!("writing {volid}"), &command, content.as_bytes()).await?;
         Ok(())
     }
 }

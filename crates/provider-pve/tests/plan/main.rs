@@ -17,6 +17,7 @@ mod read;
 mod remove;
 mod reset;
 mod simulate;
+mod snippets;
 mod text;
 mod update;
 mod value;

@@ -47,14 +47,14 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
     let any = !differ.wanted.spec.cloudinit.custom.is_empty();
     match after.encode().as_str() {
         "" if stored.is_some() && readable => differ.delete(KEY),
-        text if readable && after != before => differ.set(KEY, text),
+        text if readable && !after.same_entries(&before) => differ.set(KEY, text),
         text if !readable && any => differ.set(KEY, text),
         _ => {}
     }
 }
 
 fn path(part: Part) -> String {
-    format!("{KEY}.{}", part.name())
+    format!("cloudinit.{KEY}.{}", part.name())
 }
 
 /// The drive is written anew when the guest starts, and NoCloud's `instance-id` is a hash of user

@@ -15,24 +15,26 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
         .managed_before(PATH)
         .any(|path| path == PATH || path.starts_with("cloudinit.password@"));
     let Some(password) = &differ.wanted.spec.cloudinit.password else {
-        if had {
-            differ.reset(PATH, KEY);
+        if had && differ.stored(KEY).is_some() {
+            let reason = "no longer in the documents";
+            said(differ, Some("set".to_owned()), None, reason);
+            differ.delete(KEY);
         }
         return;
     };
     let stored = differ.stored(KEY).is_some();
     differ.manage(&path(password));
     if let Some(why) = reason(differ, password, stored) {
-        let change = AttributeChange {
-            path: PATH.to_owned(),
-            before: stored.then(|| "set".to_owned()),
-            after: Some(format!("set from {}", password.source)),
-            effect: effect::of_key(KEY, differ.live),
-            reason: why.to_owned(),
-        };
-        differ.change(change);
+        let before = stored.then(|| "set".to_owned());
+        said(differ, before, Some(format!("set from {}", password.source)), why);
         differ.set(KEY, MARKER);
     }
+}
+
+fn said(differ: &mut Differ<'_>, before: Option<String>, after: Option<String>, reason: &str) {
+    let effect = effect::of_key(KEY, differ.live);
+    let (path, reason) = (PATH.to_owned(), reason.to_owned());
+    differ.change(AttributeChange { path, before, after, effect, reason });
 }
 
 /// `cloudinit.password`, or with a version `cloudinit.password@2`.
