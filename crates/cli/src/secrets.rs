@@ -26,7 +26,7 @@ pub(crate) async fn writer(session: &Session<'_>, plan: &Plan) -> Result<Cluster
     Ok(cluster.clone().with_secrets(secrets))
 }
 
-/// Files are written over SSH: the program must be there, and each node's host known.
+/// Files are written over SSH: the program must be there, and each node must let us in.
 async fn check_ssh(cluster: &Cluster, plan: &Plan) -> Result<(), CliError> {
     let writes = plan.actions.iter().filter(|a| matches!(a.kind, ActionKind::Snippet { .. }));
     let mut nodes: Vec<&str> = writes.map(|action| action.node.as_str()).collect();
@@ -41,14 +41,13 @@ async fn check_ssh(cluster: &Cluster, plan: &Plan) -> Result<(), CliError> {
             "install the OpenSSH client; nothing was changed",
         )
     })?;
-    let known = |node: &str| cluster.ssh().is_some_and(|ssh| ssh.knows(node));
-    match nodes.into_iter().find(|node| !known(node)) {
-        None => Ok(()),
-        Some(node) => Err(CliError::with_help(
-            format!("the plan writes files on node {node}, and nobody knows its host"),
-            "list it in cluster.nodes of cluster-config.yaml, with its host; nothing was changed",
-        )),
+    let Some(ssh) = cluster.ssh() else {
+        return Err(CliError::message("the plan writes files on nodes, and SSH is not set up"));
+    };
+    for node in nodes {
+        ssh.reach(node).await?;
     }
+    Ok(())
 }
 
 async fn passwords(

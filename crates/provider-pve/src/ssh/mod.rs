@@ -103,12 +103,6 @@ impl Ssh {
         Self { options, sessions: Mutex::default() }
     }
 
-    /// Is it known how to reach this node?
-    #[must_use]
-    pub fn knows(&self, node: &str) -> bool {
-        self.options.hosts.contains_key(node)
-    }
-
     /// Runs a command on a node with `input` as its standard input; its standard output. `what`
     /// it is for, in words.
     ///
@@ -136,6 +130,14 @@ impl Ssh {
             }
             Ok(Ok(output)) => Err(error::failed(node, what, &output)),
         }
+    }
+
+    /// Connects to a node, so that what is wrong shows before anything is done.
+    ///
+    /// # Errors
+    /// The node cannot be reached.
+    pub async fn reach(&self, node: &str) -> Result<(), ProviderError> {
+        self.session(node).await.map(|_| ())
     }
 
     /// Ends all connections.
