@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::environment::{Environment, Run};
+use pvx_sim::TimeScale;
+
+use crate::environment::{Environment, Run, repository};
+use crate::served::Served;
 
 const CONFIG: &str = "\
 cluster: {name: lab, nodes: [{name: pve1, host: pve01.lab.example}, {name: pve2, host: pve02.lab.example}]}
@@ -135,4 +138,59 @@ fn what_is_missing_here_shows_before_anything_is_changed() {
     let run = Run::of(&command.output().unwrap()).expect(1);
     assert!(run.stderr.contains("`ssh` cannot be run"), "{}", run.stderr);
     assert!(!lab.read("state/sim/lab.world.json").contains("\"cp01\""));
+}
+
+/// `pvx apply` on a cluster that is served elsewhere.
+fn apply(lab: &Environment, served: &Served, args: &[&str]) -> Run {
+    let mut command = lab.command(&[&["apply", "--yes"], args].concat());
+    command.envs(served.variables());
+    Run::of(&command.output().unwrap())
+}
+
+#[test]
+fn nodes_are_known_by_their_host_keys() {
+    let Some(lab) = lab() else { return };
+    let served = Served::start(TimeScale::INSTANT);
+    let guests = || served.sim.world().guests().count();
+    let before = guests();
+    lab.write("clusters/web.yaml", &PROFILE.replace("      password: {env: WEB_PASSWORD}\n", ""));
+    let (mut nodes, mut keys) = (String::new(), String::new());
+    for ssh in served.sim.ssh_addrs() {
+        let port = ssh.address.port();
+        nodes += &format!("{{name: {}, host: 127.0.0.1, ssh_port: {port}}}, ", ssh.node);
+        keys += &format!("[127.0.0.1]:{port} {}\n", ssh.host_key);
+    }
+    let config =
+        "vmid_ranges: {vms: 1000-9999}\ndefaults: {storage: shared, network_bridge: vmbr0}\n";
+    lab.write(
+        "cluster-config.yaml",
+        &format!("cluster: {{name: lab, nodes: [{nodes}]}}\n{config}"),
+    );
+    let none = lab.write("nothing", "").path("nothing");
+    let run = apply(&lab, &served, &["--ssh-known-hosts", none.to_str().unwrap()]).expect(1);
+    assert!(
+        run.stderr.contains("node pve1 cannot be reached over SSH as root@127.0.0.1:"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("then log in once by hand"), "{}", run.stderr);
+    assert_eq!(guests(), before, "nothing was changed");
+    let known = lab.write("known_hosts", &keys).path("known_hosts");
+    apply(&lab, &served, &["--ssh-known-hosts", known.to_str().unwrap()]).expect(0);
+    assert_eq!(guests(), before + 2);
+    let names = served.sim.world().list_folder("pve2", "/var/lib/vz/snippets").unwrap();
+    assert!(names.iter().any(|name| name.starts_with("pvx-web-cp02-network-")), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("cp01")), "{names:?}");
+    served.stop();
+}
+
+#[test]
+fn the_example_works() {
+    let Some(lab) = lab() else { return };
+    for name in ["web.yaml", "web.user-data.j2"] {
+        let text = std::fs::read_to_string(repository().join("examples/vms").join(name)).unwrap();
+        lab.write(&format!("vms/{name}"), &text);
+    }
+    lab.sim(&["apply", "--yes", "vms"]).expect(0);
+    assert!(lab.read("state/sim/lab.world.json").contains("web on 10.0.0.80"));
 }

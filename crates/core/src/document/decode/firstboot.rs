@@ -48,9 +48,9 @@ pub(super) fn take(
         said_once(part, &path, places, fields.problems);
         cloudinit.templates.insert(part, Template::named(path.value));
     }
-    if cloudinit.templates.contains_key(&Part::User)
-        && let Some(place) = places.get("cloudinit.password")
-    {
+    let own =
+        cloudinit.templates.contains_key(&Part::User) || cloudinit.custom.contains_key(&Part::User);
+    if let Some(place) = places.get("cloudinit.password").filter(|_| own) {
         fields.problems.push(unused(*place));
     }
 }
@@ -66,12 +66,12 @@ fn refuse_plain(fields: &mut Fields<'_, '_>) {
 const PASSWORD_HELP: &str =
     "guests are logged into with ssh_keys; or say where it is: password: {env: NAME}";
 
-/// `user_data` replaces all that Proxmox VE would write, the password among it.
+/// User data of one's own replaces all that Proxmox VE would write, the password among it.
 fn unused(place: Span) -> Diagnostic {
-    let message = "the password is not used: user_data replaces what Proxmox VE writes";
+    let message = "the password is not used: the guest has user data of its own";
     Diagnostic::warning("unused-key", message)
         .at(place, "no guest sees it")
-        .help("put it into the template, or take one of the two out")
+        .help("Proxmox VE writes a password only into user data that it writes itself: take one of the two out")
 }
 
 /// `{env: NAME}`, `{file: PATH}`, `{pass: ENTRY}` or `{var: NAME}`, with or without `version: N`.
