@@ -2,7 +2,7 @@
 //! every guest, so that what is wrong with one shows before anything is done.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::{self, File};
@@ -100,6 +100,20 @@ fn broken(guest: &Guest, error: &RenderError) -> Diagnostic {
         .help(error.help)
 }
 
+/// `a/../b` is shown as `b`. Read is what is written: `a` may be a link.
+fn short(path: &Path) -> PathBuf {
+    let mut short = PathBuf::new();
+    for part in path.components() {
+        let folder = matches!(short.components().next_back(), Some(Component::Normal(_)));
+        if part == Component::ParentDir && folder {
+            short.pop();
+        } else {
+            short.push(part);
+        }
+    }
+    short
+}
+
 /// Reads every file once.
 struct Reader<'s> {
     sources: &'s mut Sources,
@@ -127,7 +141,7 @@ impl Reader<'_> {
         if let Some(known) = self.read.get(&path) {
             return known.clone();
         }
-        let shown = files::shown(&path, self.working_dir);
+        let shown = files::shown(&short(&path), self.working_dir);
         let file = File { path: path.clone(), shown };
         let found = match files::read(&file, self.sources) {
             Ok(source) => Some((source, self.sources.text(source))),

@@ -9,6 +9,17 @@ use super::{attributes, compare, line, live, spec};
 use crate::guest::Qemu;
 use pvx_core::provider::GuestKind;
 
+/// Wanted files, what was managed before, the live configuration, what is written.
+type Case = (
+    &'static [(Part, &'static str)],
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+/// The wanted version of a wanted password, what was managed before, is there one, what is written.
+type Version<'a> = (Option<Option<u32>>, &'a [&'a str], bool, &'a str);
+
 fn custom(parts: &[(Part, &str)]) -> GuestSpec {
     spec(|s| {
         s.cloudinit.custom = parts.iter().map(|(part, v)| (*part, (*v).to_owned())).collect();
@@ -23,7 +34,7 @@ fn password(version: Option<u32>) -> GuestSpec {
 #[test]
 fn each_file_is_a_matter_of_its_own() {
     let (user, vendor) = ((Part::User, "local:snippets/u.yaml"), (Part::Vendor, "a:snippets/v"));
-    let table: [(&[(Part, &str)], &[&str], &[(&str, &str)], &str); 9] = [
+    let table: [Case; 9] = [
         (&[], &[], &[], ""),
         (&[user], &[], &[], "cicustom=user=local:snippets/u.yaml"),
         (&[user], &[], &[("cicustom", "user=local:snippets/u.yaml")], ""),
@@ -99,7 +110,7 @@ fn a_password_is_compared_by_being_there_and_by_its_version() {
     const SET: (&str, &str) = ("cipassword", "**********");
     let set = format!("cipassword={MARKER}");
     let (one, two) = ("cloudinit.password@1", "cloudinit.password@2");
-    let table: [(Option<Option<u32>>, &[&str], bool, &str); 11] = [
+    let table: [Version<'_>; 11] = [
         (Some(None), &[], false, &set),
         (Some(None), &["cloudinit.password"], true, ""),
         (Some(None), &[], true, ""),
