@@ -36,6 +36,7 @@ nodes:
 
 const NETWORK: &str = "version: 1\nconfig: [] # {{ name }} {{ ip }}\n";
 
+#[expect(clippy::print_stderr, reason = "who skips a test says so")]
 fn lab() -> Option<Environment> {
     let found = Command::new("ssh").arg("-V").stdin(Stdio::null()).output().is_ok();
     if !found {
@@ -193,4 +194,37 @@ fn the_example_works() {
     }
     lab.sim(&["apply", "--yes", "vms"]).expect(0);
     assert!(lab.read("state/sim/lab.world.json").contains("web on 10.0.0.80"));
+}
+
+/// Every key beyond login, keys and network: set, changed and taken out, each followed by an empty
+/// plan. No file is written, so there need be no `ssh`.
+#[test]
+fn set_change_and_remove() {
+    let lab = Environment::new();
+    let document = |cloudinit: &str| {
+        let text =
+            format!("name: one\ntemplate: debian-13\nstorage: shared\ncloudinit: {cloudinit}\n");
+        lab.write("one.yaml", &text);
+    };
+    document("{user: ops}");
+    lab.sim(&["apply", "--yes", "one.yaml"]).expect(0);
+    let steps = [
+        "{user: ops, upgrade: false, type: configdrive2, password: {env: PW}}",
+        "{user: ops, upgrade: true, type: nocloud, password: {env: PW, version: 2}}",
+        "{user: ops, upgrade: false, type: nocloud, password: {env: PW, version: 2}}",
+        "{user: ops, cicustom: {user: 'local:snippets/a.yaml'}}",
+        "{user: ops, cicustom: {user: 'local:snippets/b.yaml', meta: 'local:snippets/m.yaml'}}",
+        "{user: ops, cicustom: {meta: 'local:snippets/m.yaml'}}",
+        "{user: ops}",
+    ];
+    for cloudinit in steps {
+        document(cloudinit);
+        lab.sim(&["plan", "--detailed-exitcode", "one.yaml"]).expect(2);
+        let mut command = lab.command(&["apply", "--yes", "--sim", "--sim-speed", "0", "one.yaml"]);
+        Run::of(&command.env("PW", "secret").output().unwrap()).expect(0);
+        lab.sim(&["plan", "--detailed-exitcode", "one.yaml"]).expect(0);
+    }
+    let world = lab.read("state/sim/lab.world.json");
+    let made = world.split("\"one\"").nth(1).unwrap_or_default();
+    assert!(!world.is_empty() && !made.contains("ciupgrade") && !made.contains("cicustom"));
 }

@@ -269,11 +269,8 @@ fn resume(
 ) -> Result<Option<ActionId>, Finding> {
     let input = builder.input;
     let Some(live) = input.snapshot.guests.get(&vmid) else { return Ok(None) };
-    let rendered = snippet::rendered(builder, guest, target);
-    let guest = &*rendered.guest;
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let nothing = BTreeSet::new();
-    let comparison = input.kind.compare(&wanted(guest, identity, &nothing), live);
     let reason = Reason::new("half-made", "its making was cut off before");
     if let Some(lock) = live.lock() {
         return Err(super::update::locked(guest, live, lock));
@@ -290,6 +287,9 @@ fn resume(
             Err(_) => {} // it stays where it is: its place is only a preference
         }
     }
+    let rendered = snippet::rendered(builder, guest, &node);
+    let guest = &*rendered.guest;
+    let comparison = input.kind.compare(&wanted(guest, identity, &nothing), live);
     check_allocates(&input.snapshot.inventory, guest, &comparison, &node)?;
     let note = half_made_note(&guest.address, identity);
     steps.extend(rendered.steps(builder, &node, true, Effect::Create));

@@ -54,6 +54,11 @@ impl Lab {
         Self { sim, cluster, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// The cluster as pvx sees it.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Documents by file name, checked: a test never plans from broken ones.
     pub(crate) fn documents(&self, files: &[(&str, String)]) -> (Desired, Sources) {
         let paths: Vec<PathBuf> = files

@@ -11,3 +11,4 @@
 mod convergence;
 mod harness;
 mod requests;
+mod snippets;
