@@ -9,6 +9,7 @@ use super::build::{Builder, Step};
 use crate::desired::{Desired, Guest, Placement};
 use crate::live::{self, Inventory};
 use crate::plan::{ActionKind, AttributeChange, Effect, Finding, Plan, Reason};
+use crate::provider::Comparison;
 use crate::snippet::{self, Contents, File, STORAGE};
 
 /// A guest with the snippets it refers to.
@@ -91,7 +92,7 @@ impl Rendered<'_> {
     }
 
     /// What people see of files that are written although the guest's configuration stays.
-    pub(super) fn attributes(&self, steps: &[Step], changed: bool) -> Vec<AttributeChange> {
+    fn attributes(&self, steps: &[Step], changed: bool) -> Vec<AttributeChange> {
         let missing = |file: &&File| {
             let is = |step: &Step| matches!(&step.kind, ActionKind::Snippet { name, .. } if *name == file.name);
             !changed && steps.iter().any(is)
@@ -124,6 +125,55 @@ impl Rendered<'_> {
                 finding.at(place).help("copy the file there: without it the guest does not start"),
             );
         }
+    }
+}
+
+/// Snippets that are missing where the guest is, and where it comes to.
+#[derive(Default)]
+pub(super) struct Files {
+    pub(super) here: Vec<Step>,
+    pub(super) there: Vec<Step>,
+}
+
+impl Files {
+    pub(super) fn of(
+        builder: &mut Builder<'_>,
+        rendered: &Rendered<'_>,
+        live: &live::Guest,
+        comparison: &mut Comparison,
+    ) -> Self {
+        let new = comparison.set.contains_key("cicustom");
+        let target = node_after(&rendered.guest, live);
+        rendered.note_missing(builder, target);
+        let moves = target != live.node;
+        // What stays as it was is not needed any more where the guest goes away from.
+        let here = if moves && !new {
+            Vec::new()
+        } else {
+            rendered.steps(builder, &live.node, new, Effect::Live)
+        };
+        let written = |step: &Step| here.iter().any(|other| other.kind == step.kind);
+        let mut there = Vec::new();
+        if moves {
+            there = rendered.steps(builder, target, true, Effect::Live);
+            let inventory = &builder.input.snapshot.inventory;
+            there.retain(|step| {
+                !(written(step)
+                    && matches!(&step.kind, ActionKind::Snippet { storage, .. } if inventory.is_shared(storage)))
+            });
+        }
+        comparison.attributes.extend(rendered.attributes(&here, new));
+        comparison.attributes.extend(rendered.attributes(&there, new || !here.is_empty()));
+        Self { here, there }
+    }
+
+    /// A guest that cannot move needs nothing elsewhere.
+    pub(super) fn when(self, moves: bool) -> Self {
+        if moves { self } else { Self { there: Vec::new(), ..self } }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.here.is_empty() && self.there.is_empty()
     }
 }
 

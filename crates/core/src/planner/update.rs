@@ -42,7 +42,7 @@ fn one(
     let rendered = snippet::rendered(builder, guest, snippet::node_after(guest, live));
     let guest = &*rendered.guest;
     let mut comparison = input.kind.compare(&wanted(guest, identity, before), live);
-    let files = Files::of(builder, &rendered, live, &mut comparison);
+    let files = snippet::Files::of(builder, &rendered, live, &mut comparison);
     note_pending(builder, guest, live, &comparison);
     note_fixed_vmid(builder, guest, live);
     let remembered = Remembered { vmid: live.vmid, managed: comparison.managed.clone() };
@@ -50,7 +50,7 @@ fn one(
     let findings = comparison.findings.iter().cloned();
     builder.findings.extend(findings.map(|f| locate(f, guest)));
     let mut difference = Difference::between(builder, guest, live, comparison);
-    difference.files = files;
+    difference.files = files.when(difference.migration.is_some());
     if difference.is_empty() {
         return;
     }
@@ -81,51 +81,7 @@ struct Difference {
     /// The node it moves to, and the step that moves it.
     migration: Option<(String, Step)>,
     power: Option<Power>,
-    files: Files,
-}
-
-/// Snippets that are missing where the guest is, and where it comes to.
-#[derive(Default)]
-struct Files {
-    here: Vec<Step>,
-    there: Vec<Step>,
-}
-
-impl Files {
-    fn of(
-        builder: &mut Builder<'_>,
-        rendered: &snippet::Rendered<'_>,
-        live: &live::Guest,
-        comparison: &mut Comparison,
-    ) -> Self {
-        let new = comparison.set.contains_key("cicustom");
-        let target = snippet::node_after(&rendered.guest, live);
-        rendered.note_missing(builder, target);
-        let moves = target != live.node;
-        // What stays as it was is not needed any more where the guest goes away from.
-        let here = if moves && !new {
-            Vec::new()
-        } else {
-            rendered.steps(builder, &live.node, new, Effect::Live)
-        };
-        let written = |step: &Step| here.iter().any(|other| other.kind == step.kind);
-        let mut there = Vec::new();
-        if moves {
-            there = rendered.steps(builder, target, true, Effect::Live);
-            let inventory = &builder.input.snapshot.inventory;
-            there.retain(|step| {
-                !(written(step)
-                    && matches!(&step.kind, ActionKind::Snippet { storage, .. } if inventory.is_shared(storage)))
-            });
-        }
-        comparison.attributes.extend(rendered.attributes(&here, new));
-        comparison.attributes.extend(rendered.attributes(&there, new || !here.is_empty()));
-        Self { here, there }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.here.is_empty() && self.there.is_empty()
-    }
+    files: snippet::Files,
 }
 
 impl Difference {
@@ -155,7 +111,7 @@ impl Difference {
                 None
             }
         });
-        Self { comparison, migration, power, files: Files::default() }
+        Self { comparison, migration, power, files: snippet::Files::default() }
     }
 
     fn is_empty(&self) -> bool {

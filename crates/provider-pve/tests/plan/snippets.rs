@@ -176,3 +176,13 @@ fn a_password_is_a_marker() {
     lab.first().spec.cloudinit.password = None;
     assert_snapshot!("a_password_that_is_taken_out", lab.apply());
 }
+
+#[test]
+fn a_guest_that_cannot_move_needs_nothing_elsewhere() {
+    let mut lab = with_user_data(|g| g.spec.cloudinit.snippets = Some("local".to_owned()));
+    lab.settle(Intent::Apply);
+    lab.snapshot.inventory.nodes.get_mut("pve3").unwrap().online = false;
+    lab.first().placement = Placement::Node("pve3".to_owned());
+    let plan = lab.plan(Intent::Apply);
+    assert!(plan.is_blocked() && plan.actions.is_empty(), "{}", crate::text::of(&plan));
+}

@@ -9,6 +9,9 @@ use super::{attributes, compare, line, live, spec};
 use crate::guest::Qemu;
 use pvx_core::provider::GuestKind;
 
+const USER: (Part, &str) = (Part::User, "local:snippets/u.yaml");
+const VENDOR: (Part, &str) = (Part::Vendor, "a:snippets/v");
+
 /// Wanted files, what was managed before, the live configuration, what is written.
 type Case = (
     &'static [(Part, &'static str)],
@@ -33,20 +36,19 @@ fn password(version: Option<u32>) -> GuestSpec {
 
 #[test]
 fn each_file_is_a_matter_of_its_own() {
-    let (user, vendor) = ((Part::User, "local:snippets/u.yaml"), (Part::Vendor, "a:snippets/v"));
     let table: [Case; 9] = [
         (&[], &[], &[], ""),
-        (&[user], &[], &[], "cicustom=user=local:snippets/u.yaml"),
-        (&[user], &[], &[("cicustom", "user=local:snippets/u.yaml")], ""),
+        (&[USER], &[], &[], "cicustom=user=local:snippets/u.yaml"),
+        (&[USER], &[], &[("cicustom", "user=local:snippets/u.yaml")], ""),
         (
-            &[user, vendor],
+            &[USER, VENDOR],
             &[],
             &[("cicustom", "vendor=a:snippets/v,user=local:snippets/u.yaml")],
             "",
         ),
         // What the document says nothing of stays.
         (
-            &[user],
+            &[USER],
             &[],
             &[("cicustom", "meta=a:snippets/m,new=a:snippets/n")],
             "cicustom=new=a:snippets/n,meta=a:snippets/m,user=local:snippets/u.yaml",
@@ -60,7 +62,7 @@ fn each_file_is_a_matter_of_its_own() {
             "-cicustom",
         ),
         (
-            &[vendor],
+            &[VENDOR],
             &["cloudinit.cicustom.user", "cloudinit.cicustom.vendor"],
             &[("cicustom", "user=local:snippets/u.yaml,vendor=a:snippets/v")],
             "cicustom=vendor=a:snippets/v",
@@ -71,7 +73,7 @@ fn each_file_is_a_matter_of_its_own() {
         let comparison = compare(&custom(wanted), before, &live(config));
         assert_eq!(line(&comparison), expected, "{wanted:?} {before:?} {config:?}");
     }
-    let read = compare(&custom(&[vendor]), &[], &live(&[("cicustom", "vendor=a:snippets/x")]));
+    let read = compare(&custom(&[VENDOR]), &[], &live(&[("cicustom", "vendor=a:snippets/x")]));
     assert_eq!(attributes(&read), ["cloudinit.cicustom.vendor a:snippets/x → a:snippets/v"]);
     assert_eq!(read.managed.iter().filter(|p| p.starts_with("cloudinit.cicustom")).count(), 1);
 }
