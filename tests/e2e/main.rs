@@ -9,6 +9,7 @@
 )]
 
 mod broken;
+mod cloudinit;
 mod connect;
 mod environment;
 mod first_light;

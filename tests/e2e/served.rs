@@ -1,5 +1,7 @@
 //! A simulator that serves while a test runs, for what one process alone cannot show.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use pvx_sim::{Options, Sim, TimeScale, World};
 use tokio::runtime::Runtime;
 
@@ -11,7 +13,8 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn start(time_scale: TimeScale) -> Self {
         let runtime = Runtime::new().unwrap();
-        let options = Options { time_scale, ..Options::default() };
+        let ssh_listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let options = Options { time_scale, ssh_listen, ..Options::default() };
         let sim = runtime.block_on(Sim::start(World::lab(), options)).unwrap();
         Self { runtime, sim }
     }

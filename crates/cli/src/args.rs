@@ -95,6 +95,21 @@ pub(crate) struct Connection {
     /// Accept any certificate: whoever answers gets the token
     #[arg(long, global = true, env = "PVX_INSECURE", hide_env_values = true)]
     pub(crate) insecure: bool,
+    /// Login for SSH to the nodes [default: credentials.ssh_user, then root]
+    #[arg(long, global = true, value_name = "USER", env = "PVX_SSH_USER", hide_env_values = true)]
+    pub(crate) ssh_user: Option<String>,
+    /// Private key for SSH to the nodes [default: what ssh takes by itself]
+    #[arg(long, global = true, value_name = "FILE", env = "PVX_SSH_KEY", hide_env_values = true)]
+    pub(crate) ssh_key: Option<PathBuf>,
+    /// Host keys of the nodes [default: the known_hosts that ssh reads]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PVX_SSH_KNOWN_HOSTS",
+        hide_env_values = true
+    )]
+    pub(crate) ssh_known_hosts: Option<PathBuf>,
 }
 
 /// What to do.

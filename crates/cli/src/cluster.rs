@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use crate::args::{Connection, Global};
 use crate::exit::CliError;
 use crate::output;
+use crate::ssh;
 use crate::view;
 
 /// The name of the built-in world, and of its cluster.
@@ -29,6 +30,7 @@ pub(crate) struct Connected {
 impl Connected {
     /// Ends the simulator in good order.
     pub(crate) async fn close(self) {
+        self.cluster.close().await;
         if let Some((sim, lock)) = self.sim {
             sim.shutdown().await;
             drop(lock);
@@ -54,7 +56,8 @@ pub(crate) async fn connect(
     })?;
     let options =
         ClientOptions::new(endpoints(connection, config)?, trust(connection, config)?, token);
-    Ok(Connected { cluster: Cluster::new(client(options)?), sim: None })
+    let cluster = Cluster::new(client(options)?).with_ssh(ssh::to_nodes(connection, config));
+    Ok(Connected { cluster, sim: None })
 }
 
 fn client(options: ClientOptions) -> Result<Client, CliError> {
@@ -172,7 +175,7 @@ async fn simulate(
     let options = Options {
         time_scale: time_scale(global.sim_speed),
         state_file: Some(file.clone()),
-        ssh_listen: None,
+        ssh_listen: Some(std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0))),
         ..Options::default()
     };
     let sim = Sim::start(world(config), options).await.map_err(|error| {
@@ -195,7 +198,28 @@ async fn simulate(
             CliError::message(e.to_string())
         })?;
     let options = ClientOptions::new(vec![address], TlsTrust::Fingerprints(vec![pin]), token);
-    Ok(Connected { cluster: Cluster::new(client(options)?), sim: Some((sim, lock)) })
+    let cluster = Cluster::new(client(options)?).with_ssh(ssh::to_simulator(&sim, &file)?);
+    dress(&sim, config);
+    Ok(Connected { cluster, sim: Some((sim, lock)) })
+}
+
+/// The configuration's cluster has the vendor data that the configuration names.
+fn dress(sim: &Sim, config: Option<&ClusterConfig>) {
+    let Some(volid) = config.and_then(|c| c.cloudinit.vendor_snippet_path.as_ref()) else { return };
+    let world = sim.world();
+    let nodes: Vec<&str> = world.nodes().map(|node| node.name.as_str()).collect();
+    for node in nodes.into_iter().filter(|node| world.volume(node, &volid.value).is_none()) {
+        let text = "#cloud-config\n{}\n".to_owned();
+        let volume = pvx_sim::Volume {
+            content: "snippets".to_owned(),
+            format: "snippet".to_owned(),
+            size: text.len() as u64,
+            used: text.len() as u64,
+            text: Some(text),
+            ..pvx_sim::Volume::default()
+        };
+        sim.edit(|world| world.add_volume(node, &volid.value, volume));
+    }
 }
 
 /// One pvx at a time works on a simulated cluster: it is in the memory of its process.

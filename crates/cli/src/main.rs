@@ -7,8 +7,10 @@ mod confirm;
 mod exit;
 mod logging;
 mod output;
+mod secrets;
 mod session;
 mod signals;
+mod ssh;
 mod view;
 
 use std::process::ExitCode;

@@ -106,7 +106,8 @@ impl<'a> Session<'a> {
     }
 
     async fn with(global: &'a Global, loaded: Loaded) -> Result<Self, CliError> {
-        let connected = cluster::connect(global, loaded.config.as_ref(), &loaded.root).await?;
+        let config = loaded.config.as_ref();
+        let connected = cluster::connect(global, config, &loaded.root).await?;
         Ok(Self { global, loaded, connected })
     }
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::diagnostic::{Span, Spanned};
+use crate::secret::Password;
+use crate::snippet::{Extra, Part, Template};
 
 pub use ha::{Affinity, Ha, HaState};
 
@@ -371,6 +373,20 @@ pub struct CloudInit {
     pub nameservers: Vec<String>,
     /// DNS search domain.
     pub searchdomain: Option<String>,
+    /// Password of the login (`cipassword`).
+    pub password: Option<Password>,
+    /// Upgrade packages at the first boot (`ciupgrade`).
+    pub upgrade: Option<bool>,
+    /// Format of the drive (`citype`): `nocloud`, `configdrive2`, `opennebula`.
+    pub format: Option<String>,
+    /// Snippets that are there already (`cicustom`), as `STORAGE:snippets/FILE`.
+    pub custom: BTreeMap<Part, String>,
+    /// Templates of files that pvx renders and writes.
+    pub templates: BTreeMap<Part, Template>,
+    /// Storage of the rendered files; [`crate::snippet::STORAGE`] without it.
+    pub snippets: Option<String>,
+    /// What templates may use beside what the guest itself says.
+    pub extra: Extra,
 }
 
 /// IPv4 and IPv6 of one NIC. `dhcp` is a value of `ip`; `dhcp` and `auto` of `ip6`.

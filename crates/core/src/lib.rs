@@ -16,4 +16,6 @@ pub mod planner;
 pub mod provider;
 pub mod read;
 pub mod schema;
+pub mod secret;
+pub mod snippet;
 pub mod state;

@@ -190,6 +190,21 @@ pub struct Snapshot {
     pub guests: BTreeMap<u32, Guest>,
     /// What the HA manager is told, when it was asked for.
     pub ha: Option<Ha>,
+    /// Names of snippets by node and storage, where a plan needs them and they could be read; of
+    /// a shared storage at one node.
+    pub snippets: BTreeMap<(String, String), BTreeSet<String>>,
+}
+
+impl Snapshot {
+    /// Is the snippet there for a guest on `node`? None when nobody could look.
+    pub fn has_snippet(&self, node: &str, storage: &str, name: &str) -> Option<bool> {
+        let own = self.snippets.get(&(node.to_owned(), storage.to_owned()));
+        let anywhere = || {
+            let mut all = self.snippets.iter().filter(|((_, other), _)| other == storage);
+            all.next().map(|(_, names)| names).filter(|_| self.inventory.is_shared(storage))
+        };
+        own.or_else(anywhere).map(|names| names.contains(name))
+    }
 }
 
 /// The namespace of identities: a version 5 UUID of the text `pvx` in the DNS namespace's manner,

@@ -85,7 +85,19 @@ pub trait Reader: Send + Sync {
 
     /// What the HA manager is told: two requests.
     fn ha(&self) -> impl Future<Output = Result<live::Ha, ProviderError>> + Send;
+    /// Names of the snippets by node and storage, one request each. What may not be read is left
+    /// out. A reader that cannot look knows of none.
+    fn snippets(
+        &self,
+        wanted: &[(String, String)],
+    ) -> impl Future<Output = Result<Snippets, ProviderError>> + Send {
+        let _ = wanted;
+        async { Ok(Snippets::new()) }
+    }
 }
+
+/// Names of snippets by node and storage.
+pub type Snippets = BTreeMap<(String, String), BTreeSet<String>>;
 
 /// An action that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -68,7 +68,26 @@ async fn once<R: Reader>(
     }
     keep(&mut snapshot, found);
     asked.extend(further);
+    let wanted = snippets(desired, &snapshot.inventory);
+    if !wanted.is_empty() {
+        snapshot.snippets = reader.snippets(&wanted).await?;
+    }
     Ok((snapshot, asked))
+}
+
+/// Where snippets may be missing: at every node that has the storage, of a shared one at the
+/// first.
+fn snippets(desired: &Desired, inventory: &Inventory) -> Vec<(String, String)> {
+    let storages = planner::snippet_storages(desired);
+    let mut shared: BTreeSet<&str> = BTreeSet::new();
+    let online = |node: &str| inventory.nodes.get(node).is_some_and(|node| node.online);
+    let asked = inventory.storages.iter().filter(|((node, name), storage)| {
+        storages.contains(name.as_str())
+            && storage.available
+            && online(node)
+            && (!storage.shared || shared.insert(name))
+    });
+    asked.map(|(place, _)| place.clone()).collect()
 }
 
 /// Guests whose tags carry the mark of one of the documents' profiles, or of one that a guest was

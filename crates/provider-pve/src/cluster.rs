@@ -1,23 +1,45 @@
 //! A live cluster, as the core's reader and writer of it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pvx_core::address::Address;
 use pvx_core::provider::{ErrorClass, ProviderError};
+use pvx_core::snippet::Contents;
+use secrecy::SecretString;
 
 use crate::client::{ApiError, Client, WaitOptions};
+use crate::ssh::Ssh;
 
 /// A cluster behind its REST API. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     pub(crate) client: Client,
     pub(crate) waiting: WaitOptions,
+    pub(crate) ssh: Option<Arc<Ssh>>,
+    pub(crate) secrets: Arc<Secrets>,
+}
+
+/// What a plan names and does not hold: put in right before it is sent.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    /// Contents of snippets by SHA-256.
+    pub contents: Contents,
+    /// Cloud-init passwords.
+    pub passwords: BTreeMap<Address, SecretString>,
 }
 
 impl Cluster {
     /// The cluster that `client` talks to.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, waiting: WaitOptions::new(Duration::ZERO) }
+        Self {
+            client,
+            waiting: WaitOptions::new(Duration::ZERO),
+            ssh: None,
+            secrets: Arc::default(),
+        }
     }
 
     /// Waits for tasks with the intervals of `options`. Its deadline is not used: every wait is
@@ -25,6 +47,31 @@ impl Cluster {
     #[must_use]
     pub fn waiting(self, options: WaitOptions) -> Self {
         Self { waiting: options, ..self }
+    }
+
+    /// Writes files on nodes over SSH.
+    #[must_use]
+    pub fn with_ssh(self, ssh: Ssh) -> Self {
+        Self { ssh: Some(Arc::new(ssh)), ..self }
+    }
+
+    /// The nodes over SSH, when it is set up.
+    #[must_use]
+    pub fn ssh(&self) -> Option<&Ssh> {
+        self.ssh.as_deref()
+    }
+
+    /// Knows what plans only name.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets: Arc::new(secrets), ..self }
+    }
+
+    /// Ends connections that are still open, in good order.
+    pub async fn close(&self) {
+        if let Some(ssh) = &self.ssh {
+            ssh.close().await;
+        }
     }
 
     /// The client, for counts.

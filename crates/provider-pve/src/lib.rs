@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod guest;
 mod read;
 mod read_ha;
+pub mod ssh;
 mod write;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Secrets};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::{self, try_join_all};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use pvx_core::live::{Guest, GuestRef, Ha, Inventory, Node, Pending, Storage, Summary};
-use pvx_core::provider::{ErrorClass, ProviderError, Reader};
+use pvx_core::provider::{ErrorClass, ProviderError, Reader, Snippets};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -57,9 +57,32 @@ impl Reader for Cluster {
     async fn ha(&self) -> Result<Ha, ProviderError> {
         self.read_ha().await
     }
+
+    async fn snippets(&self, wanted: &[(String, String)]) -> Result<Snippets, ProviderError> {
+        let all = wanted.iter().map(|(node, storage)| self.snippets_on(node, storage));
+        let found = try_join_all(all).await.map_err(|e| provider_error(&e))?;
+        let places = wanted.iter().cloned().zip(found);
+        Ok(places.filter_map(|(place, names)| Some((place, names?))).collect())
+    }
 }
 
 impl Cluster {
+    /// Names of the snippets on a storage; none when they may not be listed.
+    async fn snippets_on(
+        &self,
+        node: &str,
+        storage: &str,
+    ) -> Result<Option<BTreeSet<String>>, ApiError> {
+        let path = ApiPath::new("/nodes/{}/storage/{}/content", &[&node, &storage]);
+        let request = Request::get(path).parameter("content", "snippets");
+        let rows: Vec<ContentRow> = match self.client.get(&request).await {
+            Err(ApiError::Forbidden { .. }) => return Ok(None),
+            answer => answer?,
+        };
+        let name = |row: ContentRow| Some(row.volid.split_once(":snippets/")?.1.to_owned());
+        Ok(Some(rows.into_iter().filter_map(name).collect()))
+    }
+
     /// VMIDs of the VMs that run on a node: live, unlike `/cluster/resources`.
     ///
     /// Proxmox lists the files of a node's guests and then reads one after the other (qemu-server
@@ -134,6 +157,12 @@ struct ResourceRow {
 struct PowerRow {
     vmid: u32,
     status: String,
+}
+
+/// A row of `/nodes/{node}/storage/{storage}/content`.
+#[derive(Debug, Deserialize)]
+struct ContentRow {
+    volid: String,
 }
 
 /// A row of `…/pending`: one key, with what runs, what waits, and whether it goes.

@@ -17,6 +17,9 @@ use crate::guest::unnamed;
 mod ha;
 mod ha_config;
 mod reboot;
+mod root;
+mod secret;
+mod snippet;
 
 /// How much of a failed task's log is shown.
 const LOG_LINES: u32 = 8;
@@ -24,9 +27,13 @@ const LOG_LINES: u32 = 8;
 impl Writer for Cluster {
     async fn begin(&self, action: &Action, digest: Option<&str>) -> Result<Begun, ProviderError> {
         let request = match &action.kind {
-            ActionKind::Snippet { .. } | ActionKind::ConfigureAsRoot { .. } => {
-                let text = "this needs SSH to the nodes";
-                return Err(ProviderError::new(ErrorClass::Refused, text));
+            ActionKind::Snippet { storage, name, sha256 } => {
+                self.write_snippet(&action.node, storage, name, sha256).await?;
+                return Ok(Begun::Done);
+            }
+            ActionKind::ConfigureAsRoot { set, delete } => {
+                self.configure_as_root(action, set, delete).await?;
+                return Ok(Begun::Done);
             }
             ActionKind::Configure { set, delete, background } if unnamed::any(set) => {
                 let set = self.with_volumes(action, set).await?;
@@ -36,6 +43,7 @@ impl Writer for Cluster {
             }
             _ => request(action, digest),
         };
+        let request = secret::put_in(action, request, &self.secrets)?;
         let answer = self.client.send(&request).await.map_err(|e| provider_error(&e))?;
         begun(action, &answer)
     }

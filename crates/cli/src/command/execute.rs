@@ -11,6 +11,7 @@ use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::{Input, Options, Ownership};
 use pvx_core::provider::{ErrorClass, Writer};
 use pvx_core::state::{Histories, Journal};
+use pvx_provider_pve::Cluster;
 use pvx_provider_pve::guest::Qemu;
 use serde_json::json;
 
@@ -18,6 +19,7 @@ use crate::args::{Format, RunOptions};
 use crate::confirm::confirm;
 use crate::exit::{CliError, Code};
 use crate::output;
+use crate::secrets;
 use crate::session::{Reading, Session};
 use crate::signals;
 use crate::view::{self, progress::Progress, status};
@@ -47,8 +49,10 @@ pub(super) async fn run(
         histories.close(&plan, all_known)?;
         return Ok(finish_unchanged(session, &plan));
     }
+    // What is missing here must show before anything is changed.
+    let writer = secrets::writer(session, &plan).await?;
     confirm(&view::plan::question(&plan), run.yes)?;
-    let report = carry_out(session, run, &plan, histories).await?;
+    let report = carry_out(session, &writer, run, &plan, histories).await?;
     after(session, &plan, &report, &options).await
 }
 
@@ -157,6 +161,7 @@ fn locked(input: &Input<'_>) -> Vec<String> {
 
 async fn carry_out(
     session: &Session<'_>,
+    writer: &Cluster,
     run: &RunOptions,
     plan: &Plan,
     mut histories: Histories,
@@ -165,7 +170,7 @@ async fn carry_out(
     let sink = |event: &execute::Event| progress.event(event);
     let context = Context {
         plan,
-        writer: &session.connected.cluster,
+        writer,
         kind: &Qemu,
         limits: &Limits { total: run.parallel, ..Limits::default() },
         patience: &Patience { task: Duration::from_secs(run.task_timeout), ..Patience::default() },

@@ -69,6 +69,8 @@ pub struct ClusterNode {
     pub port: u16,
     /// SHA-256 of the node's certificate, upper case with colons.
     pub fingerprint: Option<String>,
+    /// Port of SSH, when it is not what `ssh` takes by itself.
+    pub ssh_port: Option<u16>,
 }
 
 /// `defaults`. For clones only storage, bridge, CPU type and guest agent are used; see

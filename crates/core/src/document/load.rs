@@ -13,6 +13,7 @@ use super::decode::kind::{self, Kind};
 use super::decode::{config, profile, standalone, value};
 use super::files::{self, File, Search};
 use super::resolve::Resolver;
+use super::templates;
 use super::yaml;
 use crate::desired::{Desired, Scope};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
@@ -71,6 +72,13 @@ pub fn load(options: &LoadOptions) -> Loaded {
     loaded.diagnostics.append(&mut search.problems);
     let documents = read_documents(&search.files, &mut loaded);
     resolve(&documents, &mut loaded);
+    let mut problems = templates::attach(
+        &mut loaded.desired,
+        &mut loaded.sources,
+        &options.working_dir,
+        options.home.as_deref(),
+    );
+    loaded.diagnostics.append(&mut problems);
     let beside = claims::neighbours(&options.working_dir, &options.paths, &search.files);
     loaded.desired.claimed = claimed(&beside, &loaded);
     finish(loaded)

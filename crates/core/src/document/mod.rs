@@ -17,7 +17,8 @@ mod load;
 mod nearest;
 mod resolve;
 pub mod size;
-mod yaml;
+mod templates;
+pub(crate) mod yaml;
 
 pub use config::{
     Ansible, CloudinitConfig, Cluster, ClusterConfig, ClusterNode, Credentials, Defaults,

@@ -1,6 +1,7 @@
 //! From files to guests and rendered problems.
 
 mod broken;
+mod firstboot;
 mod ha;
 mod known;
 mod lab;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Action, ActionKind, Finding, Intent, Plan, Precondition, Verb};
+use crate::secret::{MARKER, SECRET_KEYS};
 
 /// All complaints about a plan; empty for every plan that may be run.
 pub fn check(plan: &Plan) -> Vec<Finding> {
@@ -33,6 +34,9 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
     };
     match &action.kind {
         ActionKind::Configure { set, delete, .. } => {
+            if holds_secret(set) {
+                complain("holds a secret");
+            }
             if delete.iter().any(|key| set.contains_key(key)) {
                 complain("sets and deletes the same key");
             }
@@ -63,6 +67,12 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
         ActionKind::Clone { storage: Some(_), full: false, .. } => {
             complain("gives a linked clone a storage");
         }
+        ActionKind::Create { config, .. } if holds_secret(config) => complain("holds a secret"),
+        ActionKind::Snippet { sha256, .. } => {
+            if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+                complain("does not say which content it writes");
+            }
+        }
         ActionKind::Create { .. } | ActionKind::Clone { .. } => {
             if !action.preconditions.contains(&Precondition::VmidFree) {
                 complain("makes a guest without asking that the VMID is free");
@@ -90,10 +100,15 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
         | ActionKind::MoveDisk { .. }
         | ActionKind::Reassign { .. }
         | ActionKind::Detach { .. }
-        | ActionKind::Ha { .. }
-        | ActionKind::Snippet { .. } => {}
+        | ActionKind::Ha { .. } => {}
     }
     found
+}
+
+/// A plan is printed and kept: of a secret it says only that there is one.
+fn holds_secret(values: &BTreeMap<String, String>) -> bool {
+    let plain = |key: &&str| values.get(*key).is_some_and(|value| value != MARKER);
+    SECRET_KEYS.iter().any(plain)
 }
 
 fn is_proof(precondition: &Precondition) -> bool {

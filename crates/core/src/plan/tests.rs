@@ -179,6 +179,16 @@ fn unproven(kind: ActionKind) -> Action {
     Action { preconditions: Vec::new(), ..action(kind) }
 }
 
+fn password(value: &str) -> ActionKind {
+    let set = [("cipassword".to_owned(), value.to_owned())].into();
+    ActionKind::Configure { set, delete: Vec::new(), background: false }
+}
+
+fn snippet(sha256: &str) -> ActionKind {
+    let (storage, name) = ("local".to_owned(), "a.yaml".to_owned());
+    ActionKind::Snippet { storage, name, sha256: sha256.to_owned() }
+}
+
 #[test]
 fn lint_finds_actions_that_must_not_be() {
     let one = |kind| complaints(&plan(Verb::Change, vec![action(kind)]));
@@ -195,7 +205,11 @@ fn lint_finds_actions_that_must_not_be() {
         (configure(&[], &["efidisk0"]), "deletes a disk"),
         (clone(false, Some("shared")), "gives a linked clone a storage"),
         (same, "migrates to the node it is on"),
+        (password("hunter2"), "holds a secret"),
+        (snippet("abc"), "does not say which content it writes"),
     ];
+    assert_eq!(one(password(crate::secret::MARKER)), "");
+    assert_eq!(one(snippet(&"0f".repeat(32))), "");
     for (kind, text) in table {
         let found = one(kind);
         assert!(found.contains(text), "{found}");

@@ -8,6 +8,7 @@ use super::build::{Builder, Step};
 use super::membership::{Membership, Subject};
 use super::ownership::{Ownership, half_made_note, identity_of};
 use super::placement::Nodes;
+use super::snippet;
 use super::template::{self, Route};
 use super::update::locate;
 use super::vmid::Vmids;
@@ -220,10 +221,14 @@ fn make(
     node: &str,
 ) -> Result<Option<ActionId>, Finding> {
     let input = builder.input;
+    let rendered = snippet::rendered(builder, guest, node);
+    let guest = &*rendered.guest;
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let nothing = BTreeSet::new();
     let wanted = wanted(guest, identity, &nothing);
     let reason = Reason::new("missing", "in the documents, not on the cluster");
+    rendered.note_missing(builder, node);
+    let files = rendered.steps(builder, node, true, Effect::Create);
     let (mut steps, comparison, origin) = match &guest.origin {
         Origin::Template { template, clone } => {
             let mut notes = Vec::new();
@@ -238,13 +243,16 @@ fn make(
         Origin::Empty => {
             let comparison = input.kind.create(&wanted);
             let root = configure_as_root(node, &comparison, &reason, Effect::Create);
-            let made = create_step(node, guest, &comparison, &reason);
-            let steps = std::iter::once(made).chain(root).collect();
+            let mut steps: Vec<Step> =
+                files.iter().cloned().map(|step| step.requires(Precondition::VmidFree)).collect();
+            steps.push(create_step(node, guest, &comparison, &reason));
+            steps.extend(root);
             (steps, comparison, "made from nothing".to_owned())
         }
     };
     check_allocates(&input.snapshot.inventory, guest, &comparison, node)?;
     if matches!(guest.origin, Origin::Template { .. }) {
+        steps.extend(files);
         let note = half_made_note(&guest.address, identity);
         steps.extend(configure_begun(node, &comparison, &reason, &note));
     }
@@ -268,7 +276,6 @@ fn resume(
     let Some(live) = input.snapshot.guests.get(&vmid) else { return Ok(None) };
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let nothing = BTreeSet::new();
-    let comparison = input.kind.compare(&wanted(guest, identity, &nothing), live);
     let reason = Reason::new("half-made", "its making was cut off before");
     if let Some(lock) = live.lock() {
         return Err(super::update::locked(guest, live, lock));
@@ -285,8 +292,12 @@ fn resume(
             Err(_) => {} // it stays where it is: its place is only a preference
         }
     }
+    let rendered = snippet::rendered(builder, guest, &node);
+    let guest = &*rendered.guest;
+    let comparison = input.kind.compare(&wanted(guest, identity, &nothing), live);
     check_allocates(&input.snapshot.inventory, guest, &comparison, &node)?;
     let note = half_made_note(&guest.address, identity);
+    steps.extend(rendered.steps(builder, &node, true, Effect::Create));
     steps.extend(configure_begun(&node, &comparison, &reason, &note));
     // Neither mark nor identity yet: that the file is as it was read stands for them.
     if let (Some(first), Some(digest)) = (steps.first_mut(), live.digest.clone()) {

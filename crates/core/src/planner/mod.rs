@@ -18,6 +18,7 @@ mod ownership;
 mod placement;
 mod relocate;
 mod remove;
+mod snippet;
 mod template;
 mod update;
 mod vmid;
@@ -25,6 +26,8 @@ mod vmid;
 pub(crate) use membership::concerns_ha;
 pub(crate) use moved::mark as mark_of;
 pub use ownership::{Claim, Ownership, half_made_note};
+pub use snippet::contents;
+pub(crate) use snippet::storages as snippet_storages;
 pub(crate) use template::candidates as template_candidates;
 
 use crate::desired::{ApplyChanges, Desired};

@@ -11,6 +11,7 @@ use super::membership::{Membership, Subject};
 use super::moved;
 use super::ownership::{Ownership, identity_of};
 use super::relocate;
+use super::snippet;
 use crate::address::Address;
 use crate::desired::{Guest, Power, Profile};
 use crate::live::{self, Inventory};
@@ -47,6 +48,10 @@ fn one(
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let known_as = moved::remembered_as(input, ownership, guest);
     let before = input.memory.managed(known_as);
+    let target = relocate::target(input, guest, live, known_as).ok().flatten();
+    let target = target.unwrap_or(&live.node).to_owned();
+    let rendered = snippet::rendered(builder, guest, &target);
+    let guest = &*rendered.guest;
     let comparison = input.kind.compare(&wanted(guest, identity, before), live);
     note_fixed_vmid(builder, guest, live);
     let findings = comparison.findings.iter().cloned();
@@ -54,7 +59,10 @@ fn one(
     let mut allowed = allow::allow(allow::mode(input, guest), guest, live, comparison);
     let held_back = !allowed.held.is_empty();
     allow::note(builder, guest, live, std::mem::take(&mut allowed.held));
-    let difference = Difference::between(builder, ownership, guest, live, allowed);
+    let files =
+        snippet::Files::of(builder, &rendered, (live, target.as_str()), &mut allowed.comparison);
+    let mut difference = Difference::between(builder, ownership, guest, live, allowed);
+    difference.files = files.when(difference.migration.is_some());
     remember(builder, guest, live, &difference, held_back.then_some(before));
     if let Some(from) = &guest.moved_from
         && ownership.still_there(&guest.address).is_none()
@@ -104,6 +112,7 @@ struct Difference {
     power: Option<Power>,
     membership: Membership,
     restart: Option<Restart>,
+    files: snippet::Files,
 }
 
 impl Difference {
@@ -139,12 +148,13 @@ impl Difference {
             },
         );
         builder.findings.append(&mut membership.findings);
-        Self { comparison, migration, power, membership, restart }
+        let files = snippet::Files::default();
+        Self { comparison, migration, power, membership, restart, files }
     }
 
     fn is_empty(&self) -> bool {
         let still = self.migration.is_none() && self.power.is_none() && self.restart.is_none();
-        self.comparison.is_empty() && still && self.membership.is_empty()
+        self.comparison.is_empty() && still && self.membership.is_empty() && self.files.is_empty()
     }
 
     /// Is it shut down before it is written to?
@@ -165,11 +175,13 @@ impl Difference {
 
     /// Configure where it is, move, then start or reboot.
     fn running_steps(&self, builder: &Builder<'_>, live: &live::Guest) -> Vec<Step> {
-        let mut steps = self.writes(&live.node, live.digest.clone());
+        let mut steps = self.files.here.clone();
+        steps.extend(self.writes(&live.node, live.digest.clone()));
         steps.extend(self.membership.before.iter().cloned());
         let mut node = live.node.as_str();
         if let Some((target, step)) = &self.migration {
             steps.push(step.clone());
+            steps.extend(self.files.there.iter().cloned());
             node = target;
         }
         if self.power == Some(Power::Running) {
@@ -195,9 +207,11 @@ impl Difference {
         owned: &Precondition,
     ) -> Vec<Step> {
         let mut steps: Vec<Step> = self.membership.before.clone();
+        steps.extend(self.files.here.iter().cloned());
         let mut node = live.node.as_str();
         if let Some((target, step)) = &self.migration {
             steps.push(step.clone());
+            steps.extend(self.files.there.iter().cloned());
             node = target;
         }
         steps.push(self.shutdown(builder, node));
@@ -265,7 +279,8 @@ impl Difference {
         let moves = self.migration.is_some().then_some(Effect::Migrate);
         let verb = if self.migration.is_some() {
             Verb::Migrate
-        } else if self.comparison.is_empty() && self.membership.is_empty() {
+        } else if self.comparison.is_empty() && self.membership.is_empty() && self.files.is_empty()
+        {
             Verb::Power
         } else {
             Verb::Change

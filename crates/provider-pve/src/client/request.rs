@@ -150,6 +150,17 @@ impl Request {
         self
     }
 
+    /// Puts a secret in place of the parameter `key`, when there is one.
+    #[must_use]
+    pub fn replace(mut self, key: &str, value: &SecretString) -> Self {
+        for (name, held) in &mut self.parameters {
+            if name == key {
+                *held = Value::Secret(value.clone());
+            }
+        }
+        self
+    }
+
     /// The request's method.
     #[must_use]
     pub fn method(&self) -> Method {

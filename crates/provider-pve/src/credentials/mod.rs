@@ -5,11 +5,13 @@
 //! what is wrong with its shape, never what was read.
 
 mod pass;
+mod secret;
 mod source;
 #[cfg(test)]
 mod tests;
 mod token;
 
+pub use secret::SecretText;
 pub use source::TokenSource;
 pub use token::{ApiToken, TokenShapeError};
 
@@ -47,13 +49,21 @@ pub enum CredentialError {
         /// The name as given.
         entry: String,
     },
-    /// The token file could not be read.
-    #[error("cannot read the token file {}: {source}", path.display())]
+    /// The file of a token or another secret could not be read.
+    #[error("cannot read the file {}: {source}", path.display())]
     File {
         /// The file as given.
         path: PathBuf,
         /// Why it could not be read.
         source: std::io::Error,
+    },
+    /// Something was read and it cannot be used as a secret.
+    #[error("{origin} cannot be used: {problem}")]
+    Text {
+        /// Where the text came from.
+        origin: String,
+        /// What is wrong with it; never the text itself.
+        problem: &'static str,
     },
     /// Something was read and it is no token.
     #[error("{origin} holds no Proxmox VE API token: {problem}")]

@@ -48,7 +48,7 @@ impl TokenSource {
 }
 
 /// Reads a token file, and warns when others than its owner may read it too.
-async fn read_file(path: &Path) -> Result<SecretString, CredentialError> {
+pub(super) async fn read_file(path: &Path) -> Result<SecretString, CredentialError> {
     let failed = |source| CredentialError::File { path: path.to_owned(), source };
     warn_when_open(path).await;
     let text = tokio::fs::read_to_string(path).await.map_err(failed)?;
@@ -64,7 +64,7 @@ async fn warn_when_open(path: &Path) {
         tracing::warn!(
             file = %path.display(),
             mode = format_args!("{mode:03o}"),
-            "the token file can be read by others than its owner; chmod 600 closes it"
+            "a file with a secret can be read by others than its owner; chmod 600 closes it"
         );
     }
 }

@@ -5,7 +5,10 @@ use pvx_core::plan::{Effect, Finding};
 
 use super::differ::Differ;
 use super::disk;
-use crate::codec::{IpConfig, encode_ssh_keys};
+use crate::codec::{IpConfig, encode_ssh_keys, format_boolean};
+
+mod custom;
+mod password;
 
 pub(super) fn compare(differ: &mut Differ<'_>) {
     let wanted = &differ.wanted.spec.cloudinit;
@@ -20,7 +23,34 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
     text(differ, "cloudinit.ssh_keys", "sshkeys", keys.as_deref());
     text(differ, "cloudinit.nameservers", "nameserver", servers.as_deref());
     text(differ, "cloudinit.searchdomain", "searchdomain", wanted.searchdomain.as_deref());
+    let upgrade = wanted.upgrade.map(format_boolean);
+    with_default(differ, "cloudinit.upgrade", "ciupgrade", upgrade, "1");
+    let format = default_format(differ);
+    with_default(differ, "cloudinit.type", "citype", wanted.format.as_deref(), format);
     addresses(differ);
+    custom::compare(differ);
+    password::compare(differ);
+}
+
+fn with_default(
+    differ: &mut Differ<'_>,
+    path: &str,
+    key: &str,
+    wanted: Option<&str>,
+    default: &str,
+) {
+    match wanted {
+        Some(value) => differ.value(path, key, value, Some(default)),
+        None if differ.is_dropped(path) => differ.reset(path, key),
+        None => {}
+    }
+}
+
+/// What Proxmox takes when `citype` is absent (qemu-server, Cloudinit.pm `get_cloudinit_format`
+/// and Helpers.pm `windows_version`).
+fn default_format(differ: &Differ<'_>) -> &'static str {
+    let ostype = differ.wanted.spec.text("ostype").or(differ.stored("ostype"));
+    if ostype.is_some_and(|ostype| ostype.starts_with('w')) { "configdrive2" } else { "nocloud" }
 }
 
 fn text(differ: &mut Differ<'_>, path: &str, key: &str, wanted: Option<&str>) {

@@ -7,6 +7,11 @@ use pvx_core::provider::{Comparison, Wanted};
 use super::effect;
 use crate::codec;
 
+/// The reason of most changes.
+pub(super) const DIFFERS: &str = "differs from the documents";
+/// The reason of a reset.
+pub(super) const DROPPED: &str = "no longer in the documents: back to Proxmox's default";
+
 /// A comparison in the making.
 pub(super) struct Differ<'a> {
     pub(super) wanted: &'a Wanted<'a>,
@@ -76,6 +81,26 @@ impl<'a> Differ<'a> {
         self.out.set.insert(key.to_owned(), value.to_owned());
     }
 
+    /// Deletes a key; what it means to people is said with [`Differ::change`].
+    pub(super) fn delete(&mut self, key: &str) {
+        self.out.delete.insert(key.to_owned());
+    }
+
+    /// Says what changes of a key, with a reason of its own. What it costs is decided later.
+    pub(super) fn explain(
+        &mut self,
+        (path, key): (&str, &str),
+        before: Option<&str>,
+        after: Option<&str>,
+        reason: &str,
+    ) {
+        self.name_key(path, key);
+        self.attribute(path, before, after, Effect::Live);
+        if let Some(last) = self.out.attributes.last_mut() {
+            reason.clone_into(&mut last.reason);
+        }
+    }
+
     /// Resets a key that documents no longer say.
     pub(super) fn reset(&mut self, path: &str, key: &str) {
         self.name_key(path, key);
@@ -88,7 +113,7 @@ impl<'a> Differ<'a> {
                 before: Some(stored.to_owned()),
                 after: None,
                 effect: Effect::Live,
-                reason: "no longer in the documents: back to Proxmox's default".to_owned(),
+                reason: DROPPED.to_owned(),
             };
             self.out.attributes.push(change);
             self.out.delete.insert(key.to_owned());
@@ -109,7 +134,7 @@ impl<'a> Differ<'a> {
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),
             effect,
-            reason: "differs from the documents".to_owned(),
+            reason: DIFFERS.to_owned(),
         });
     }
 

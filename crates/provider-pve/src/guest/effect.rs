@@ -19,6 +19,7 @@ use pvx_core::live::Guest;
 use pvx_core::plan::{AttributeChange, Effect};
 use pvx_core::provider::Comparison;
 
+use super::differ::{DIFFERS, DROPPED};
 use super::disk;
 use crate::codec;
 
@@ -208,7 +209,8 @@ fn apply(attribute: &mut AttributeChange, cost: &Cost) {
         return;
     }
     attribute.effect = cost.effect;
-    if !cost.why.is_empty() {
+    // A reason of its own says more than why it waits.
+    if !cost.why.is_empty() && matches!(attribute.reason.as_str(), DIFFERS | DROPPED) {
         attribute.reason.clone_from(&cost.why);
     }
 }

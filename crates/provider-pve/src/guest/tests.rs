@@ -3,6 +3,7 @@
 
 mod cloudinit;
 mod disks;
+mod firstboot;
 mod identity;
 mod networks;
 mod scalars;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{begun, request};
 
-fn action(kind: ActionKind) -> Action {
+pub(super) fn action(kind: ActionKind) -> Action {
     Action {
         id: ActionId(0),
         address: Address::new("k3s", "w01"),

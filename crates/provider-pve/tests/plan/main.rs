@@ -23,6 +23,7 @@ mod remove;
 mod reset;
 mod simulate;
 mod simulate_ha;
+mod snippets;
 mod text;
 mod update;
 mod value;

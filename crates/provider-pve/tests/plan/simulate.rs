@@ -39,6 +39,7 @@ impl Lab {
         match &action.kind {
             ActionKind::Create { config, .. } => self.create(action, config),
             ActionKind::Clone { .. } => self.clone_template(action),
+            ActionKind::Snippet { storage, name, .. } => self.snippet(action, storage, name),
             _ => self.change(action),
         }
         match self.snapshot.guests.get(&vmid) {
@@ -154,6 +155,13 @@ impl Lab {
             ActionKind::Start => {
                 assert!(!guest.running, "VM already running");
                 guest.running = true;
+                let custom = guest.config.get("cicustom").cloned().unwrap_or_default();
+                let ours = custom.split([',', '=']).filter_map(|v| v.split_once(":snippets/pvx-"));
+                for (storage, name) in ours {
+                    let name = format!("pvx-{name}");
+                    let there = self.snapshot.has_snippet(&action.node, storage, &name);
+                    assert_ne!(there, Some(false), "{name} is not on {}", action.node);
+                }
             }
             ActionKind::Shutdown { .. } => {
                 guest.running = false;
@@ -175,6 +183,20 @@ impl Lab {
             other => panic!("this small world cannot {}", other.verb()),
         }
         self.check_storages(action.vmid);
+    }
+
+    /// A file comes to a storage: of a node, or of all of them. The guest may not be there yet.
+    fn snippet(&mut self, action: &Action, storage: &str, name: &str) {
+        if let Some(guest) = self.snapshot.guests.get(&action.vmid) {
+            assert_eq!(guest.node, action.node, "asked at another node: {action:?}");
+            action.preconditions.iter().for_each(|precondition| holds(guest, precondition));
+        }
+        let shared = self.snapshot.inventory.is_shared(storage);
+        for ((node, other), names) in &mut self.snapshot.snippets {
+            if other == storage && (shared || *node == action.node) {
+                assert!(names.insert(name.to_owned()), "{name} is there already");
+            }
+        }
     }
 
     /// Every volume is on a storage that its node has.

@@ -83,6 +83,11 @@ impl Lab {
         }
     }
 
+    /// The cluster as pvx sees it.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Documents by file name, checked: a test never plans from broken ones.
     pub(crate) fn documents(&self, files: &[(&str, String)]) -> (Desired, Sources) {
         let paths: Vec<PathBuf> = files

@@ -15,3 +15,4 @@ mod keys;
 mod observe;
 mod placement;
 mod requests;
+mod snippets;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::super::yaml::{Entry, Kind};
 use super::fields::Fields;
+use super::firstboot;
 use super::names::{self, Cidr};
 use super::value;
 use super::vm::PlacesByPath;
@@ -15,14 +16,7 @@ use crate::diagnostic::{Diagnostic, Spanned};
 pub(crate) fn take(fields: &mut Fields<'_, '_>, places: &mut PlacesByPath) -> Option<CloudInit> {
     let mut fields = fields.mapping("cloudinit", "cloudinit")?;
     let mut cloudinit = CloudInit::default();
-    for (key, node) in fields.take_secrets(&["password", "cipassword"]) {
-        let message = format!("'{key}' is a secret");
-        fields.problems.push(value::secret(
-            node.span,
-            message,
-            "guests are logged into with ssh_keys",
-        ));
-    }
+    firstboot::take(&mut fields, &mut cloudinit, places);
     let mut keep = |key: &str, span| places.insert(format!("cloudinit.{key}"), span);
     keep("drive", fields.span());
     if let Some(user) = fields.parsed("user", login) {

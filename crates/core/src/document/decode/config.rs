@@ -10,6 +10,7 @@ use super::super::nearest::nearest;
 use super::super::yaml::{Kind, Node};
 use super::cloudinit::login;
 use super::fields::Fields;
+use super::firstboot;
 use super::group::VMIDS;
 use super::vm::SCSIHW;
 use super::{names, value};
@@ -107,10 +108,12 @@ fn cluster_node(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<ClusterNo
     let host = fields.parsed("host", |text| host_and_port(text, 8006));
     fields.require("host", "host is the node's DNS name or address");
     let fingerprint = fields.parsed("fingerprint", fingerprint).map(|f| f.value);
+    let ssh_port = fields.integer("ssh_port", 1..=u32::from(u16::MAX));
+    let ssh_port = ssh_port.and_then(|port| u16::try_from(port.value).ok());
     fields.finish();
     let (name, host) = (name?, host?);
     let (text, port) = host.value;
-    Some(ClusterNode { name, host: Spanned::new(text, host.span), port, fingerprint })
+    Some(ClusterNode { name, host: Spanned::new(text, host.span), port, fingerprint, ssh_port })
 }
 
 /// `pve01.lab.example`, `10.0.0.1`, `fd00::1`, with or without a port (`[fd00::1]:8006`).
@@ -255,7 +258,7 @@ fn cloudinit(fields: &mut Fields<'_, '_>, folders: &Folders<'_>) -> CloudinitCon
     let config = CloudinitConfig {
         default_user: fields.parsed("default_user", login),
         ssh_keys_source: fields.parsed("ssh_keys_source", |text| folders.expand(text)),
-        vendor_snippet_path: fields.text("vendor_snippet_path"),
+        vendor_snippet_path: fields.parsed("vendor_snippet_path", firstboot::snippet),
     };
     fields.finish();
     config

@@ -5,6 +5,7 @@ pub(crate) mod cloudinit;
 pub(crate) mod config;
 pub(crate) mod disk;
 pub(crate) mod fields;
+pub(crate) mod firstboot;
 pub(crate) mod group;
 mod ha;
 pub(crate) mod kind;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Resolver;
 use crate::desired::{Guest, GuestSpec, Origin, ProfileKind};
 use crate::diagnostic::{Span, Spanned};
+use crate::snippet::Part;
 
 /// Fills in `defaults`.
 ///
@@ -84,7 +85,7 @@ fn fill<T: Clone>(
 }
 
 /// Cloud-init. A Talos guest is configured through its own API: it gets no user, no keys and no
-/// drive of its own. A generic guest always gets a drive; a standalone VM when its document says
+/// drive of its own, unless its document gives it files. A generic guest always gets a drive; a standalone VM when its document says
 /// `cloudinit` or `ip`.
 pub(super) fn first_boot(
     resolver: &Resolver<'_>,
@@ -93,14 +94,16 @@ pub(super) fn first_boot(
     guest: &mut Guest,
 ) {
     let cloudinit = &mut guest.spec.cloudinit;
+    let files = !cloudinit.templates.is_empty() || !cloudinit.custom.is_empty();
     cloudinit.drive = match kind {
-        ProfileKind::Talos => false,
+        ProfileKind::Talos => files,
         ProfileKind::Generic => true,
         ProfileKind::Vm => said || !cloudinit.ipconfig.is_empty(),
     };
     if kind == ProfileKind::Talos {
         cloudinit.user = None;
         cloudinit.ssh_keys = None;
+        cloudinit.password = None;
         return;
     }
     if !cloudinit.drive {
@@ -111,5 +114,12 @@ pub(super) fn first_boot(
     if let Some(source) = &config.ssh_keys_source {
         let keys = resolver.ssh_keys.clone().map(|keys| Spanned::new(keys, source.span));
         fill(&mut cloudinit.ssh_keys, &keys, "cloudinit.ssh_keys", &mut guest.places);
+    }
+    if let Some(vendor) = &config.vendor_snippet_path
+        && !cloudinit.templates.contains_key(&Part::Vendor)
+        && !cloudinit.custom.contains_key(&Part::Vendor)
+    {
+        cloudinit.custom.insert(Part::Vendor, vendor.value.clone());
+        guest.places.insert("cloudinit.cicustom.vendor".to_owned(), vendor.span);
     }
 }
