@@ -1,65 +1,56 @@
 //! What `cluster-config.yaml` adds where a document says nothing.
+//!
+//! A clone keeps its template's hardware: firmware, machine type and SCSI controller of a disk
+//! that is already installed must not change because a default says so. So a clone gets every
+//! default but those.
 
-use std::collections::BTreeMap;
-
+use super::super::config::ClusterConfig;
+use super::super::decode::vm::VmKeys;
+use super::super::layer::without_hardware;
+use super::super::merge;
+use super::super::yaml::{Kind, Node};
 use super::Resolver;
-use crate::desired::{Guest, Origin, ProfileKind};
-use crate::diagnostic::{Span, Spanned};
+use crate::desired::ProfileKind;
+use crate::diagnostic::{SourceId, Span};
 
-/// Fills in `defaults`.
-///
-/// A clone keeps its template's hardware: firmware, machine type and SCSI controller of a disk
-/// that is already installed must not change because a default says so. So a clone gets only
-/// `storage`, `network_bridge`, `cpu` and `guest_agent`; a guest with empty disks gets all.
-pub(super) fn apply(resolver: &Resolver<'_>, guest: &mut Guest) {
-    let Some(config) = resolver.config else { return };
-    let defaults = &config.defaults;
-    let (spec, places) = (&mut guest.spec, &mut guest.places);
-    fill(&mut spec.storage, &defaults.storage, "storage", places);
-    fill(&mut spec.cpu, &defaults.cpu, "cpu", places);
-    fill(&mut spec.agent, &defaults.guest_agent, "agent", places);
-    if let Some(bridge) = &defaults.network_bridge {
-        spec.networks.entry("net0".to_owned()).or_default();
-        for (slot, network) in &mut spec.networks {
-            let path = format!("networks.{slot}.bridge");
-            fill(&mut network.bridge, &Some(bridge.clone()), &path, places);
-        }
-    }
-    if guest.origin != Origin::Empty {
-        return;
-    }
-    fill(&mut spec.bios, &defaults.bios, "bios", places);
-    fill(&mut spec.machine, &defaults.machine, "machine", places);
-    fill(&mut spec.scsihw, &defaults.scsi_controller, "scsihw", places);
-    // Only OVMF has an EFI vars disk.
-    if spec.bios.as_deref() == Some("ovmf") {
-        let keys = &defaults.efidisk_pre_enrolled_keys;
-        fill(&mut spec.efidisk_pre_enrolled_keys, keys, "efidisk_pre_enrolled_keys", places);
-    }
+/// `defaults`, all of them, and those for clones.
+pub(super) fn of(config: Option<&ClusterConfig>) -> (Node, Node) {
+    let layers = config.map(|config| config.defaults.as_slice()).unwrap_or_default();
+    let span = Span { source: SourceId(0), start: 0, len: 0 };
+    let all = merge::fold(Node::mapping(span), layers.iter().map(|layer| &layer.node));
+    let clones = without_hardware(&all);
+    (all, clones)
 }
 
-fn fill<T: Clone>(
-    value: &mut Option<T>,
-    default: &Option<Spanned<T>>,
-    path: &str,
-    places: &mut BTreeMap<String, Span>,
-) {
-    if let (None, Some(default)) = (&value, default) {
-        *value = Some(default.value.clone());
-        places.insert(path.to_owned(), default.span);
+/// `network_bridge` is the bridge of every listed network without one, and of `net0`.
+pub(super) fn bridge(tree: &mut Node) {
+    let Some(bridge) = tree.remove("network_bridge").map(|entry| entry.value) else { return };
+    if bridge.kind == Kind::Null {
+        return;
+    }
+    let networks = tree.entry("networks", bridge.span);
+    if !matches!(networks.kind, Kind::Null | Kind::Map(_)) {
+        return;
+    }
+    networks.entry("net0", bridge.span);
+    for slot in networks.entries_mut() {
+        if slot.value.kind == Kind::Null {
+            slot.value = Node::mapping(slot.value.span);
+        }
+        if matches!(slot.value.kind, Kind::Map(_))
+            && slot.value.get("bridge").is_none_or(|node| node.kind == Kind::Null)
+        {
+            slot.value.remove("bridge");
+            slot.value.set("bridge", bridge.clone());
+        }
     }
 }
 
 /// Cloud-init. A Talos guest is configured through its own API: it gets no user, no keys and no
-/// drive of its own. A generic guest always gets a drive; a standalone VM when its document says
+/// drive of its own. A generic guest always gets a drive; a standalone VM when its documents say
 /// `cloudinit` or `ip`.
-pub(super) fn first_boot(
-    resolver: &Resolver<'_>,
-    kind: ProfileKind,
-    said: bool,
-    guest: &mut Guest,
-) {
-    let cloudinit = &mut guest.spec.cloudinit;
+pub(super) fn first_boot(resolver: &Resolver<'_>, kind: ProfileKind, said: bool, vm: &mut VmKeys) {
+    let cloudinit = &mut vm.spec.cloudinit;
     cloudinit.drive = match kind {
         ProfileKind::Talos => false,
         ProfileKind::Generic => true,
@@ -74,9 +65,14 @@ pub(super) fn first_boot(
         return;
     }
     let Some(config) = resolver.config.map(|config| &config.cloudinit) else { return };
-    fill(&mut cloudinit.user, &config.default_user, "cloudinit.user", &mut guest.places);
-    if let Some(source) = &config.ssh_keys_source {
-        let keys = resolver.ssh_keys.clone().map(|keys| Spanned::new(keys, source.span));
-        fill(&mut cloudinit.ssh_keys, &keys, "cloudinit.ssh_keys", &mut guest.places);
+    if let (None, Some(user)) = (&cloudinit.user, &config.default_user) {
+        cloudinit.user = Some(user.value.clone());
+        vm.places.insert("cloudinit.user".to_owned(), user.span);
+    }
+    if let (None, Some(source), Some(keys)) =
+        (&cloudinit.ssh_keys, &config.ssh_keys_source, &resolver.ssh_keys)
+    {
+        cloudinit.ssh_keys = Some(keys.clone());
+        vm.places.insert("cloudinit.ssh_keys".to_owned(), source.span);
     }
 }
