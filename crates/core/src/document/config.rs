@@ -43,6 +43,13 @@ impl ClusterConfig {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
+    /// What `defaults` says for `key` in a single word; none when it says nothing, or waits for a
+    /// guest.
+    pub fn default_text(&self, key: &str) -> Option<String> {
+        let said = self.defaults.iter().rev().find_map(|layer| layer.node.get(key))?;
+        said.scalar().filter(|_| !said.has_templates())
+    }
+
     /// The part that planning needs.
     pub fn scope(&self) -> Scope {
         Scope {

@@ -31,8 +31,8 @@ pub struct Explained {
     pub path: String,
     /// The value in the words of the documents; that of a sensitive variable is not shown.
     pub value: String,
-    /// Which layer says it: `defaults`, `include common/base.yaml`, `profile`, `group workers`,
-    /// `VM`; or how it is derived.
+    /// Which layer says it: `defaults`, `include`, `profile`, `group workers`, `VM`; or how it is
+    /// derived.
     pub layer: String,
     /// Where it is said; none for what no document says.
     pub at: Option<Span>,

@@ -7,12 +7,12 @@ use super::decode::{names, vm};
 use super::include::INCLUDE;
 use super::variable::Scope;
 use super::yaml::{Entry, Kind, Node};
-use crate::diagnostic::{Diagnostic, Sources};
+use crate::diagnostic::Diagnostic;
 
 /// VM keys and who says them.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
-    /// For people: `defaults`, `group workers`, `include common/base.yaml`.
+    /// For people: `defaults`, `include`, `group workers`.
     pub(crate) name: String,
     /// A mapping of VM keys.
     pub(crate) node: Node,
@@ -49,15 +49,14 @@ impl Mapping {
         node: &Node,
         name: impl Into<String>,
         scope: &Arc<Scope>,
-        sources: &Sources,
         problems: &mut Vec<Diagnostic>,
     ) -> Vec<Layer> {
         let mut layers = Vec::new();
         let included = Self { legacy: self.legacy, ..Self::INCLUDED };
         if let Some(Node { kind: Kind::Seq(fragments), .. }) = node.get(INCLUDE) {
             for fragment in fragments {
-                let name = format!("include {}", sources.name(fragment.span.source));
                 let node = included.keys(fragment, problems);
+                let name = "include".to_owned();
                 layers.push(Layer { name, node, scope: Arc::clone(scope) });
             }
         }

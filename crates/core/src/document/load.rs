@@ -8,7 +8,7 @@ use super::check::{self, Documents};
 use super::claims;
 use super::config::ClusterConfig;
 use super::decode::cloudinit::ssh_key;
-use super::decode::config::{Folders, Reading};
+use super::decode::config::Folders;
 use super::decode::fields::MOST_PROBLEMS;
 use super::decode::kind::{self, Kind};
 use super::decode::{config, profile, standalone, value};
@@ -191,8 +191,7 @@ fn read_config(path: &Path, options: &LoadOptions, run: &mut Run, loaded: &mut L
     if let Some(node) = nodes.first_mut() {
         let none = Variables::default();
         let scope = Arc::new(complete(node, &file, &none, run, loaded, &mut problems));
-        let reading = Reading { scope: &scope, sources: &loaded.sources };
-        loaded.config = Some(config::read(node, path, &folders, &reading, &mut problems));
+        loaded.config = Some(config::read(node, path, &folders, &scope, &mut problems));
     }
     keep_problems(problems, source, loaded);
 }
@@ -311,16 +310,15 @@ fn has_includes(node: &yaml::Node) -> bool {
 
 fn read_document(raw: Raw<'_>, documents: &mut Documents, loaded: &mut Loaded) {
     let Raw { source, stem, node, scope, mut problems, .. } = raw;
-    let reading = Reading { scope: &scope, sources: &loaded.sources };
     let cluster = loaded.config.as_ref().and_then(|config| config.cluster.name.as_ref());
     let cluster = cluster.map(|name| name.value.as_str());
     match kind::of(&node) {
         Ok(Kind::Profile) => {
-            let profile = profile::read(&node, stem.as_deref(), &reading, &mut problems);
+            let profile = profile::read(&node, stem.as_deref(), &scope, &mut problems);
             documents.profiles.extend(profile);
         }
         Ok(Kind::Standalone) => {
-            let specs = standalone::read(&node, cluster, &reading, &mut problems);
+            let specs = standalone::read(&node, cluster, &scope, &mut problems);
             documents.standalone.extend(specs);
         }
         Ok(Kind::Config) => {}

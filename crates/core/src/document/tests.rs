@@ -4,3 +4,5 @@ mod broken;
 mod lab;
 mod random;
 mod resolved;
+mod reuse;
+mod reuse_broken;

@@ -3,6 +3,7 @@
 mod addresses;
 mod depends;
 mod isolation;
+mod moved;
 mod names;
 mod nodes;
 mod repeated;
@@ -31,6 +32,7 @@ pub(crate) fn all(documents: &Documents, desired: &Desired) -> Vec<Diagnostic> {
     addresses::check(documents, desired, &mut problems);
     isolation::check(documents, &mut problems);
     depends::check(documents, desired, &mut problems);
+    moved::check(desired, &mut problems);
     problems
 }
 

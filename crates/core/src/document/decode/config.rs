@@ -16,7 +16,7 @@ use super::fields::Fields;
 use super::group::VMIDS;
 use super::{names, value};
 use crate::desired::VmidRange;
-use crate::diagnostic::{Diagnostic, Sources, Spanned};
+use crate::diagnostic::{Diagnostic, Spanned};
 
 /// All VMIDs there are.
 pub(crate) const ANY_VMID: VmidRange =
@@ -48,25 +48,17 @@ impl Folders<'_> {
 /// `defaults`, here and in a profile.
 pub(crate) const DEFAULTS: Mapping = Mapping { what: "defaults", own: &[], legacy: true };
 
-/// What all readers of documents need.
-#[derive(Clone, Copy)]
-pub(crate) struct Reading<'r> {
-    /// The variables that the document sees.
-    pub(crate) scope: &'r Arc<Scope>,
-    pub(crate) sources: &'r Sources,
-}
-
 /// Reads the configuration at `path`.
 pub(crate) fn read(
     node: &Node,
     path: &Path,
     folders: &Folders<'_>,
-    reading: &Reading<'_>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> ClusterConfig {
     let mut config = ClusterConfig {
         path: path.to_owned(),
-        variables: Arc::clone(reading.scope),
+        variables: Arc::clone(scope),
         ..ClusterConfig::default()
     };
     let Some(mut fields) = Fields::open(node, "document", "cluster-config.yaml", problems) else {
@@ -74,7 +66,7 @@ pub(crate) fn read(
     };
     fields.take("variables");
     config.cluster = cluster(&mut fields);
-    config.defaults = defaults(&mut fields, reading);
+    config.defaults = defaults(&mut fields, scope);
     config.vmid_ranges = vmid_ranges(&mut fields);
     config.credentials = credentials(&mut fields, folders);
     for entry in fields.named("tags") {
@@ -177,14 +169,13 @@ fn fingerprint(text: &str) -> Result<String, String> {
 }
 
 /// `defaults`, whose values are checked here: those of hardware may be used by no guest.
-fn defaults(fields: &mut Fields<'_, '_>, reading: &Reading<'_>) -> Vec<Layer> {
+fn defaults(fields: &mut Fields<'_, '_>, scope: &Arc<Scope>) -> Vec<Layer> {
     let Some(node) = fields.take("defaults") else { return Vec::new() };
     if !matches!(node.kind, Kind::Map(_)) {
         fields.problems.push(value::wrong_type(node, "defaults", "a mapping"));
         return Vec::new();
     }
-    let Reading { scope, sources } = reading;
-    let layers = DEFAULTS.layers(node, "defaults", scope, sources, fields.problems);
+    let layers = DEFAULTS.layers(node, "defaults", scope, fields.problems);
     layers.iter().for_each(|layer| layer::check_values(&layer.node, fields.problems));
     layers
 }

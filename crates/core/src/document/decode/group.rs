@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::super::layer::{Layer, Mapping};
 use super::super::placeholder::{self, Context};
+use super::super::variable::Scope;
 use super::super::yaml::{Entry, Kind, Node};
-use super::config::Reading;
 use super::fields::Fields;
 use super::names::{self, HostAddress};
 use super::value;
@@ -25,6 +25,8 @@ pub(crate) struct Group {
     pub(crate) name_prefix: Option<Spanned<String>>,
     pub(crate) start_vmid: Option<Spanned<VmidRequest>>,
     pub(crate) start_ip: Option<Spanned<HostAddress>>,
+    /// Where `for_each` is said.
+    pub(crate) for_each: Option<Span>,
     /// Where `assignments` is said.
     pub(crate) assignments_at: Option<Span>,
     /// Those of `assignments`, or of `for_each`.
@@ -82,7 +84,7 @@ const ITEM: Mapping = Mapping {
 /// Reads the group `entry`.
 pub(crate) fn read(
     entry: &Entry,
-    reading: &Reading<'_>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Group> {
     let name = &entry.key;
@@ -97,6 +99,7 @@ pub(crate) fn read(
         name_prefix: fields.parsed("name_prefix", names::prefix),
         start_vmid: vmid_or_auto(&mut fields, "start_vmid"),
         start_ip: fields.parsed("start_ip", HostAddress::read),
+        for_each: None,
         assignments_at: None,
         assignments: Vec::new(),
         depends_on: fields.texts("depends_on"),
@@ -105,23 +108,23 @@ pub(crate) fn read(
     let for_each = fields.take("for_each");
     if let Some(node) = fields.take("assignments") {
         group.assignments_at = Some(node.span);
-        group.assignments = assignments(node, reading, fields.problems);
+        group.assignments = assignments(node, scope, fields.problems);
     }
     match for_each {
         Some(node) => {
             excludes_counts(node, &fields_there(&entry.value), fields.problems);
+            group.for_each = Some(node.span);
             group.count = None;
             group.assignments_at = None;
-            group.assignments = items(node, &name.value, reading, fields.problems);
+            group.assignments = items(node, &name.value, scope, fields.problems);
         }
         None if group.assignments.is_empty() => {
             fields.require("count", "count is how many guests the group has");
         }
         None => {}
     }
-    let Reading { scope, sources } = reading;
     let shown = format!("group {}", name.value);
-    group.layers = GROUP.layers(&entry.value, shown, scope, sources, problems);
+    group.layers = GROUP.layers(&entry.value, shown, scope, problems);
     Some(group)
 }
 
@@ -148,11 +151,7 @@ pub(crate) fn excludes_counts(
     }
 }
 
-fn assignments(
-    node: &Node,
-    reading: &Reading<'_>,
-    problems: &mut Vec<Diagnostic>,
-) -> Vec<Assignment> {
+fn assignments(node: &Node, scope: &Arc<Scope>, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
     let Kind::Seq(items) = &node.kind else {
         problems.push(value::wrong_type(node, "assignments", "a list"));
         return Vec::new();
@@ -162,7 +161,7 @@ fn assignments(
         problems.push(value::bad_value(node.span, "assignments", why));
         return Vec::new();
     }
-    let read = |item| assignment(item, &ASSIGNMENT, reading, problems);
+    let read = |item| assignment(item, &ASSIGNMENT, scope, problems);
     items.iter().filter_map(read).collect()
 }
 
@@ -209,7 +208,7 @@ pub(crate) fn each(node: &Node, problems: &mut Vec<Diagnostic>) -> Vec<(Spanned<
 fn items(
     node: &Node,
     group: &str,
-    reading: &Reading<'_>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Assignment> {
     let mut assignments = Vec::new();
@@ -224,7 +223,7 @@ fn items(
         if said.kind == Kind::Null {
             said = Node::mapping(key.span);
         }
-        let Some(assignment) = assignment(&said, &ITEM, reading, problems) else { continue };
+        let Some(assignment) = assignment(&said, &ITEM, scope, problems) else { continue };
         assignments.push(Assignment { span: key.span, each: Some(key), ..assignment });
     }
     assignments
@@ -233,7 +232,7 @@ fn items(
 fn assignment(
     node: &Node,
     mapping: &Mapping,
-    reading: &Reading<'_>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Assignment> {
     let mut fields = Fields::open(node, "assignments", mapping.what, problems)?;
@@ -251,7 +250,7 @@ fn assignment(
     };
     let node = mapping.keys(node, problems);
     if !node.entries().is_empty() {
-        let layer = Layer { name: "VM".to_owned(), node, scope: Arc::clone(reading.scope) };
+        let layer = Layer { name: "VM".to_owned(), node, scope: Arc::clone(scope) };
         assignment.layer = Some(layer);
     }
     Some(assignment)

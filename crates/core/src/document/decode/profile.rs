@@ -1,11 +1,13 @@
 //! A cluster profile: `clusters/<name>.yaml`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::super::include::INCLUDE;
 use super::super::layer::{self, Layer, Mapping};
+use super::super::variable::Scope;
 use super::super::yaml::{Kind, Node};
-use super::config::{DEFAULTS, Reading};
+use super::config::DEFAULTS;
 use super::fields::Fields;
 use super::group::{self, Group};
 use super::names::{self, Cidr};
@@ -62,7 +64,7 @@ pub(crate) struct Flux {
 pub(crate) fn read(
     node: &Node,
     stem: Option<&str>,
-    reading: &Reading<'_>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Profile> {
     let mut fields = Fields::open(node, "document", "a cluster profile", problems)?;
@@ -84,14 +86,14 @@ pub(crate) fn read(
         },
         template,
         tags,
-        groups: groups(&mut fields, reading),
+        groups: groups(&mut fields, scope),
         addressing,
         pod_cidr,
         service_cidr,
         vip: talos(&mut fields),
         flux: flux(&mut fields),
         moved: moved(&mut fields),
-        layers: layers(node, &mut fields, reading),
+        layers: layers(node, &mut fields, scope),
     };
     fields.finish();
     if profile.name.value.is_empty() {
@@ -106,9 +108,8 @@ pub(crate) fn read(
 }
 
 /// VM keys that the profile says for all of its groups.
-fn layers(node: &Node, fields: &mut Fields<'_, '_>, reading: &Reading<'_>) -> Vec<Layer> {
+fn layers(node: &Node, fields: &mut Fields<'_, '_>, scope: &Arc<Scope>) -> Vec<Layer> {
     const PROFILE: Mapping = Mapping { what: "a cluster profile", own: &[], legacy: false };
-    let Reading { scope, sources } = reading;
     let mut own = Node::mapping(node.span);
     for key in ["clone", "storage"] {
         fields.take(key);
@@ -116,11 +117,11 @@ fn layers(node: &Node, fields: &mut Fields<'_, '_>, reading: &Reading<'_>) -> Ve
     }
     fields.take(INCLUDE);
     own.entries_mut().extend(node.entries().iter().find(|e| e.key.value == INCLUDE).cloned());
-    let mut layers = PROFILE.layers(&own, "profile", scope, sources, fields.problems);
+    let mut layers = PROFILE.layers(&own, "profile", scope, fields.problems);
     if let Some(defaults) = fields.take("defaults") {
         if matches!(defaults.kind, Kind::Map(_)) {
             let shown = "profile defaults";
-            let defaults = DEFAULTS.layers(defaults, shown, scope, sources, fields.problems);
+            let defaults = DEFAULTS.layers(defaults, shown, scope, fields.problems);
             defaults.iter().for_each(|layer| {
                 layer::check_values(&layer.node, fields.problems);
             });
@@ -200,11 +201,11 @@ fn require_tags(fields: &mut Fields<'_, '_>, node: &Node) {
 }
 
 /// Groups, `controlplane` first, `workers` next, others in document order.
-fn groups(fields: &mut Fields<'_, '_>, reading: &Reading<'_>) -> Vec<Group> {
+fn groups(fields: &mut Fields<'_, '_>, scope: &Arc<Scope>) -> Vec<Group> {
     let entries = fields.named("nodes");
     fields.require("nodes", "nodes has a group 'controlplane', and others such as 'workers'");
     let mut groups: Vec<Group> =
-        entries.iter().filter_map(|entry| group::read(entry, reading, fields.problems)).collect();
+        entries.iter().filter_map(|entry| group::read(entry, scope, fields.problems)).collect();
     groups.sort_by_key(|group| match group.name.value.as_str() {
         "controlplane" => 0,
         "workers" => 1,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::super::layer::{self, Layer, Mapping};
 use super::super::merge;
 use super::super::placeholder::{self, Context, Piece, Place, Word};
+use super::super::variable::Scope;
 use super::super::yaml::{Kind, Node};
-use super::config::Reading;
 use super::fields::Fields;
 use super::group::{self, MAX_COUNT};
 use super::names::{self, HostAddress};
@@ -74,14 +74,14 @@ const STANDALONE: Mapping = Mapping {
 pub(crate) fn read(
     node: &Node,
     cluster: Option<&str>,
-    reading: &Reading<'_>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Standalone> {
     let count = node.get("count").filter(|node| node.kind != Kind::Null);
     let for_each = node.get("for_each").filter(|node| node.kind != Kind::Null);
     if count.is_none() && for_each.is_none() {
         only_counted(node, problems);
-        return one(node.clone(), None, cluster, reading, problems).into_iter().collect();
+        return one(node.clone(), None, cluster, scope, problems).into_iter().collect();
     }
     let instances = instances(count, for_each, problems);
     if instances.len() > 1 && !name_differs(node) {
@@ -100,7 +100,7 @@ pub(crate) fn read(
             entries.retain(|e| !["count", "for_each"].contains(&e.key.value.as_str()));
         }
         merge::overlay(&mut own, &said);
-        specs.extend(one(own, Some(instance), cluster, reading, problems));
+        specs.extend(one(own, Some(instance), cluster, scope, problems));
     }
     specs
 }
@@ -157,7 +157,7 @@ fn one(
     mut node: Node,
     instance: Option<Instance>,
     cluster: Option<&str>,
-    reading: &Reading<'_>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Standalone> {
     let index = instance.as_ref().map(|instance| instance.index);
@@ -170,7 +170,7 @@ fn one(
     let host = filled(&mut node, "node", &context, problems);
     context.node = host.as_deref();
     placeholder::fill(&mut node, &context, problems);
-    typed(&node, instance, reading, problems)
+    typed(&node, instance, scope, problems)
 }
 
 /// Fills in one key and gives its text.
@@ -213,7 +213,7 @@ fn start_vmid(
 fn typed(
     node: &Node,
     instance: Option<Instance>,
-    reading: &Reading<'_>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Standalone> {
     let mut fields = Fields::open(node, "document", "a standalone VM spec", problems)?;
@@ -237,8 +237,7 @@ fn typed(
         instance,
         layers: Vec::new(),
     };
-    let Reading { scope, sources } = reading;
-    spec.layers = STANDALONE.layers(node, "VM", &Arc::clone(scope), sources, problems);
+    spec.layers = STANDALONE.layers(node, "VM", scope, problems);
     agree(node, &spec, problems);
     if name.is_none() {
         // Nothing is made of it, and what is wrong with its values is said all the same.
