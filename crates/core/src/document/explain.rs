@@ -7,9 +7,8 @@ use super::decode::profile::{Addressing, Profile};
 use super::decode::standalone::Standalone;
 use super::decode::value::counted;
 use super::layer::Layer;
-use super::placeholder::{self, Piece, Place};
 use super::resolve::group::role;
-use super::variable::{Origin, Scope, Value};
+use super::variable::{self, Scope};
 use super::yaml::{Kind, Node};
 use crate::address::Address;
 use crate::desired::{Guest, Origin as MadeFrom, Placement, VmidRequest};
@@ -226,35 +225,15 @@ impl<'e> Explainer<'e> {
 
     /// Variables in what is written at `span`.
     fn through(&self, span: Span, scope: Option<&Scope>) -> Vec<Through> {
-        let text = self.sources.text(span.source);
-        let (start, end) = (span.start as usize, span.start as usize + span.len as usize);
-        let written = text.get(start..end).unwrap_or_default();
-        let Ok(Some(pieces)) = placeholder::parse(written) else { return Vec::new() };
-        let name = |piece: &Piece| match piece {
-            Piece::Place(Place::Var(name)) => Some(name.clone()),
-            _ => None,
-        };
-        let names = pieces.iter().filter_map(name);
+        let names = variable::names_at(span, self.sources).into_iter();
         names.filter_map(|name| through(name, scope?)).collect()
     }
 }
 
 fn through(name: String, scope: &Scope) -> Option<Through> {
     let variable = scope.variables.get(&name)?;
-    let (from, at) = match &variable.origin {
-        Origin::Flag => ("--var".to_owned(), None),
-        Origin::File(span) => ("--var-file".to_owned(), Some(*span)),
-        Origin::Environment(name) => (name.clone(), None),
-        Origin::Default(span) => ("default".to_owned(), Some(*span)),
-        Origin::Nowhere => ("no value".to_owned(), Some(variable.declared)),
-    };
-    let value = match &variable.value {
-        Some(Value::Plain(kind)) => {
-            Some(shown(&Node { span: variable.declared, kind: kind.clone() }))
-        }
-        Some(Value::Secret(_)) | None => None,
-    };
-    Some(Through { name, value, from, at })
+    let (from, at) = variable.from();
+    Some(Through { name, value: variable.shown(), from, at })
 }
 
 /// A value on one line.

@@ -82,6 +82,7 @@ pub fn load(options: &LoadOptions) -> Loaded {
     let documents = read_documents(&search.files, &mut run, &mut loaded);
     run.values.undeclared(&mut loaded.diagnostics);
     resolve(&documents, options.explain.as_ref(), &mut loaded);
+    variable::tell(&mut loaded.diagnostics, &run.scopes, &loaded.sources);
     let beside = claims::neighbours(&options.working_dir, &options.paths, &search.files);
     loaded.desired.claimed = claimed(&beside, &mut run, &loaded);
     finish(loaded)
@@ -91,6 +92,8 @@ pub fn load(options: &LoadOptions) -> Loaded {
 struct Run {
     values: Values,
     includes: Includes,
+    /// The variables that each document sees.
+    scopes: Vec<(SourceId, Arc<Variables>)>,
 }
 
 /// What documents beside the named ones claim. They are not part of the run: what is wrong with
@@ -117,7 +120,9 @@ pub fn load_config(options: &LoadOptions) -> Loaded {
             shown: path.display().to_string(),
         })
         .collect();
-    finish(begin(options, &places).0)
+    let (mut loaded, run) = begin(options, &places);
+    variable::tell(&mut loaded.diagnostics, &run.scopes, &loaded.sources);
+    finish(loaded)
 }
 
 /// Finds and reads the configuration.
@@ -130,7 +135,8 @@ fn begin(options: &LoadOptions, files: &[File]) -> (Loaded, Run) {
         &mut loaded.sources,
         &mut loaded.diagnostics,
     );
-    let mut run = Run { values, includes: Includes::new(found.as_deref().map(parent)) };
+    let includes = Includes::new(found.as_deref().map(parent));
+    let mut run = Run { values, includes, scopes: Vec::new() };
     if let Some(path) = found {
         read_config(&path, options, &mut run, &mut loaded);
         // Of a configuration that is not YAML nothing is known, the range least of all.
@@ -191,6 +197,7 @@ fn read_config(path: &Path, options: &LoadOptions, run: &mut Run, loaded: &mut L
     if let Some(node) = nodes.first_mut() {
         let none = Variables::default();
         let scope = Arc::new(complete(node, &file, &none, run, loaded, &mut problems));
+        run.scopes.push((source, Arc::clone(&scope)));
         loaded.config = Some(config::read(node, path, &folders, &scope, &mut problems));
     }
     keep_problems(problems, source, loaded);
@@ -260,16 +267,21 @@ fn read_documents(found: &[File], run: &mut Run, loaded: &mut Loaded) -> Documen
     let before = loaded.diagnostics.len();
     let mut met = 0;
     let mut raw = Vec::new();
+    let mut unread = Vec::new();
     for file in found {
         let known = loaded.config.as_ref().is_some_and(|config| config.path == file.path);
         if known || file.path.file_name().is_some_and(|name| name == files::CONFIG_NAME) {
             continue;
         }
         met += 1;
+        let said = loaded.diagnostics.len();
         raw.extend(read_raw(file, run, loaded));
+        unread.push((file, loaded.diagnostics.split_off(said)));
     }
     // What a document includes is none itself; which files those are is known only now.
     raw.retain(|raw| !run.includes.has(&raw.file.path));
+    unread.retain(|(file, _)| !run.includes.has(&file.path));
+    loaded.diagnostics.extend(unread.into_iter().flat_map(|(_, problems)| problems));
     let mut documents = Documents::default();
     for raw in raw {
         read_document(raw, &mut documents, loaded);
@@ -297,6 +309,7 @@ fn read_raw<'f>(file: &'f File, run: &mut Run, loaded: &mut Loaded) -> Vec<Raw<'
         let declares = node.get("variables").is_some() || has_includes(&node);
         let own = complete(&mut node, file, &outer, run, loaded, &mut problems);
         let scope = if declares { Arc::new(own) } else { Arc::clone(&outer) };
+        run.scopes.push((source, Arc::clone(&scope)));
         raw.push(Raw { file, source, stem: stem.clone(), node, scope, problems });
     }
     raw

@@ -46,21 +46,26 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn node(&mut self, node: &mut Node, secrets: Secrets) {
-        let span = node.span;
+    /// False when the node is a problem, which is reported: what is left of it is nothing.
+    fn node(&mut self, node: &mut Node, secrets: Secrets) -> bool {
+        let (span, before) = (node.span, self.problems.len());
         match &mut node.kind {
             Kind::Map(entries) => {
                 if let Some(word) = unquoted(entries, span, self.sources) {
                     self.problems.push(needs_quotes(&word, span));
                     node.kind = Kind::Null;
-                    return;
+                    return false;
                 }
                 for entry in entries {
                     let inner = secrets.below(&entry.key.value);
                     self.node(&mut entry.value, inner);
                 }
+                return true;
             }
-            Kind::Seq(items) => items.iter_mut().for_each(|item| self.node(item, secrets)),
+            Kind::Seq(items) => {
+                items.retain_mut(|item| self.node(item, secrets));
+                return true;
+            }
             Kind::Text(text) if text.contains('{') => match parse(text) {
                 Ok(None) => {}
                 Ok(Some(pieces)) => node.kind = self.fill(pieces, span, secrets),
@@ -68,6 +73,11 @@ impl Reader<'_> {
             },
             _ => {}
         }
+        let good = self.problems.len() == before;
+        if !good {
+            node.kind = Kind::Null;
+        }
+        good
     }
 
     /// The text with its variables; a single one keeps its type.

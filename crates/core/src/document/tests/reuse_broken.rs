@@ -195,6 +195,25 @@ fn pinned_to_nothing() {
     insta::assert_snapshot!(Lab::new().write("k3s.yaml", text).problems(&["k3s.yaml"]));
 }
 
+/// What is wrong is where the variable is used; who gave the value is said with it.
+#[test]
+fn bad_values_of_variables() {
+    let lab = Lab::new();
+    lab.write(
+        "vm.yaml",
+        "name: web\ninclude: part.yaml\nvariables: {cores: 1, unit: G}\nmemory: \"1{var.unit}\"\n",
+    );
+    lab.write("part.yaml", "cores: \"{var.cores}\"\n").write("vars", "unit: X\n");
+    insta::assert_snapshot!(problems_with(&lab, given(&[("cores", "99999")], &["vars"], &[])));
+}
+
+#[test]
+fn a_broken_fragment_is_said_once() {
+    let lab = Lab::new();
+    lab.write("vms/a.yaml", "name: a\ninclude: b.yaml\n").write("vms/b.yaml", "cores: [\n");
+    assert_eq!(lab.load(&["vms"]).diagnostics.len(), 1);
+}
+
 #[test]
 fn unknown_choices() {
     let lab = Lab::new();

@@ -148,8 +148,12 @@ fn find(
     if let Some(default) = &declared.default {
         let value = declared.kind.take(default).map(Value::Plain);
         if value.is_none() {
-            let key = format!("default of {name}");
-            problems.push(value::wrong_type(default, &key, declared.kind.name()));
+            let message =
+                format!("the default of variable '{name}' must be {}", declared.kind.name());
+            problems.push(
+                Diagnostic::error("wrong-type", message)
+                    .at(default.span, format!("this is {}", default.describe())),
+            );
         }
         let value = value.filter(|value| allowed(declared, value, Some(default.span), problems));
         return (value, Origin::Default(default.span));

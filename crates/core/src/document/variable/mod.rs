@@ -7,18 +7,20 @@ mod declare;
 mod given;
 mod kind;
 mod secret;
+mod tell;
 
 pub use given::Given;
 pub use secret::Secret;
 
 pub(crate) use declare::declare;
 pub(crate) use given::Values;
+pub(crate) use tell::{names_at, tell};
 
 use std::collections::BTreeMap;
 
 use super::decode::value::quoted;
 use super::nearest::nearest;
-use super::yaml::Kind;
+use super::yaml::{Kind, Node};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// Where a variable's value is from.
@@ -52,6 +54,32 @@ pub(crate) struct Variable {
     pub(crate) declared: Span,
     pub(crate) value: Option<Value>,
     pub(crate) origin: Origin,
+}
+
+impl Variable {
+    /// Its value on one line; none when it has none or is sensitive.
+    pub(crate) fn shown(&self) -> Option<String> {
+        let single = |kind: &Kind| Node { span: self.declared, kind: kind.clone() }.scalar();
+        match self.value.as_ref()? {
+            Value::Plain(Kind::Seq(items)) => {
+                let items = items.iter().filter_map(Node::scalar);
+                Some(items.collect::<Vec<_>>().join(", "))
+            }
+            Value::Plain(kind) => single(kind),
+            Value::Secret(_) => None,
+        }
+    }
+
+    /// Who gave the value, and where in a file.
+    pub(crate) fn from(&self) -> (String, Option<Span>) {
+        match &self.origin {
+            Origin::Flag => ("--var".to_owned(), None),
+            Origin::File(span) => ("--var-file".to_owned(), Some(*span)),
+            Origin::Environment(name) => (name.clone(), None),
+            Origin::Default(span) => ("default".to_owned(), Some(*span)),
+            Origin::Nowhere => ("no value".to_owned(), Some(self.declared)),
+        }
+    }
 }
 
 /// The variables that a document sees: its own, and those of the configuration.
