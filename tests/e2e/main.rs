@@ -14,6 +14,7 @@ mod environment;
 mod first_light;
 mod formats;
 mod killed;
+mod reuse;
 mod secrets;
 mod served;
 mod sim;

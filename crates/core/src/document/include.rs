@@ -15,6 +15,8 @@ use crate::diagnostic::{Diagnostic, Sources, Span, Spanned};
 const DEEPEST: usize = 8;
 /// Fragments of one document, at most.
 const MOST: usize = 256;
+/// Values in all fragments of one document, at most: what is included twice counts twice.
+const MOST_VALUES: usize = 100_000;
 
 /// The key.
 pub(crate) const INCLUDE: &str = "include";
@@ -38,6 +40,7 @@ struct Splice<'s> {
     /// `variables` of the fragments, the lowest first.
     variables: Vec<Node>,
     count: usize,
+    values: usize,
 }
 
 /// A file that is being read and where it was named.
@@ -69,10 +72,18 @@ impl Includes {
     ) -> Vec<Node> {
         let real = real(&file.path);
         let folder = real.parent().map(Path::to_owned).unwrap_or_default();
-        let mut splice =
-            Splice { includes: self, sources, problems, folder, variables: Vec::new(), count: 0 };
+        let mut splice = Splice {
+            includes: self,
+            sources,
+            problems,
+            folder,
+            variables: Vec::new(),
+            count: 0,
+            values: 0,
+        };
         let mut chain = vec![Step { real, named: None }];
         splice.mapping(document, file, &mut chain);
+        splice.items(document, file, &mut chain);
         let Kind::Map(entries) = &mut document.kind else { return splice.variables };
         for entry in entries {
             match entry.key.value.as_str() {
@@ -80,6 +91,7 @@ impl Includes {
                 "nodes" if matches!(entry.value.kind, Kind::Map(_)) => {
                     for group in entry.value.entries_mut() {
                         splice.mapping(&mut group.value, file, &mut chain);
+                        splice.items(&mut group.value, file, &mut chain);
                     }
                 }
                 _ => {}
@@ -104,6 +116,22 @@ impl Splice<'_> {
         entry.value = Node { span: entry.value.span, kind: Kind::Seq(found) };
     }
 
+    /// The same of single guests: items of `assignments` and `for_each`.
+    fn items(&mut self, node: &mut Node, file: &File, chain: &mut Vec<Step>) {
+        let Kind::Map(entries) = &mut node.kind else { return };
+        for entry in entries {
+            match (entry.key.value.as_str(), &mut entry.value.kind) {
+                ("assignments", Kind::Seq(items)) => {
+                    items.iter_mut().for_each(|item| self.mapping(item, file, chain));
+                }
+                ("for_each", Kind::Map(items)) => {
+                    items.iter_mut().for_each(|item| self.mapping(&mut item.value, file, chain));
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Adds the fragment `name` and what it includes to `found`.
     fn file(
         &mut self,
@@ -124,6 +152,15 @@ impl Splice<'_> {
         };
         self.includes.fragments.insert(real.clone());
         let Some(mut node) = self.read(&real, &file, name, chain) else { return };
+        node.walk(&mut |_| self.values += 1);
+        if self.values > MOST_VALUES {
+            let message = format!("more than {MOST_VALUES} values are included");
+            let problem = Diagnostic::error("bad-include", message)
+                .at(name.span, "here it is too much")
+                .help("include large files once, where all that need them can see them");
+            self.problems.push(chained(problem, chain));
+            return;
+        }
         chain.push(Step { real, named: Some(name.span) });
         self.mapping(&mut node, &file, chain);
         chain.pop();

@@ -270,7 +270,8 @@ fn read_documents(found: &[File], run: &mut Run, loaded: &mut Loaded) -> Documen
     let mut unread = Vec::new();
     for file in found {
         let known = loaded.config.as_ref().is_some_and(|config| config.path == file.path);
-        if known || file.path.file_name().is_some_and(|name| name == files::CONFIG_NAME) {
+        let named = file.path.file_name().is_some_and(|name| name == files::CONFIG_NAME);
+        if known || named || run.values.has(&file.path) {
             continue;
         }
         met += 1;
@@ -373,17 +374,22 @@ fn resolve(documents: &Documents, explain: Option<&Address>, loaded: &mut Loaded
     let config = loaded.config.as_ref();
     let mut resolver = Resolver::new(config, ssh_keys, &loaded.sources, &loaded.diagnostics);
     resolver.explain = explain;
-    let mut problems = Vec::new();
+    let mut found = Vec::new();
     for document in &documents.profiles {
+        let mut problems = Vec::new();
         loaded.desired.profiles.push(resolver.profile(document, &mut problems));
+        found.push((document.name.span.source, problems));
     }
     for document in &documents.standalone {
+        let mut problems = Vec::new();
         loaded.desired.profiles.push(resolver.standalone(document, &mut problems));
+        found.push((document.name.span.source, problems));
     }
     loaded.explanation = resolver.explanation.take();
     loaded.desired.profiles.sort_by_key(|profile| profile.span);
-    redact(&problems, &mut loaded.sources);
-    loaded.diagnostics.append(&mut problems);
+    for (source, problems) in found {
+        keep_problems(problems, source, loaded);
+    }
     loaded.diagnostics.append(&mut check::all(documents, &loaded.desired));
 }
 

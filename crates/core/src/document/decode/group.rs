@@ -48,8 +48,8 @@ pub(crate) struct Assignment {
     pub(crate) ip: Option<Spanned<HostAddress>>,
     pub(crate) mac: Option<Spanned<String>>,
     pub(crate) moved: Option<Spanned<String>>,
-    /// VM keys of this guest alone.
-    pub(crate) layer: Option<Layer>,
+    /// VM keys of this guest alone: what it includes, the lowest first, then its own.
+    pub(crate) layers: Vec<Layer>,
 }
 
 /// Keys of a group that are no VM keys.
@@ -246,13 +246,10 @@ fn assignment(
         ip: fields.parsed("ip", HostAddress::read),
         mac: fields.parsed("mac", names::mac),
         moved: fields.text("moved"),
-        layer: None,
+        layers: Vec::new(),
     };
-    let node = mapping.keys(node, problems);
-    if !node.entries().is_empty() {
-        let layer = Layer { name: "VM".to_owned(), node, scope: Arc::clone(scope) };
-        assignment.layer = Some(layer);
-    }
+    assignment.layers = mapping.layers(node, "VM", scope, problems);
+    assignment.layers.retain(|layer| !layer.node.entries().is_empty());
     Some(assignment)
 }
 

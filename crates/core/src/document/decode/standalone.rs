@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::include::INCLUDE;
 use super::super::layer::{self, Layer, Mapping};
 use super::super::merge;
 use super::super::placeholder::{self, Context, Piece, Place, Word};
@@ -93,11 +94,26 @@ pub(crate) fn read(
         );
         return Vec::new();
     }
+    if too_large(node, instances.len()) {
+        let span = for_each.or(count).map_or(node.span, |node| node.span);
+        problems.push(
+            Diagnostic::error("too-many", "these guests say too much")
+                .at(span, "so many of so long a document")
+                .help("lower count, or move what they share into defaults"),
+        );
+        return Vec::new();
+    }
     let mut specs = Vec::new();
-    for (instance, said) in instances {
+    for (instance, mut said) in instances {
         let mut own = node.clone();
         if let Kind::Map(entries) = &mut own.kind {
             entries.retain(|e| !["count", "for_each"].contains(&e.key.value.as_str()));
+        }
+        // What a single guest includes lies over what all of them say.
+        if let Some(Node { kind: Kind::Seq(fragments), .. }) =
+            said.remove(INCLUDE).map(|entry| entry.value)
+        {
+            fragments.iter().for_each(|fragment| merge::overlay(&mut own, fragment));
         }
         merge::overlay(&mut own, &said);
         specs.extend(one(own, Some(instance), cluster, scope, problems));
@@ -141,6 +157,14 @@ fn instances(
     let count = value::integer(node, "count", 0..=MAX_COUNT, problems);
     let count = count.map_or(0, |count| count.value);
     (1..=count).map(|index| (Instance { index, each: None }, Node::mapping(node.span))).collect()
+}
+
+/// Every guest has a copy of the document: their values are counted before any is made.
+fn too_large(node: &Node, guests: usize) -> bool {
+    const MOST_VALUES: usize = 2_000_000;
+    let mut values = 0_usize;
+    node.walk(&mut |_| values += 1);
+    values.saturating_mul(guests) > MOST_VALUES
 }
 
 fn name_differs(node: &Node) -> bool {

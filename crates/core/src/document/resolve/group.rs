@@ -120,12 +120,12 @@ fn guest(
     let name = name(group, assignment, index);
     let ip = address(profile, group, assignment, index, &name, problems);
     let mac = assignment.and_then(|assignment| assignment.mac.as_ref());
-    let layer = assignment.and_then(|assignment| assignment.layer.as_ref());
-    let plain = ip.is_none() && mac.is_none() && layer.is_none();
+    let own = assignment.map(|assignment| assignment.layers.as_slice()).unwrap_or_default();
+    let plain = ip.is_none() && mac.is_none() && own.is_empty();
     let prepared = match shared {
         Some(shared) if plain => shared.clone(),
         _ => {
-            let mut tree = merge::fold(tree.clone(), layer.map(|layer| &layer.node));
+            let mut tree = merge::fold(tree.clone(), own.iter().map(|layer| &layer.node));
             let context = context(resolver, profile, group, index, &name);
             placeholder::fill(&mut tree, &context, problems);
             prepare(resolver, tree, &beside(profile, ip.as_ref(), mac), problems)
@@ -138,8 +138,8 @@ fn guest(
         super::moved::set(&mut guest, &profile.name.value, moved, problems);
     }
     if resolver.explain == Some(&guest.address) {
-        let own = profile.layers.iter().chain(&group.layers).chain(layer);
-        let layers: Vec<&Layer> = resolver.config_layers().iter().chain(own).collect();
+        let said = profile.layers.iter().chain(&group.layers).chain(own);
+        let layers: Vec<&Layer> = resolver.config_layers().iter().chain(said).collect();
         let explanation =
             explain::of_group(&guest, (profile, group), &layers, &tree, resolver.sources);
         resolver.explanation = Some(explanation);

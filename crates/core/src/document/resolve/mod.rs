@@ -86,11 +86,12 @@ impl<'c> Resolver<'c> {
 
     /// Takes `count` guests that say what `tree` says out of what a run may have.
     fn take(&mut self, count: usize, tree: &Node) -> Result<(), String> {
-        /// What a guest weighs beside its texts.
+        /// What a guest weighs beside its values, and a value beside its text.
         const GUEST: usize = 1024;
+        const VALUE: usize = 64;
         let keys = self.ssh_keys.as_ref().map_or(0, String::len);
         let mut said = 0;
-        tree.walk(&mut |node| said += node.scalar().map_or(0, |text| text.len()));
+        tree.walk(&mut |node| said += VALUE + node.scalar().map_or(0, |text| text.len()));
         let bytes = (said + keys + GUEST).saturating_mul(count);
         if count > self.left {
             return Err(format!("{MAX_GUESTS} guests"));

@@ -56,7 +56,7 @@ pub(super) fn prepare(
         Some(mut fields) => vm::take(&mut fields),
         None => VmKeys::default(),
     };
-    enroll(&mut vm, &tree, enrolled.filter(|_| beside.empty), problems);
+    enroll(&mut vm, &mut tree, enrolled.filter(|_| beside.empty), problems);
     own_places(&mut vm, beside);
     defaults::first_boot(resolver, beside.kind, said, &mut vm);
     // For explaining: what was taken out is put back.
@@ -70,13 +70,14 @@ pub(super) fn prepare(
 }
 
 /// Only OVMF has an EFI vars disk.
-fn enroll(vm: &mut VmKeys, tree: &Node, said: Option<Node>, problems: &mut Vec<Diagnostic>) {
+fn enroll(vm: &mut VmKeys, tree: &mut Node, said: Option<Node>, problems: &mut Vec<Diagnostic>) {
     const KEY: &str = "efidisk_pre_enrolled_keys";
     let ovmf = tree.get("bios").and_then(Node::scalar).as_deref() == Some("ovmf");
     let Some(node) = said.filter(|node| ovmf && node.kind != Kind::Null) else { return };
     if let Some(keys) = value::boolean(&node, KEY, problems) {
         vm.spec.efidisk_pre_enrolled_keys = Some(keys.value);
         vm.places.insert(KEY.to_owned(), keys.span);
+        tree.set(KEY, node);
     }
 }
 

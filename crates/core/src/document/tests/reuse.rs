@@ -108,11 +108,9 @@ fn a_guest_of_five_layers_is_explained() {
 #[test]
 fn a_counted_guest_is_explained() {
     let lab = layered();
+    // Wherever it lies, a file of variables is no document.
     lab.write("prod.yaml", "# production\nmemory: 8192\nsite: prod\n");
-    // In a folder that is not searched, a file of variables is no document.
-    lab.write("state/prod.yaml", "site: prod\n");
-    std::fs::remove_file(lab.path().join("prod.yaml")).unwrap();
-    let variables = given(&[("memory", "1024")], &["state/prod.yaml"], &[("PVX_VAR_SITE", "x")]);
+    let variables = given(&[("memory", "1024")], &["prod.yaml"], &[("PVX_VAR_SITE", "x")]);
     insta::assert_snapshot!(explained(&lab, "web/cp02", variables));
 }
 
@@ -298,6 +296,33 @@ fn a_problem_of_many_guests_is_said_once() {
     let loaded = lab.load(&["k3s.yaml"]);
     let codes: Vec<_> = loaded.diagnostics.iter().map(|problem| problem.code).collect();
     assert_eq!(codes, ["out-of-range", "out-of-range"], "{}", lab.render(&loaded));
+}
+
+/// What a single guest includes lies over its group, and beneath itself.
+#[test]
+fn single_guests_include_too() {
+    let lab = layered();
+    lab.write("includes/large.yaml", "cores: 16\nmemory: 65536\n");
+    let include = "include: ../includes/large.yaml";
+    lab.write(
+        "clusters/web.yaml",
+        LAYERED.replace("green: {cores: 8,", &format!("green: {{cores: 8, {include},")),
+    );
+    lab.write(
+        "vms/db.yaml",
+        format!("name: db-{{each}}\nmemory: 1024\ndisk: 4\nfor_each: {{a: , b: {{{include}, cores: 2}}}}\n"),
+    );
+    let loaded = lab.load(&["clusters", "vms"]);
+    good(&loaded, &lab);
+    let spec = |address: &str| format!("{:?}", guest(&loaded, address).spec);
+    for (address, cores, memory) in [("web/worker-green", 8, 65536), ("vm/db-b", 2, 65536)] {
+        let spec = spec(address);
+        assert!(
+            spec.contains(&format!("{cores}")) && spec.contains(&format!("{memory}")),
+            "{spec}"
+        );
+    }
+    assert!(spec("vm/db-a").contains("1024"));
 }
 
 #[test]

@@ -214,6 +214,22 @@ fn a_broken_fragment_is_said_once() {
     assert_eq!(lab.load(&["vms"]).diagnostics.len(), 1);
 }
 
+/// Neither includes nor counts make a run that fills the memory.
+#[test]
+fn what_is_repeated_is_bounded() {
+    let lab = Lab::new();
+    let large: String = (0..4000).map(|n| format!("k{n}: [1,2,3,4,5]\n")).collect();
+    lab.write("includes/large.yaml", large);
+    let many = vec!["includes/large.yaml"; 200].join(", ");
+    lab.write("vm.yaml", format!("name: web\ninclude: [{many}]\n"));
+    let text = lab.problems(&["vm.yaml"]);
+    assert!(text.contains("more than 100000 values are included"), "{text}");
+    let long: String = (0..3000).map(|n| format!("k{n}: 1\n")).collect();
+    lab.write("vm.yaml", format!("name: web{{index}}\ncount: 1000\n{long}"));
+    let text = lab.problems(&["vm.yaml"]);
+    assert!(text.contains("these guests say too much"), "{text}");
+}
+
 #[test]
 fn unknown_choices() {
     let lab = Lab::new();

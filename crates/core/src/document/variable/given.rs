@@ -34,6 +34,8 @@ pub(crate) struct Values {
     pub(super) environment: BTreeMap<String, SecretString>,
     /// Names that some document declares.
     declared: BTreeSet<String>,
+    /// The files, by their real paths.
+    read: BTreeSet<PathBuf>,
 }
 
 impl Values {
@@ -51,6 +53,7 @@ impl Values {
         };
         for path in &given.files {
             let file = File { path: working_dir.join(path), shown: path.display().to_string() };
+            values.read.extend(std::fs::canonicalize(&file.path));
             match files::read(&file, sources) {
                 Ok(source) => values.file(&file.shown, source, sources, problems),
                 Err(mut problem) => {
@@ -98,6 +101,12 @@ impl Values {
             let place = Spanned::new((), entry.key.span);
             self.files.insert(entry.key.value, (place, entry.value));
         }
+    }
+
+    /// Is this a file of variables? Then it is no document, wherever it lies.
+    pub(crate) fn has(&self, path: &Path) -> bool {
+        !self.read.is_empty()
+            && std::fs::canonicalize(path).is_ok_and(|real| self.read.contains(&real))
     }
 
     /// A document declares `name`.
