@@ -54,7 +54,7 @@ fn values_of_five_layers_name_file_and_line() {
     for (path, value, file, text, layer) in [
         ("onboot", "true", "cluster-config.yaml", "onboot:", "defaults"),
         ("networks.net0.bridge", "vmbr0", "cluster-config.yaml", "network_bridge:", "defaults"),
-        ("disks.scsi1.ssd", "true", "includes/server.yaml", "scsi1:", "include"),
+        ("disks.scsi2.ssd", "true", "includes/server.yaml", "scsi2:", "include"),
         ("memory", "2048", "includes/server.yaml", "memory: \"", "include"),
         ("clone", "linked", web, "clone:", "profile defaults"),
         ("template", "debian-13", web, "template:", "profile"),
@@ -63,7 +63,7 @@ fn values_of_five_layers_name_file_and_line() {
         ("vmid", "1011", web, "start_vmid: 1010", "group workers"),
         ("tags", "green", web, "tags: [\"", "group workers"),
         ("cores", "4", web, "green:", "VM"),
-        ("disks.scsi1.size", "20G", web, "green:", "VM"),
+        ("disks.scsi2.size", "20G", web, "green:", "VM"),
         ("node", "pve2 (pinned)", web, "green:", "VM"),
     ] {
         let expected = (line(&lab, file, text), layer.to_owned());
