@@ -73,7 +73,7 @@ impl Mapping {
             repeated(&entry.value, problems);
             let key = entry.key.value.as_str();
             if !self.own.contains(&key) && key != INCLUDE && kept.get(key).is_none() {
-                kept.entries_mut().push(entry.clone());
+                kept.push(entry.clone());
             }
         }
         renamed(&mut kept, "scsi_controller", "scsihw");

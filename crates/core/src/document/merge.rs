@@ -31,17 +31,17 @@ fn entries<'h>(lower: &mut Node, higher: &'h Node, path: &mut Vec<&'h str>) {
         path.push(key);
         let there = lower.entries().iter().position(|below| below.key.value == key);
         match there {
-            None => lower.entries_mut().push(entry.clone()),
-            Some(at) => replace(lower.entries_mut(), at, entry, path),
+            None => lower.push(entry.clone()),
+            Some(at) => replace(lower, at, entry, path),
         }
         path.pop();
     }
 }
 
-fn replace<'h>(below: &mut Vec<Entry>, at: usize, above: &'h Entry, path: &mut Vec<&'h str>) {
-    let Some(there) = below.get_mut(at) else { return };
+fn replace<'h>(below: &mut Node, at: usize, above: &'h Entry, path: &mut Vec<&'h str>) {
+    let Some(there) = below.entries_mut().get_mut(at) else { return };
     if above.value.kind == Kind::Null && there.value.kind != Kind::Null {
-        below.remove(at);
+        below.remove(&above.key.value);
         return;
     }
     match (is_map(&there.value), is_map(&above.value), shorthand(path)) {
@@ -76,10 +76,11 @@ fn shorthand(path: &[&str]) -> Option<&'static str> {
     }
 }
 
-/// Items of both lists, the lower first; a single value is a list of one.
+/// Items of both lists, the higher first, so that their place is the most specific one; a single
+/// value is a list of one.
 fn union(lower: &Node, higher: &Node) -> Node {
-    let mut items: Vec<Node> = list(lower).to_vec();
-    for item in list(higher) {
+    let mut items: Vec<Node> = list(higher).to_vec();
+    for item in list(lower) {
         if !items.iter().any(|there| there.kind == item.kind) {
             items.push(item.clone());
         }
@@ -132,7 +133,7 @@ mod tests {
             ("{cores: 1}", "{cores: }", "{}"),
             ("{cores: 1}", "{networks: {net1: }}", "{cores: 1, networks: {net1: ~}}"),
             ("{networks: {net1: vmbr0}}", "{networks: {net1: }}", "{networks: {}}"),
-            ("{tags: [a, b]}", "{tags: [b, c]}", "{tags: [a, b, c]}"),
+            ("{tags: [a, b]}", "{tags: [b, c]}", "{tags: [b, c, a]}"),
             ("{tags: a}", "{tags: }", "{}"),
             ("{a: [1, 2]}", "{a: [3]}", "{a: [3]}"),
             (

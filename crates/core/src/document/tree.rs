@@ -22,28 +22,33 @@ impl Node {
         }
     }
 
-    /// The entries of a mapping, to change them. What is no mapping becomes an empty one.
-    pub(crate) fn entries_mut(&mut self) -> &mut Vec<Entry> {
-        if !matches!(self.kind, Kind::Map(_)) {
-            self.kind = Kind::Map(Vec::new());
-        }
+    /// The entries of a mapping, to change them; none of anything else.
+    pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
         match &mut self.kind {
             Kind::Map(entries) => entries,
-            // Made a mapping just above.
-            _ => unreachable!("not a mapping"),
+            _ => &mut [],
         }
     }
 
-    /// The value under `key`, which is made of nothing, at `span`, when it is not there.
+    /// Adds an entry at the end of a mapping. What is no mapping becomes one.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        match &mut self.kind {
+            Kind::Map(entries) => entries.push(entry),
+            other => *other = Kind::Map(vec![entry]),
+        }
+    }
+
+    /// The value under `key`, which is made of nothing, at `span`, when it is not there. What is no
+    /// mapping becomes one.
     pub(crate) fn entry(&mut self, key: &str, span: Span) -> &mut Node {
-        let entries = self.entries_mut();
-        let index = entries.iter().position(|entry| entry.key.value == key).unwrap_or_else(|| {
+        let there = self.entries().iter().position(|entry| entry.key.value == key);
+        let index = there.unwrap_or_else(|| {
             let value = Node { span, kind: Kind::Null };
-            entries.push(Entry { key: Spanned::new(key.to_owned(), span), value });
-            entries.len() - 1
+            self.push(Entry { key: Spanned::new(key.to_owned(), span), value });
+            self.entries().len() - 1
         });
         #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
-        &mut entries[index].value
+        &mut self.entries_mut()[index].value
     }
 
     /// Sets `key` to `value`.

@@ -111,12 +111,11 @@ pub(crate) fn read(
 fn layers(node: &Node, fields: &mut Fields<'_, '_>, scope: &Arc<Scope>) -> Vec<Layer> {
     const PROFILE: Mapping = Mapping { what: "a cluster profile", own: &[], legacy: false };
     let mut own = Node::mapping(node.span);
-    for key in ["clone", "storage"] {
+    for key in ["clone", "storage", INCLUDE] {
         fields.take(key);
-        own.entries_mut().extend(node.entries().iter().find(|e| e.key.value == key).cloned());
+        let there = node.entries().iter().find(|entry| entry.key.value == key);
+        there.cloned().into_iter().for_each(|entry| own.push(entry));
     }
-    fields.take(INCLUDE);
-    own.entries_mut().extend(node.entries().iter().find(|e| e.key.value == INCLUDE).cloned());
     let mut layers = PROFILE.layers(&own, "profile", scope, fields.problems);
     if let Some(defaults) = fields.take("defaults") {
         if matches!(defaults.kind, Kind::Map(_)) {

@@ -63,7 +63,7 @@ pub(super) fn prepare(
     if let Some(whole) = whole {
         for key in ["placement", "apply_changes"] {
             let there = whole.entries().iter().find(|entry| entry.key.value == key);
-            tree.entries_mut().extend(there.cloned());
+            there.cloned().into_iter().for_each(|entry| tree.push(entry));
         }
     }
     Prepared { vm, choices, tree: Arc::new(tree) }

@@ -298,6 +298,20 @@ fn a_problem_of_many_guests_is_said_once() {
     assert_eq!(codes, ["out-of-range", "out-of-range"], "{}", lab.render(&loaded));
 }
 
+/// A VM that says little itself is not taken for a profile.
+#[test]
+fn a_vm_of_includes() {
+    let lab = Lab::new();
+    lab.write("includes/server.yaml", SERVER);
+    lab.write("vm.yaml", "name: a\ntemplate: 101\ntags: [x]\ninclude: includes/server.yaml\n");
+    let loaded = lab.load(&["vm.yaml"]);
+    good(&loaded, &lab);
+    let tags = guest(&loaded, "vm/a");
+    assert_eq!(tags.spec.tags.iter().collect::<Vec<_>>(), ["pvx-vm.a", "server", "x"]);
+    // Of all places the most specific one.
+    assert_eq!(loaded.sources.position(tags.place("tags")).file, "vm.yaml");
+}
+
 /// What a single guest includes lies over its group, and beneath itself.
 #[test]
 fn single_guests_include_too() {
@@ -364,7 +378,6 @@ fn many_guests_take_little_time() {
     let took = begin.elapsed();
     good(&loaded, &lab);
     assert_eq!(loaded.desired.guests().count(), 5000);
-    eprintln!("{took:?}");
     // Twenty times what a release build needs: this is no benchmark and only catches a decode of
     // everything for everyone.
     assert!(took.as_secs() < 20, "{took:?}");
