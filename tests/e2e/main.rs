@@ -15,6 +15,7 @@ mod environment;
 mod first_light;
 mod formats;
 mod killed;
+mod reuse;
 mod secrets;
 mod served;
 mod sim;

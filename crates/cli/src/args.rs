@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use pvx_core::desired::ApplyChanges;
+use secrecy::SecretString;
 
 /// A declarative reconciler for Proxmox VE: YAML in, plan out, apply, and nothing when nothing
 /// changed.
@@ -47,11 +48,40 @@ pub(crate) struct Global {
     /// How many times faster than real the simulator's tasks run; 0: at once
     #[arg(long, global = true, value_name = "N", default_value_t = 20.0, hide = true)]
     pub(crate) sim_speed: f64,
+    /// Value of a variable of the documents; repeatable
+    #[arg(long = "var", global = true, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) variables: Vec<Variable>,
+    /// File with values of variables, a YAML mapping; repeatable, the last wins. Without a value
+    /// of either kind: the environment's PVX_VAR_NAME, then the default
+    #[arg(long = "var-file", global = true, value_name = "FILE")]
+    pub(crate) variable_files: Vec<PathBuf>,
     /// Say more: -v counts requests, -vv logs them, -vvv with parameters
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// The value of a variable, which may be a secret: it has no Debug.
+#[derive(Clone)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: SecretString,
+}
+
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Variable({})", self.name)
+    }
+}
+
+fn variable(text: &str) -> Result<Variable, String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            Ok(Variable { name: name.to_owned(), value: SecretString::from(value) })
+        }
+        _ => Err("expected NAME=VALUE, such as cores=4".to_owned()),
+    }
 }
 
 /// How a real cluster is reached.
@@ -251,6 +281,9 @@ pub(crate) struct DestroyOptions {
 pub(crate) struct ShowOptions {
     /// The guest: k3s/worker02, vm/gitea
     pub(crate) address: String,
+    /// Say which file and line each value is from; asks no cluster
+    #[arg(long)]
+    pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) documents: Documents,
 }

@@ -254,13 +254,11 @@ pub(crate) fn time_scale(factor: f64) -> TimeScale {
 
 fn world(config: Option<&ClusterConfig>) -> World {
     let Some(config) = config.filter(|c| !c.cluster.nodes.is_empty()) else { return World::lab() };
-    let text = |value: &Option<pvx_core::diagnostic::Spanned<String>>| {
-        value.iter().map(|v| v.value.clone()).collect::<Vec<_>>()
-    };
+    let name = config.cluster.name.as_ref().map(|name| name.value.clone());
     World::lab_with(LabOptions {
-        cluster: text(&config.cluster.name).pop().unwrap_or_else(|| LAB.to_owned()),
+        cluster: name.unwrap_or_else(|| LAB.to_owned()),
         nodes: config.cluster.nodes.iter().map(|n| n.name.value.clone()).collect(),
-        storages: text(&config.defaults.storage),
-        bridges: text(&config.defaults.network_bridge),
+        storages: config.default_text("storage").into_iter().collect(),
+        bridges: config.default_text("network_bridge").into_iter().collect(),
     })
 }

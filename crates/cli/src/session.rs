@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use pvx_core::address::Address;
 use pvx_core::desired::Desired;
 use pvx_core::diagnostic::has_errors;
-use pvx_core::document::{self, LoadOptions, Loaded};
+use pvx_core::document::{self, Given, LoadOptions, Loaded};
 use pvx_core::live::{Inventory, Snapshot};
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::{self, Input, Options};
@@ -14,6 +15,7 @@ use pvx_core::provider::Reader;
 use pvx_core::read;
 use pvx_core::state::{Folder, Journal, Memory};
 use pvx_provider_pve::guest::Qemu;
+use secrecy::SecretString;
 
 use crate::args::{Format, Global};
 use crate::cluster::{self, Connected};
@@ -30,7 +32,19 @@ impl Global {
 
 /// Reads the documents. Warnings are shown; errors end the command.
 pub(crate) fn load(global: &Global, paths: &[PathBuf]) -> Result<Loaded, CliError> {
-    let loaded = load_unchecked(global, paths);
+    checked(global, load_unchecked(global, paths))
+}
+
+/// The same, and explains where the values of one guest are from.
+pub(crate) fn load_explained(
+    global: &Global,
+    paths: &[PathBuf],
+    address: &Address,
+) -> Result<Loaded, CliError> {
+    checked(global, load_for(global, paths, Some(address)))
+}
+
+fn checked(global: &Global, loaded: Loaded) -> Result<Loaded, CliError> {
     if has_errors(&loaded.diagnostics) {
         return Err(CliError::Documents {
             diagnostics: loaded.diagnostics,
@@ -55,17 +69,21 @@ fn load_if_any(global: &Global, paths: &[PathBuf]) -> Result<Loaded, CliError> {
 
 /// Reads the documents, with whatever is wrong with them.
 pub(crate) fn load_unchecked(global: &Global, paths: &[PathBuf]) -> Loaded {
-    let options = load_options(global, paths.to_vec());
+    load_for(global, paths, None)
+}
+
+fn load_for(global: &Global, paths: &[PathBuf], explain: Option<&Address>) -> Loaded {
+    let options = |paths| LoadOptions { explain: explain.cloned(), ..load_options(global, paths) };
     if !paths.is_empty() {
-        return document::load(&options);
+        return document::load(&options(paths.to_vec()));
     }
-    let config = document::load_config(&options);
+    let config = document::load_config(&options(Vec::new()));
     let usual = ["clusters", "vms"].map(|name| config.root.join(name));
     let mut there: Vec<PathBuf> = usual.into_iter().filter(|path| path.is_dir()).collect();
     if there.is_empty() {
         there.push(config.root);
     }
-    document::load(&load_options(global, there))
+    document::load(&options(there))
 }
 
 pub(crate) fn load_options(global: &Global, paths: Vec<PathBuf>) -> LoadOptions {
@@ -75,6 +93,22 @@ pub(crate) fn load_options(global: &Global, paths: Vec<PathBuf>) -> LoadOptions 
         working_dir: PathBuf::from("."),
         home: std::env::var_os("HOME").map(PathBuf::from),
         fallback_scope: global.sim.then(cluster::lab_scope),
+        variables: given(global),
+        explain: None,
+    }
+}
+
+/// Values of variables: of the command line, of files and of the environment.
+fn given(global: &Global) -> Given {
+    let flags = global.variables.iter().map(|v| (v.name.clone(), v.value.clone()));
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| name.starts_with("PVX_VAR_"))?;
+        Some((name, SecretString::from(value.into_string().ok()?)))
+    });
+    Given {
+        flags: flags.collect(),
+        files: global.variable_files.clone(),
+        environment: environment.collect(),
     }
 }
 

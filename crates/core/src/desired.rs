@@ -323,6 +323,17 @@ pub enum Setting {
     Properties(BTreeMap<String, String>),
 }
 
+impl Setting {
+    /// Its one value, or those of its properties.
+    pub fn values(&self) -> impl Iterator<Item = &String> {
+        let (one, several) = match self {
+            Self::Value(value) => (Some(value), None),
+            Self::Properties(properties) => (None, Some(properties.values())),
+        };
+        one.into_iter().chain(several.into_iter().flatten())
+    }
+}
+
 /// One disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Disk {

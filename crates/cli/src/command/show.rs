@@ -1,35 +1,55 @@
-//! `pvx show ADDRESS`
+//! `pvx show ADDRESS`, and where its values are from with `--explain`.
 
 use pvx_core::address::Address;
+use pvx_core::desired::Desired;
 use pvx_core::planner::Options;
 
 use crate::args::{Format, Global, ShowOptions};
 use crate::exit::{CliError, Code};
 use crate::output;
-use crate::session::Session;
-use crate::view::show;
+use crate::session::{self, Session};
+use crate::view::{explain, show};
 
 pub(crate) async fn run(global: &Global, options: &ShowOptions) -> Result<Code, CliError> {
     let address: Address = options
         .address
         .parse()
         .map_err(|e: pvx_core::address::AddressError| CliError::message(e.to_string()))?;
+    if options.explain {
+        return explain(global, options, &address);
+    }
     let session = Session::open(global, &options.documents.paths).await?;
     let result = show(&session, &address).await;
     session.close().await;
     result
 }
 
+/// Documents only: what they say of the guest, and where.
+fn explain(global: &Global, options: &ShowOptions, address: &Address) -> Result<Code, CliError> {
+    let loaded = session::load_explained(global, &options.documents.paths, address)?;
+    let Some(explanation) = &loaded.explanation else {
+        return Err(unknown(&loaded.desired, address));
+    };
+    match global.format {
+        Format::Json => output::json(&explain::to_json(explanation, &loaded.sources)),
+        Format::Human => output::text(&explain::render(explanation, &loaded.sources)),
+    }
+    Ok(Code::Success)
+}
+
+fn unknown(desired: &Desired, address: &Address) -> CliError {
+    let known: Vec<String> = desired.guests().map(|g| g.address.to_string()).collect();
+    let near = pvx_core::document::nearest(&address.to_string(), known.iter().map(String::as_str));
+    let help = near.map_or_else(
+        || "`pvx status` lists all guests".to_owned(),
+        |near| format!("did you mean {near}?"),
+    );
+    CliError::with_help(format!("the documents have no guest {address}"), help)
+}
+
 async fn show(session: &Session<'_>, address: &Address) -> Result<Code, CliError> {
-    let known: Vec<String> = session.desired().guests().map(|g| g.address.to_string()).collect();
-    if !known.contains(&address.to_string()) {
-        let near =
-            pvx_core::document::nearest(&address.to_string(), known.iter().map(String::as_str));
-        let help = near.map_or_else(
-            || "`pvx status` lists all guests".to_owned(),
-            |near| format!("did you mean {near}?"),
-        );
-        return Err(CliError::with_help(format!("the documents have no guest {address}"), help));
+    if !session.desired().guests().any(|guest| guest.address == *address) {
+        return Err(unknown(session.desired(), address));
     }
     let inventory = session.inventory().await?;
     let reading = session.read(inventory).await?;

@@ -2,6 +2,7 @@
 //! everywhere; colour only adds.
 
 pub(crate) mod diagnostics;
+pub(crate) mod explain;
 mod paint;
 pub(crate) mod plan;
 pub(crate) mod progress;

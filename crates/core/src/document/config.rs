@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::layer::Layer;
+use super::variable::Scope as Variables;
 use crate::desired::{Scope, VmidRange};
 use crate::diagnostic::Spanned;
 
@@ -14,8 +17,10 @@ pub struct ClusterConfig {
     pub path: PathBuf,
     /// `cluster`.
     pub cluster: Cluster,
-    /// `defaults` for guests.
-    pub defaults: Defaults,
+    /// `defaults` for guests: what it includes, the lowest first, then itself.
+    pub(crate) defaults: Vec<Layer>,
+    /// `variables`, with their values.
+    pub(crate) variables: Arc<Variables>,
     /// `vmid_ranges`.
     pub vmid_ranges: VmidRanges,
     /// `credentials`: where they are, never themselves.
@@ -36,6 +41,13 @@ impl ClusterConfig {
     /// The folder of the file, from which relative paths begin.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// What `defaults` says for `key` in a single word; none when it says nothing, or waits for a
+    /// guest.
+    pub fn default_text(&self, key: &str) -> Option<String> {
+        let said = self.defaults.iter().rev().find_map(|layer| layer.node.get(key))?;
+        said.scalar().filter(|_| !said.has_templates())
     }
 
     /// The part that planning needs.
@@ -71,28 +83,6 @@ pub struct ClusterNode {
     pub fingerprint: Option<String>,
     /// Port of SSH, when it is not what `ssh` takes by itself.
     pub ssh_port: Option<u16>,
-}
-
-/// `defaults`. For clones only storage, bridge, CPU type and guest agent are used; see
-/// [`load`](super::load()).
-#[derive(Debug, Clone, Default)]
-pub struct Defaults {
-    /// Storage for disks.
-    pub storage: Option<Spanned<String>>,
-    /// Bridge of network devices.
-    pub network_bridge: Option<Spanned<String>>,
-    /// `seabios` or `ovmf`.
-    pub bios: Option<Spanned<String>>,
-    /// Machine type.
-    pub machine: Option<Spanned<String>>,
-    /// CPU type.
-    pub cpu: Option<Spanned<String>>,
-    /// Proxmox's `scsihw`.
-    pub scsi_controller: Option<Spanned<String>>,
-    /// Microsoft keys on the EFI vars disk.
-    pub efidisk_pre_enrolled_keys: Option<Spanned<bool>>,
-    /// QEMU guest agent.
-    pub guest_agent: Option<Spanned<bool>>,
 }
 
 /// `vmid_ranges`.

@@ -16,6 +16,9 @@ const MOST_FILES: usize = 10_000;
 /// The configuration's file name.
 pub(crate) const CONFIG_NAME: &str = "cluster-config.yaml";
 
+/// A folder of this name has fragments for `include`, and no documents.
+const INCLUDES: &str = "includes";
+
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct File {
@@ -100,7 +103,7 @@ impl<'p> Search<'p> {
             }
             let (inner, shown) = (path.join(&name), shown.join(&name));
             if inner.is_dir() {
-                if text != "state" {
+                if text != "state" && text != INCLUDES {
                     self.folder(&inner, &shown, depth + 1);
                 }
             } else if text.ends_with(".yaml") || text.ends_with(".yml") {
@@ -206,7 +209,7 @@ fn cannot_read(shown: &str, error: &std::io::Error) -> Diagnostic {
 }
 
 /// The reason without the operating system's number.
-fn reason(error: &std::io::Error) -> String {
+pub(crate) fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

@@ -7,3 +7,5 @@ mod known;
 mod lab;
 mod random;
 mod resolved;
+mod reuse;
+mod reuse_broken;

@@ -10,6 +10,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Error, Location, Options, Spanned as Located};
 
+use super::placeholder::{self, Piece};
+use super::variable::Secret;
 use crate::diagnostic::{Diagnostic, SourceId, Span, Spanned};
 
 /// Mappings and lists inside each other, at most. Documents have six; every level costs stack,
@@ -41,6 +43,10 @@ pub(crate) enum Kind {
     Number(String),
     /// Any other scalar.
     Text(String),
+    /// A text with placeholders that wait for a guest. Nothing but `placeholder` makes one.
+    Template(Vec<Piece>),
+    /// The value of a sensitive variable, which has no text. Nothing but `placeholder` makes one.
+    Secret(Secret),
     Seq(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -59,9 +65,20 @@ impl Node {
             Kind::Null => "nothing",
             Kind::Bool(_) => "true or false",
             Kind::Number(_) => "a number",
-            Kind::Text(_) => "text",
+            Kind::Text(_) | Kind::Template(_) => "text",
+            Kind::Secret(_) => "a secret",
             Kind::Seq(_) => "a list",
             Kind::Map(_) => "a mapping",
+        }
+    }
+
+    /// Any scalar, as it was written; a secret has no text.
+    pub(crate) fn scalar(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Bool(value) => Some(value.to_string()),
+            Kind::Number(text) | Kind::Text(text) => Some(text.clone()),
+            Kind::Template(pieces) => Some(placeholder::written(pieces)),
+            Kind::Null | Kind::Secret(_) | Kind::Seq(_) | Kind::Map(_) => None,
         }
     }
 
@@ -232,7 +249,7 @@ impl Places<'_> {
             Kind::Null => self.slice(node.span).to_owned(),
             Kind::Bool(_) => self.slice(node.span).to_owned(),
             Kind::Number(text) | Kind::Text(text) => text,
-            Kind::Seq(_) | Kind::Map(_) => {
+            Kind::Template(_) | Kind::Secret(_) | Kind::Seq(_) | Kind::Map(_) => {
                 return Err(Diagnostic::error("invalid-yaml", "a key must be a single word")
                     .at(node.span, "this key is a list or a mapping")
                     .help("put the value in quotes if it begins with '{', '[' or '?'"));

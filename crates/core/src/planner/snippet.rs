@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::build::{Builder, Step};
 use crate::desired::{Desired, Guest};
+use crate::late;
 use crate::live::{self, Inventory};
 use crate::plan::{ActionKind, AttributeChange, Effect, Finding, Plan, Reason};
 use crate::provider::Comparison;
@@ -25,17 +26,18 @@ pub(super) fn rendered<'g>(
     guest: &'g Guest,
     node: &str,
 ) -> Rendered<'g> {
-    let unchanged = Rendered { guest: Cow::Borrowed(guest), files: Vec::new() };
+    let guest = on_node(guest, node);
+    let unchanged = Rendered { guest: guest.clone(), files: Vec::new() };
     if guest.spec.cloudinit.templates.is_empty() {
         return unchanged;
     }
-    match snippet::files(guest, node) {
+    match snippet::files(&guest, node) {
         Ok(files) => {
-            let mut own = guest.clone();
+            let mut own = guest.into_owned();
             let custom = &mut own.spec.cloudinit.custom;
             custom.extend(files.iter().map(|file| (file.part, file.volid())));
             for file in &files {
-                let place = guest.place(&format!("cloudinit.{}", file.part.key()));
+                let place = own.place(&format!("cloudinit.{}", file.part.key()));
                 own.places.insert(format!("cloudinit.cicustom.{}", file.part.name()), place);
             }
             Rendered { guest: Cow::Owned(own), files }
@@ -48,6 +50,14 @@ pub(super) fn rendered<'g>(
             builder.findings.push(finding.at(place).help(error.help));
             unchanged
         }
+    }
+}
+
+/// The guest with its node in every text that waits for it (`{node}`).
+fn on_node<'g>(guest: &'g Guest, node: &str) -> Cow<'g, Guest> {
+    match late::bound_to(&guest.spec, node) {
+        Cow::Borrowed(_) => Cow::Borrowed(guest),
+        Cow::Owned(spec) => Cow::Owned(Guest { spec, ..guest.clone() }),
     }
 }
 

@@ -21,7 +21,43 @@ const VMID_OR_AUTO: Form = Either(&[VMID, Form::Shape(Word(&["auto"]))]);
 const TEMPLATE: Form = Either(&[VMID, NAME]);
 const CLONE: Form = Form::Shape(Word(&["full", "linked"]));
 const POWER: Form = Form::Shape(Word(&["running", "stopped", "unmanaged"]));
-const PLACEMENT: Form = Form::Shape(Word(&["spread", "pack"]));
+const PLACEMENT: Form = Form::Shape(Word(&["spread", "pack", "pinned"]));
+const APPLY_CHANGES: Form = Form::Shape(Word(&["live", "reboot", "manual"]));
+const INCLUDE: Form = List(&PATH);
+const VARIABLES: Form =
+    Named("name", "[A-Za-z_][A-Za-z0-9_]*", &Either(&[Form::Mapping(&VARIABLE), TEXT]));
+const FOR_EACH: Form =
+    Either(&[List(&NAME), Named("name", "[a-z0-9-]+", &Form::Mapping(&ASSIGNMENT))]);
+const START_IP: Form = Text("address with prefix");
+const HA_STATE: Form = Form::Shape(Word(&["started", "stopped", "disabled", "ignored"]));
+
+/// Keys of every mapping with VM keys.
+const fn include() -> Field {
+    field("include", INCLUDE, "files of VM keys that lie beneath this mapping")
+}
+
+const fn variables() -> Field {
+    field(
+        "variables",
+        VARIABLES,
+        "values with names: a default, or a mapping; used as `{var.NAME}`",
+    )
+}
+
+const fn apply_changes() -> Field {
+    field("apply_changes", APPLY_CHANGES, "what may happen now to a guest that runs")
+        .default("what the command says, then `live`")
+}
+
+const fn placement() -> Field {
+    field(
+        "placement",
+        PLACEMENT,
+        "round robin over the nodes, as few nodes as possible, or kept on `node`",
+    )
+    .default("`spread`")
+}
+
 const SCSIHW: Form = Form::Shape(Word(&[
     "lsi",
     "lsi53c810",
@@ -59,6 +95,7 @@ pub(super) static CONFIG: Mapping = mapping(
         field("ansible", Form::Mapping(&ANSIBLE), "read, not used yet"),
         field("talos", Form::Mapping(&TALOS_CONFIG), "read, not used yet"),
         field("tls", Form::Mapping(&TLS), "what the nodes' certificates are checked against"),
+        variables(),
     ],
 );
 
@@ -79,23 +116,42 @@ static NODE: Mapping = mapping(
         field("host", Text("DNS name or address, with or without port"), "endpoint of the API")
             .required()
             .default("port 8006"),
+        field("ssh_port", Form::Shape(Integer(1, 65_535)), "port of its SSH")
+            .default("what `ssh` takes"),
         field("fingerprint", FINGERPRINT, "certificate of this node, pinned"),
     ],
 );
 
-static DEFAULTS: Mapping = mapping(
-    "defaults",
-    "A clone keeps its template's hardware: `bios`, `machine`, `scsi_controller` and \
-     `efidisk_pre_enrolled_keys` are for guests without a template.",
-    &[
-        field("storage", NAME, "storage of disks and full clones"),
+static DEFAULTS: Mapping = Mapping {
+    title: "defaults",
+    about: "A clone keeps its template's hardware: `bios`, `machine`, `scsihw` and the EFI disk of \
+            the defaults of a configuration are for guests without a template.",
+    vm: true,
+    fields: &[
         field("network_bridge", NAME, "bridge of `net0`, and of every listed network without one"),
-        field("cpu", TEXT, "CPU type"),
-        field("guest_agent", BOOL, "QEMU guest agent"),
-        field("bios", Form::Shape(Word(&["seabios", "ovmf"])), "guests without template only"),
-        field("machine", TEXT, "guests without template only"),
-        field("scsi_controller", SCSIHW, "guests without template only"),
+        field("guest_agent", BOOL, "another name of `agent`"),
         field("efidisk_pre_enrolled_keys", BOOL, "guests without template, with OVMF only"),
+        include(),
+        placement(),
+        apply_changes(),
+    ],
+};
+
+static VARIABLE: Mapping = mapping(
+    "a variable",
+    "",
+    &[
+        field(
+            "type",
+            Form::Shape(Word(&["text", "number", "bool", "list"])),
+            "what values look like",
+        )
+        .default("that of its default"),
+        field("default", Either(&[TEXT, TEXTS]), "its value when nobody gives one"),
+        field("description", TEXT, "for people"),
+        field("required", BOOL, "`false`: it need not have a value"),
+        field("sensitive", BOOL, "never shown; for cloud-init files and passwords only"),
+        field("allowed", TEXTS, "all values that it may have"),
     ],
 );
 
@@ -182,9 +238,30 @@ pub(super) static PROFILE: Mapping = mapping(
         .required(),
         field("clone", CLONE, "of groups that say none").default("`full`"),
         field("storage", NAME, "of groups that say none").default("`defaults.storage`"),
+        field("defaults", Form::Mapping(&DEFAULTS), "VM keys of all groups"),
+        include(),
+        variables(),
+        field("moved", List(&Form::Mapping(&MOVED)), "guests that were renamed in the documents"),
         field("network", Form::Mapping(&NETWORK), "addresses around the guests"),
         field("talos", Form::Mapping(&TALOS), "read, not used yet"),
         field("flux", Form::Mapping(&FLUX), "what the cluster is fed from"),
+    ],
+);
+
+/// A file that `include` names, as it is written.
+pub(super) static INCLUDED: Mapping = Mapping {
+    title: "an included file",
+    about: "What `include` names; its own `variables`, too. It is no document.",
+    vm: true,
+    fields: &[placement(), apply_changes(), include()],
+};
+
+static MOVED: Mapping = mapping(
+    "an item of moved",
+    "",
+    &[
+        field("from", TEXT, "former name in the profile, or former address").required(),
+        field("to", NAME, "name now").required(),
     ],
 );
 
@@ -253,24 +330,36 @@ static GROUP: Mapping = Mapping {
             .default("`cp`, `worker`, else the group's name"),
         field("start_vmid", VMID_OR_AUTO, "VMIDs count from here; `auto`: the lowest free ones")
             .default("`auto`"),
-        field("placement", PLACEMENT, "round robin over the nodes, or as few nodes as possible")
-            .default("`spread`"),
+        placement(),
+        apply_changes(),
+        include(),
+        field("start_ip", START_IP, "address of the first guest, the others count up"),
+        field(
+            "for_each",
+            FOR_EACH,
+            "names in place of a count; a mapping gives each its own VM keys",
+        ),
         field("assignments", List(&Form::Mapping(&ASSIGNMENT)), "one for each guest, or none"),
         field("depends_on", List(&NAME), "groups whose guests are started first"),
     ],
 };
 
-static ASSIGNMENT: Mapping = mapping(
-    "an assignment",
-    "Each key is optional and wins over what the group says.",
-    &[
+static ASSIGNMENT: Mapping = Mapping {
+    title: "an assignment",
+    about: "Each key is optional and wins over what the group says.",
+    vm: true,
+    fields: &[
         field("name", NAME, "the guest's name"),
         field("node", NAME, "the node it is made on"),
         field("vmid", VMID, "its VMID"),
         field("ip", Text("address, with or without prefix"), "of `net0`"),
         field("mac", MAC, "of `net0`"),
+        field("moved", TEXT, "former name in the profile, or former address"),
+        placement(),
+        apply_changes(),
+        include(),
     ],
-);
+};
 
 /// A standalone VM.
 pub(super) static STANDALONE: Mapping = Mapping {
@@ -283,7 +372,15 @@ pub(super) static STANDALONE: Mapping = Mapping {
         field("name", NAME, "name in Proxmox VE; the address is `vm/<name>`").required(),
         field("vmid", VMID_OR_AUTO, "its VMID").default("`auto`"),
         field("node", NAME, "the node it is made on"),
-        field("placement", PLACEMENT, "how a node is chosen").default("`spread`"),
+        placement(),
+        apply_changes(),
+        include(),
+        variables(),
+        field("moved", TEXT, "former name, or former address"),
+        field("count", Form::Shape(Integer(0, 1000)), "several VMs; `{index}` stands in the name"),
+        field("for_each", FOR_EACH, "several VMs by key; `{each}` stands in the name"),
+        field("start_vmid", VMID_OR_AUTO, "with `count` or `for_each`: VMIDs count from here"),
+        field("start_ip", START_IP, "with `count` or `for_each`: addresses count from here"),
         field(
             "template",
             TEMPLATE,
@@ -336,11 +433,37 @@ pub(super) static VM: Mapping = mapping(
         field("clone", CLONE, "a copy of its own, or one that shares the template's base")
             .default("the profile's, then `full`"),
         field("power", POWER, "`unmanaged`: left as it is, and not started when it is made")
-            .default("`running`"),
+            .default("what `ha` says, then `running`"),
+        field("pool", NAME, "its pool, which must be there; pools in pools as `a/b`"),
+        field("ha", Either(&[HA_STATE, Form::Mapping(&HA)]), "high availability of Proxmox VE 9"),
         field(
             "raw",
             Named("key", "[A-Za-z0-9][A-Za-z0-9_.-]*", &TEXT),
             "keys, or single properties (`net0.host-tunnel`), that pvx does not know; compared as text",
+        ),
+    ],
+);
+
+static HA: Mapping = mapping(
+    "ha",
+    "",
+    &[
+        field("state", HA_STATE, "what the HA manager sees to").default("`started`"),
+        field("max_restart", Form::Shape(Integer(0, 1000)), "tries to start it on its node")
+            .default("1"),
+        field("max_relocate", Form::Shape(Integer(0, 1000)), "tries on other nodes").default("1"),
+        field("failback", BOOL, "goes back to the best node when that returns").default("`true`"),
+        field("comment", TEXT, "for people"),
+        field(
+            "nodes",
+            Either(&[List(&NAME), Named("node", "[A-Za-z0-9-]+", &Form::Shape(Integer(0, 1000)))]),
+            "where it should run; the higher the number, the better",
+        ),
+        field("strict", BOOL, "on no other node; needs `nodes`").default("`false`"),
+        field(
+            "affinity",
+            Form::Shape(Word(&["together", "apart"])),
+            "groups only: one node, or each its own",
         ),
     ],
 );
@@ -398,6 +521,21 @@ static CLOUDINIT: Mapping = mapping(
         field("user", TEXT, "login").default("`cloudinit.default_user`"),
         field("ssh_keys", List(&Text("OpenSSH public key")), "who may log in")
             .default("`cloudinit.ssh_keys_source`"),
+        field("password", Form::Mapping(&PASSWORD), "where the login's password is, never itself"),
+        field("upgrade", BOOL, "upgrade packages at the first boot").default("`true`"),
+        field(
+            "type",
+            Form::Shape(Word(&["nocloud", "configdrive2", "opennebula"])),
+            "format of the drive",
+        )
+        .default("`nocloud`, for Windows `configdrive2`"),
+        field("cicustom", Form::Mapping(&CICUSTOM), "snippets that are there already"),
+        field("user_data", PATH, "template of the user data"),
+        field("network_data", PATH, "template of the network data"),
+        field("meta_data", PATH, "template of the meta data"),
+        field("vendor_data", PATH, "template of the vendor data"),
+        field("snippets", NAME, "storage that rendered templates are written to")
+            .default("`local`"),
         field("nameservers", ADDRESSES, "DNS servers").default("the profile's `network`"),
         field("searchdomain", TEXT, "DNS search domain").default("the profile's `network`"),
         field(
@@ -409,6 +547,34 @@ static CLOUDINIT: Mapping = mapping(
             ),
             "address of `net<number>`",
         ),
+    ],
+);
+
+static PASSWORD: Mapping = mapping(
+    "password",
+    "One of the four, and a version.",
+    &[
+        field("env", TEXT, "variable of the environment"),
+        field("file", PATH, "file"),
+        field("pass", TEXT, "entry of `pass`"),
+        field("var", TEXT, "variable of documents"),
+        field(
+            "version",
+            Form::Shape(Integer(1, 4_294_967_295)),
+            "raise it when the password changed",
+        ),
+    ],
+);
+
+static CICUSTOM: Mapping = mapping(
+    "cicustom",
+    "",
+    &[
+        field("user", Text("STORAGE:snippets/FILE"), "user data"),
+        field("network", Text("STORAGE:snippets/FILE"), "network data"),
+        field("meta", Text("STORAGE:snippets/FILE"), "meta data"),
+        field("vendor", Text("STORAGE:snippets/FILE"), "vendor data")
+            .default("`cloudinit.vendor_snippet_path`"),
     ],
 );
 

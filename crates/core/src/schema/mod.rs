@@ -162,7 +162,7 @@ pub(crate) fn titled()
 -> std::collections::BTreeMap<&'static str, std::collections::BTreeSet<String>> {
     let mut found = std::collections::BTreeMap::new();
     let mut open: Vec<&'static Mapping> = Kind::ALL.map(Kind::mapping).into();
-    open.push(&documents::VM);
+    open.extend([&documents::VM, &documents::INCLUDED]);
     while let Some(mapping) = open.pop() {
         let names: &mut std::collections::BTreeSet<String> =
             found.entry(mapping.title).or_default();

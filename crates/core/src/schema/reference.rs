@@ -20,6 +20,7 @@ pub fn reference(head: &str, foot: &str, effects: &dyn Effects) -> String {
     for kind in Kind::ALL {
         section(&mut text, 2, heading(kind), kind.mapping());
     }
+    section(&mut text, 2, "Included file", &documents::INCLUDED);
     text.push_str("\n## VM keys\n");
     text.push_str(&format!("{}\n", documents::VM.about));
     table(&mut text, documents::VM.fields);

@@ -4,6 +4,7 @@ mod addresses;
 mod depends;
 pub(super) mod ha;
 mod isolation;
+mod moved;
 mod names;
 mod nodes;
 mod repeated;
@@ -33,6 +34,7 @@ pub(crate) fn all(documents: &Documents, desired: &Desired) -> Vec<Diagnostic> {
     isolation::check(documents, &mut problems);
     depends::check(documents, desired, &mut problems);
     ha::check(desired, &mut problems);
+    moved::check(desired, &mut problems);
     problems
 }
 

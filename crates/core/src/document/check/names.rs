@@ -61,13 +61,16 @@ fn controlplane(profile: &Profile, problems: &mut Vec<Diagnostic>) {
         problems.push(Diagnostic::error("no-controlplane", message).at(span, text).help(HELP));
         return;
     };
-    if let Some(count) = group.count.as_ref().filter(|count| count.value == 0) {
+    let none = match &group.count {
+        Some(count) => (count.value == 0).then_some((count.span, "must be 1 or more")),
+        None => group
+            .for_each
+            .filter(|_| group.assignments.is_empty())
+            .map(|span| (span, "it has no guests")),
+    };
+    if let Some((span, label)) = none {
         let message = format!("profile {} has no controlplane", profile.name.value);
-        problems.push(
-            Diagnostic::error("no-controlplane", message)
-                .at(count.span, "must be 1 or more")
-                .help(HELP),
-        );
+        problems.push(Diagnostic::error("no-controlplane", message).at(span, label).help(HELP));
     }
 }
 

@@ -1,18 +1,20 @@
 //! `cluster-config.yaml`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::config::{
-    Ansible, CloudinitConfig, Cluster, ClusterConfig, ClusterNode, Credentials, Defaults,
-    TalosConfig, Tls, VmidRanges,
+    Ansible, CloudinitConfig, Cluster, ClusterConfig, ClusterNode, Credentials, TalosConfig, Tls,
+    VmidRanges,
 };
+use super::super::layer::{self, Layer, Mapping};
 use super::super::nearest::nearest;
+use super::super::variable::Scope;
 use super::super::yaml::{Kind, Node};
 use super::cloudinit::login;
 use super::fields::Fields;
 use super::firstboot;
 use super::group::VMIDS;
-use super::vm::SCSIHW;
 use super::{names, value};
 use crate::desired::VmidRange;
 use crate::diagnostic::{Diagnostic, Spanned};
@@ -44,19 +46,28 @@ impl Folders<'_> {
     }
 }
 
+/// `defaults`, here and in a profile.
+pub(crate) const DEFAULTS: Mapping = Mapping { what: "defaults", own: &[], legacy: true };
+
 /// Reads the configuration at `path`.
 pub(crate) fn read(
     node: &Node,
     path: &Path,
     folders: &Folders<'_>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> ClusterConfig {
-    let mut config = ClusterConfig { path: path.to_owned(), ..ClusterConfig::default() };
+    let mut config = ClusterConfig {
+        path: path.to_owned(),
+        variables: Arc::clone(scope),
+        ..ClusterConfig::default()
+    };
     let Some(mut fields) = Fields::open(node, "document", "cluster-config.yaml", problems) else {
         return config;
     };
+    fields.take("variables");
     config.cluster = cluster(&mut fields);
-    config.defaults = defaults(&mut fields);
+    config.defaults = defaults(&mut fields, scope);
     config.vmid_ranges = vmid_ranges(&mut fields);
     config.credentials = credentials(&mut fields, folders);
     for entry in fields.named("tags") {
@@ -160,22 +171,16 @@ fn fingerprint(text: &str) -> Result<String, String> {
     Ok(octets.join(":"))
 }
 
-fn defaults(fields: &mut Fields<'_, '_>) -> Defaults {
-    let Some(mut fields) = fields.mapping("defaults", "defaults") else {
-        return Defaults::default();
-    };
-    let defaults = Defaults {
-        storage: fields.parsed("storage", names::identifier),
-        network_bridge: fields.parsed("network_bridge", names::identifier),
-        bios: fields.word("bios", &["seabios", "ovmf"]),
-        machine: fields.parsed("machine", names::option),
-        cpu: fields.parsed("cpu", names::option),
-        scsi_controller: fields.word("scsi_controller", &SCSIHW),
-        efidisk_pre_enrolled_keys: fields.boolean("efidisk_pre_enrolled_keys"),
-        guest_agent: fields.boolean("guest_agent"),
-    };
-    fields.finish();
-    defaults
+/// `defaults`, whose values are checked here: those of hardware may be used by no guest.
+fn defaults(fields: &mut Fields<'_, '_>, scope: &Arc<Scope>) -> Vec<Layer> {
+    let Some(node) = fields.take("defaults") else { return Vec::new() };
+    if !matches!(node.kind, Kind::Map(_)) {
+        fields.problems.push(value::wrong_type(node, "defaults", "a mapping"));
+        return Vec::new();
+    }
+    let layers = DEFAULTS.layers(node, "defaults", scope, fields.problems);
+    layers.iter().for_each(|layer| layer::check_values(&layer.node, fields.problems));
+    layers
 }
 
 fn vmid_ranges(fields: &mut Fields<'_, '_>) -> VmidRanges {

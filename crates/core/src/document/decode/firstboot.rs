@@ -63,8 +63,7 @@ fn refuse_plain(fields: &mut Fields<'_, '_>) {
     }
 }
 
-const PASSWORD_HELP: &str =
-    "guests are logged into with ssh_keys; or say where it is: password: {env: NAME}";
+const PASSWORD_HELP: &str = "guests are logged into with ssh_keys; or say where it is: password: {env: NAME}, {var: NAME}, {file: PATH} or {pass: ENTRY}";
 
 /// User data of one's own replaces all that Proxmox VE would write, the password among it.
 fn unused(place: Span) -> Diagnostic {

@@ -14,7 +14,7 @@ pub(crate) enum Kind {
 
 const PROFILE: [&str; 8] =
     ["name", "type", "template", "tags", "nodes", "network", "talos", "flux"];
-const STANDALONE: [&str; 16] = [
+const STANDALONE: [&str; 23] = [
     "name",
     "vmid",
     "node",
@@ -31,6 +31,13 @@ const STANDALONE: [&str; 16] = [
     "onboot",
     "ostype",
     "placement",
+    "tags",
+    "include",
+    "count",
+    "for_each",
+    "start_vmid",
+    "start_ip",
+    "moved",
 ];
 const CONFIG: [&str; 8] =
     ["cluster", "defaults", "vmid_ranges", "credentials", "ansible", "tls", "cloudinit", "talos"];

@@ -49,12 +49,13 @@ pub(crate) fn tag(text: &str) -> Result<String, String> {
     Ok(tag)
 }
 
-/// A storage, bridge or node as Proxmox VE names it.
+/// A storage, bridge or node as Proxmox VE names it. A `{node}` that only the plan knows stays.
 pub(crate) fn identifier(text: &str) -> Result<String, String> {
     let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if text.len() <= 100
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(valid)
+    let name = text.replace(crate::late::NODE, "node");
+    if name.len() <= 100
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(valid)
     {
         return Ok(text.to_owned());
     }

@@ -1,13 +1,18 @@
 //! A cluster profile: `clusters/<name>.yaml`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::super::include::INCLUDE;
+use super::super::layer::{self, Layer, Mapping};
+use super::super::variable::Scope;
 use super::super::yaml::{Kind, Node};
+use super::config::DEFAULTS;
 use super::fields::Fields;
 use super::group::{self, Group};
 use super::names::{self, Cidr};
-use super::{value, vm};
-use crate::desired::{CloneMode, ProfileKind, TemplateRef};
+use super::value;
+use crate::desired::{ProfileKind, TemplateRef};
 use crate::diagnostic::{Diagnostic, Span, Spanned};
 
 /// One cluster profile.
@@ -23,8 +28,19 @@ pub(crate) struct Profile {
     pub(crate) service_cidr: Option<Spanned<Cidr>>,
     pub(crate) vip: Option<Spanned<IpAddr>>,
     pub(crate) flux: Flux,
-    pub(crate) clone: Option<CloneMode>,
-    pub(crate) storage: Option<Spanned<String>>,
+    pub(crate) moved: Vec<Moved>,
+    /// VM keys of all groups: what the profile includes, its `defaults`, and its own `clone` and
+    /// `storage`; the lowest first.
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// One item of `moved`: a guest that has another name now.
+#[derive(Debug, Clone)]
+pub(crate) struct Moved {
+    /// Its former name in the profile, or its former address.
+    pub(crate) from: Spanned<String>,
+    /// Its name now.
+    pub(crate) to: Spanned<String>,
 }
 
 /// The network around a guest's address.
@@ -48,10 +64,12 @@ pub(crate) struct Flux {
 pub(crate) fn read(
     node: &Node,
     stem: Option<&str>,
+    scope: &Arc<Scope>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Profile> {
     let mut fields = Fields::open(node, "document", "a cluster profile", problems)?;
     fields.take("kind");
+    fields.take("variables");
     let name = name(&mut fields, stem);
     let kind = fields.word("type", &["talos", "generic"]);
     fields.require("type", "type is talos or generic");
@@ -68,17 +86,71 @@ pub(crate) fn read(
         },
         template,
         tags,
-        groups: groups(&mut fields),
+        groups: groups(&mut fields, scope),
         addressing,
         pod_cidr,
         service_cidr,
         vip: talos(&mut fields),
         flux: flux(&mut fields),
-        clone: vm::clone_mode(&mut fields).map(|clone| clone.value),
-        storage: fields.parsed("storage", names::identifier),
+        moved: moved(&mut fields),
+        layers: layers(node, &mut fields, scope),
     };
     fields.finish();
-    (!profile.name.value.is_empty()).then_some(profile)
+    if profile.name.value.is_empty() {
+        // Nothing is made of it, and what is wrong with its values is said all the same.
+        let groups = profile.groups.iter().flat_map(|group| &group.layers);
+        for layer in profile.layers.iter().chain(groups) {
+            layer::check_values(&layer.node, problems);
+        }
+        return None;
+    }
+    Some(profile)
+}
+
+/// VM keys that the profile says for all of its groups.
+fn layers(node: &Node, fields: &mut Fields<'_, '_>, scope: &Arc<Scope>) -> Vec<Layer> {
+    const PROFILE: Mapping = Mapping { what: "VM keys of a profile", own: &[], legacy: false };
+    let mut own = Node::mapping(node.span);
+    for key in ["clone", "storage", INCLUDE] {
+        fields.take(key);
+        let there = node.entries().iter().find(|entry| entry.key.value == key);
+        there.cloned().into_iter().for_each(|entry| own.push(entry));
+    }
+    let mut layers = PROFILE.layers(&own, "profile", scope, fields.problems);
+    if let Some(defaults) = fields.take("defaults") {
+        if matches!(defaults.kind, Kind::Map(_)) {
+            let shown = "profile defaults";
+            let defaults = DEFAULTS.layers(defaults, shown, scope, fields.problems);
+            defaults.iter().for_each(|layer| {
+                layer::check_values(&layer.node, fields.problems);
+            });
+            // What the profile itself says is over its defaults, and those over what it includes.
+            let last = layers.len().saturating_sub(1);
+            layers.splice(last..last, defaults);
+        } else {
+            fields.problems.push(value::wrong_type(defaults, "defaults", "a mapping"));
+        }
+    }
+    layers
+}
+
+/// `moved: [{from: old, to: new}]`.
+fn moved(fields: &mut Fields<'_, '_>) -> Vec<Moved> {
+    let Some(node) = fields.take("moved") else { return Vec::new() };
+    let Kind::Seq(items) = &node.kind else {
+        let problem = value::wrong_type(node, "moved", "a list");
+        fields.problems.push(problem.help("write moved: [{from: old-name, to: new-name}]"));
+        return Vec::new();
+    };
+    let read = |item| {
+        let mut fields = Fields::open(item, "moved", "an item of moved", fields.problems)?;
+        let (from, to) = (fields.text("from"), fields.text("to"));
+        fields.require("from", "from is the guest's former name, or its former address");
+        fields.require("to", "to is the guest's name in this profile");
+        fields.finish();
+        Some(Moved { from: from?, to: to? })
+    };
+    items.iter().filter_map(read).collect()
 }
 
 fn name(fields: &mut Fields<'_, '_>, stem: Option<&str>) -> Option<Spanned<String>> {
@@ -128,11 +200,11 @@ fn require_tags(fields: &mut Fields<'_, '_>, node: &Node) {
 }
 
 /// Groups, `controlplane` first, `workers` next, others in document order.
-fn groups(fields: &mut Fields<'_, '_>) -> Vec<Group> {
+fn groups(fields: &mut Fields<'_, '_>, scope: &Arc<Scope>) -> Vec<Group> {
     let entries = fields.named("nodes");
     fields.require("nodes", "nodes has a group 'controlplane', and others such as 'workers'");
     let mut groups: Vec<Group> =
-        entries.iter().filter_map(|entry| group::read(entry, fields.problems)).collect();
+        entries.iter().filter_map(|entry| group::read(entry, scope, fields.problems)).collect();
     groups.sort_by_key(|group| match group.name.value.as_str() {
         "controlplane" => 0,
         "workers" => 1,

@@ -65,11 +65,7 @@ pub(crate) fn unknown_word(span: Span, key: &str, text: &str, known: &[&str]) ->
 
 /// Any scalar, as it was written.
 pub(crate) fn scalar(node: &Node) -> Option<String> {
-    match &node.kind {
-        Kind::Bool(value) => Some(value.to_string()),
-        Kind::Number(text) | Kind::Text(text) => Some(text.clone()),
-        Kind::Null | Kind::Seq(_) | Kind::Map(_) => None,
-    }
+    node.scalar()
 }
 
 /// A text of one line; numbers count as the text they are written as.
@@ -149,7 +145,7 @@ pub(crate) fn boolean(
             "no" | "off" | "0" => Some(false),
             _ => None,
         },
-        Kind::Null | Kind::Seq(_) | Kind::Map(_) => None,
+        _ => None,
     };
     if value.is_none() {
         problems.push(wrong_type(node, key, "true or false"));

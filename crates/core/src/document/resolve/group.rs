@@ -3,12 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::decode::group::{Assignment, Group};
+use super::super::decode::names::HostAddress;
 use super::super::decode::profile::Profile;
+use super::super::decode::vm::VmKeys;
+use super::super::layer::Layer;
 use super::super::nearest::nearest;
-use super::{Resolver, address, defaults};
+use super::super::placeholder::{self, Context};
+use super::super::yaml::Node;
+use super::super::{explain, merge};
+use super::Resolver;
+use super::choices::Choices;
+use super::prepare::{Beside, Prepared, prepare};
 use crate::address::Address;
-use crate::desired::{CloneMode, Guest, Origin, Placement, TemplateRef, VmidRequest};
-use crate::diagnostic::Diagnostic;
+use crate::desired::{CloneMode, Guest, Origin, TemplateRef, VmidRequest};
+use crate::diagnostic::{Diagnostic, Spanned};
 
 /// How many guests a group has: `count`, or else one for each assignment.
 pub(super) fn count(group: &Group) -> usize {
@@ -30,66 +38,206 @@ fn default_prefix(group: &str) -> &str {
 }
 
 /// The name of the guest number `index`, from 0, without an assignment that names it.
-pub(crate) fn numbered_name(group: &Group, index: usize) -> String {
+fn numbered_name(group: &Group, index: usize) -> String {
     let prefix =
         group.name_prefix.as_ref().map_or(default_prefix(&group.name.value), |p| p.value.as_str());
     format!("{prefix}{:02}", index + 1)
 }
 
-/// Guest number `index` of a group.
-pub(super) fn guest(
-    resolver: &Resolver<'_>,
+/// The name of a guest of `for_each`: the prefix and its key.
+fn keyed_name(group: &Group, key: &str) -> String {
+    match &group.name_prefix {
+        Some(prefix) => format!("{}{key}", prefix.value),
+        None => format!("{}-{key}", default_prefix(&group.name.value)),
+    }
+}
+
+/// Everything that all guests of a group share, with what is known of all of them filled in.
+pub(super) fn tree(
+    resolver: &mut Resolver<'_>,
     profile: &Profile,
     group: &Group,
+    problems: &mut Vec<Diagnostic>,
+) -> Node {
+    let layers = profile.layers.iter().chain(&group.layers).map(|layer| &layer.node);
+    let mut tree = merge::fold(resolver.defaults.1.clone(), layers);
+    let context = Context {
+        profile: Some(&profile.name.value),
+        group: Some(&group.name.value),
+        cluster: resolver.cluster(),
+        ..Context::default()
+    };
+    let mut found = Vec::new();
+    placeholder::fill_known(&mut tree, &context, &mut found);
+    resolver.report(found, problems);
+    tree
+}
+
+/// All guests of a group, which share `tree`. Guests that say nothing of their own are decoded
+/// once.
+pub(super) fn guests(
+    resolver: &mut Resolver<'_>,
+    profile: &Profile,
+    group: &Group,
+    tree: &Node,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Guest> {
+    let mut found = Vec::new();
+    let shared = (!tree.has_templates()).then(|| {
+        let beside = beside(profile, None, None);
+        prepare(resolver, tree.clone(), &beside, &mut found)
+    });
+    resolver.report(found, problems);
+    let mut guests = Vec::with_capacity(count(group));
+    for index in 0..count(group) {
+        let mut found = Vec::new();
+        let guest = guest(resolver, profile, group, tree, shared.as_ref(), index, &mut found);
+        resolver.report(found, problems);
+        guests.push(guest);
+    }
+    guests
+}
+
+fn beside<'b>(
+    profile: &'b Profile,
+    ip: Option<&'b Spanned<HostAddress>>,
+    mac: Option<&'b Spanned<String>>,
+) -> Beside<'b> {
+    Beside { kind: profile.kind, empty: false, ip, mac, addressing: &profile.addressing }
+}
+
+/// Guest number `index` of a group, from 0.
+fn guest(
+    resolver: &mut Resolver<'_>,
+    profile: &Profile,
+    group: &Group,
+    tree: &Node,
+    shared: Option<&Prepared>,
     index: usize,
+    problems: &mut Vec<Diagnostic>,
 ) -> Guest {
     let assignment = group.assignments.get(index);
-    let mut guest = blank(profile, group, assignment, index);
-    own_places(&mut guest, profile, group, assignment);
-    if guest.spec.storage.is_none()
-        && let Some(storage) = &profile.storage
-    {
-        guest.spec.storage = Some(storage.value.clone());
-        guest.places.insert("storage".to_owned(), storage.span);
+    let name = name(group, assignment, index);
+    let ip = address(profile, group, assignment, index, &name, problems);
+    let mac = assignment.and_then(|assignment| assignment.mac.as_ref());
+    let own = assignment.map(|assignment| assignment.layers.as_slice()).unwrap_or_default();
+    let plain = ip.is_none() && mac.is_none() && own.is_empty();
+    let prepared = match shared {
+        Some(shared) if plain => shared.clone(),
+        _ => {
+            let mut tree = merge::fold(tree.clone(), own.iter().map(|layer| &layer.node));
+            let context = context(resolver, profile, group, index, &name);
+            placeholder::fill(&mut tree, &context, problems);
+            prepare(resolver, tree, &beside(profile, ip.as_ref(), mac), problems)
+        }
+    };
+    let Prepared { vm, choices, tree } = prepared;
+    let mut guest = built(profile, group, index, name, vm, &choices, problems);
+    own_places(&mut guest, profile, group, assignment, &choices);
+    let layers = resolver.config_layers().iter().chain(&profile.layers).chain(&group.layers);
+    let each = assignment.and_then(|a| a.each.as_ref()).map(|each| each.value.as_str());
+    super::beside::hand_over(&mut guest, layers.chain(own), u32::try_from(index + 1).ok(), each);
+    if let Some(moved) = assignment.and_then(|assignment| assignment.moved.as_ref()) {
+        super::moved::set(&mut guest, &profile.name.value, moved, problems);
     }
-    if let Some(mac) = assignment.and_then(|a| a.mac.as_ref()) {
-        address::mac(&mut guest, mac);
+    if resolver.explain == Some(&guest.address) {
+        let said = profile.layers.iter().chain(&group.layers).chain(own);
+        let layers: Vec<&Layer> = resolver.config_layers().iter().chain(said).collect();
+        let explanation =
+            explain::of_group(&guest, (profile, group), &layers, &tree, resolver.sources);
+        resolver.explanation = Some(explanation);
     }
-    if let Some(ip) = assignment.and_then(|a| a.ip.as_ref()) {
-        address::ip(&mut guest, ip, &profile.addressing);
-    }
-    address::resolver(&mut guest, &profile.addressing);
-    defaults::apply(resolver, &mut guest);
-    defaults::first_boot(resolver, profile.kind, group.vm.has_cloudinit, &mut guest);
     guest
 }
 
-/// The guest with what group, assignment and profile say directly.
-fn blank(profile: &Profile, group: &Group, assignment: Option<&Assignment>, index: usize) -> Guest {
-    let name = assignment
-        .and_then(|assignment| assignment.name.as_ref())
-        .map_or_else(|| numbered_name(group, index), |name| name.value.clone());
-    let mut spec = group.vm.spec.clone();
+fn name(group: &Group, assignment: Option<&Assignment>, index: usize) -> String {
+    match assignment {
+        Some(Assignment { each: Some(key), .. }) => keyed_name(group, &key.value),
+        Some(Assignment { name: Some(name), .. }) => name.value.clone(),
+        _ => numbered_name(group, index),
+    }
+}
+
+/// What placeholders of the guest stand for.
+fn context<'c>(
+    resolver: &Resolver<'c>,
+    profile: &'c Profile,
+    group: &'c Group,
+    index: usize,
+    name: &'c str,
+) -> Context<'c> {
+    let assignment = group.assignments.get(index);
+    Context {
+        index: u32::try_from(index + 1).ok(),
+        name: Some(name),
+        profile: Some(&profile.name.value),
+        group: Some(&group.name.value),
+        each: assignment.and_then(|a| a.each.as_ref()).map(|each| each.value.as_str()),
+        cluster: resolver.cluster(),
+        vmid: match vmid(group, assignment, index) {
+            VmidRequest::Fixed(vmid) => Some(vmid),
+            VmidRequest::Auto => None,
+        },
+        node: assignment.and_then(|a| a.node.as_ref()).map(|node| node.value.as_str()),
+    }
+}
+
+/// The assignment's address, or `start_ip` and the guest's index.
+fn address(
+    profile: &Profile,
+    group: &Group,
+    assignment: Option<&Assignment>,
+    index: usize,
+    name: &str,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Spanned<HostAddress>> {
+    if let Some(ip) = assignment.and_then(|assignment| assignment.ip.as_ref()) {
+        return Some(ip.clone());
+    }
+    let start = group.start_ip.as_ref()?;
+    let who = format!("{}/{name}", profile.name.value);
+    match super::address::counted(start, index, &profile.addressing, &who) {
+        Ok(ip) => Some(ip),
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    }
+}
+
+fn built(
+    profile: &Profile,
+    group: &Group,
+    index: usize,
+    name: String,
+    vm: VmKeys,
+    choices: &Choices,
+    problems: &mut Vec<Diagnostic>,
+) -> Guest {
+    let assignment = group.assignments.get(index);
+    let mut spec = vm.spec;
     let mark = super::profile_mark(&profile.name.value);
-    let said = profile.tags.iter().chain(&group.vm.tags);
+    let said = profile.tags.iter().chain(&vm.tags);
     spec.tags = super::tags(said, Some(role(&group.name.value)), mark);
     // Without a usable template the document is refused; the number only keeps the guest whole.
     let template = profile.template.as_ref().map_or(TemplateRef::Vmid(0), |t| t.value.clone());
-    let clone = group.vm.clone.or(profile.clone).unwrap_or(CloneMode::Full);
+    let node = assignment.and_then(|assignment| assignment.node.as_ref());
+    let (placement, pinned) = choices.placement(node, problems);
+    let power = super::power(vm.power, &spec);
     Guest {
         address: Address::new(profile.name.value.clone(), name),
         group: group.name.value.clone(),
         vmid: vmid(group, assignment, index),
-        placement: placement(group, assignment),
-        origin: Origin::Template { template, clone },
+        placement,
+        origin: Origin::Template { template, clone: vm.clone.unwrap_or(CloneMode::Full) },
         spec,
         after: BTreeSet::new(),
-        power: super::power(group.vm.power, &group.vm.spec),
-        pinned: false,
+        power,
+        pinned,
         moved_from: None,
-        apply_changes: None,
+        apply_changes: choices.apply_changes.as_ref().map(|said| said.value),
         span: assignment.map_or(group.name.span, |assignment| assignment.span),
-        places: group.vm.places.clone(),
+        places: vm.places,
     }
 }
 
@@ -106,23 +254,16 @@ fn vmid(group: &Group, assignment: Option<&Assignment>, index: usize) -> VmidReq
     }
 }
 
-fn placement(group: &Group, assignment: Option<&Assignment>) -> Placement {
-    if let Some(node) = assignment.and_then(|assignment| assignment.node.as_ref()) {
-        return Placement::Node(node.value.clone());
-    }
-    group.placement.as_ref().map_or(Placement::Spread, |placement| placement.value.clone())
-}
-
 /// Places of what is not a VM key; the assignment's are the most specific.
 fn own_places(
     guest: &mut Guest,
     profile: &Profile,
     group: &Group,
     assignment: Option<&Assignment>,
+    choices: &Choices,
 ) {
-    let tags = profile.tags.first().map(|tag| tag.span);
-    if let Some(span) = tags.filter(|_| group.vm.tags.is_empty()) {
-        guest.places.insert("tags".to_owned(), span);
+    if let (None, Some(tag)) = (guest.places.get("tags"), profile.tags.first()) {
+        guest.places.insert("tags".to_owned(), tag.span);
     }
     let mut keep = |path: &str, span| {
         if let Some(span) = span {
@@ -132,9 +273,11 @@ fn own_places(
     keep("template", profile.template.as_ref().map(|v| v.span));
     keep("name", group.name_prefix.as_ref().map(|v| v.span));
     keep("vmid", group.start_vmid.as_ref().map(|v| v.span));
-    keep("node", group.placement.as_ref().map(|v| v.span));
+    keep("node", choices.at());
+    keep("apply_changes", choices.apply_changes.as_ref().map(|v| v.span));
     keep("count", group.count.as_ref().map(|v| v.span));
     let Some(assignment) = assignment else { return };
+    keep("name", assignment.each.as_ref().map(|v| v.span));
     keep("name", assignment.name.as_ref().map(|v| v.span));
     keep("vmid", assignment.vmid.as_ref().map(|v| v.span));
     keep("node", assignment.node.as_ref().map(|v| v.span));

@@ -2,46 +2,120 @@
 
 use std::collections::BTreeSet;
 
+use super::super::decode::names::HostAddress;
 use super::super::decode::standalone::Standalone;
-use super::{Resolver, address, defaults};
+use super::super::decode::vm::VmKeys;
+use super::super::layer::Layer;
+use super::super::placeholder::{self, Context};
+use super::super::yaml::Node;
+use super::super::{explain, merge};
+use super::Resolver;
+use super::choices::Choices;
+use super::prepare::{Beside, Prepared, prepare};
 use crate::address::{Address, STANDALONE};
-use crate::desired::{CloneMode, Guest, Origin, Placement, ProfileKind, VmidRequest};
-use crate::diagnostic::Diagnostic;
+use crate::desired::{CloneMode, Guest, Origin, ProfileKind, VmidRequest};
+use crate::diagnostic::{Diagnostic, Spanned};
 
 /// The guest. Problems are what only shows when keys are seen together.
 pub(super) fn guest(
-    resolver: &Resolver<'_>,
+    resolver: &mut Resolver<'_>,
     document: &Standalone,
     problems: &mut Vec<Diagnostic>,
 ) -> Guest {
-    let mut guest = blank(document);
-    own_places(&mut guest, document);
+    let mut found = Vec::new();
+    let ip = address(document, &mut found);
+    let empty = document.template.is_none();
+    let beside = Beside {
+        kind: ProfileKind::Vm,
+        empty,
+        ip: ip.as_ref(),
+        mac: document.mac.as_ref(),
+        addressing: &document.addressing,
+    };
+    let tree = tree(resolver, document, empty, &mut found);
+    let Prepared { vm, choices, tree } = prepare(resolver, tree, &beside, &mut found);
+    let mut guest = built(document, vm, &choices, &mut found);
+    own_places(&mut guest, document, &choices);
+    if let Some(moved) = &document.moved {
+        super::moved::set(&mut guest, STANDALONE, moved, &mut found);
+    }
+    let layers = resolver.config_layers().iter().chain(&document.layers);
+    let instance = document.instance.as_ref();
+    let each = instance.and_then(|i| i.each.as_ref()).map(|each| each.value.as_str());
+    super::beside::hand_over(&mut guest, layers, instance.map(|i| i.index), each);
     if guest.origin == Origin::Empty {
         boot_disk(&mut guest);
-        sized_disks(&guest, problems);
+        sized_disks(&guest, &mut found);
     }
-    if let Some(mac) = &document.mac {
-        address::mac(&mut guest, mac);
+    resolver.report(found, problems);
+    if resolver.explain == Some(&guest.address) {
+        let layers: Vec<&Layer> = resolver.config_layers().iter().chain(&document.layers).collect();
+        let explanation =
+            explain::of_standalone(&guest, document, &layers, &tree, resolver.sources);
+        resolver.explanation = Some(explanation);
     }
-    if let Some(ip) = &document.ip {
-        address::ip(&mut guest, ip, &document.addressing);
-    }
-    address::resolver(&mut guest, &document.addressing);
-    defaults::apply(resolver, &mut guest);
-    defaults::first_boot(resolver, ProfileKind::Vm, document.vm.has_cloudinit, &mut guest);
     guest
 }
 
-fn blank(document: &Standalone) -> Guest {
-    let mut spec = document.vm.spec.clone();
-    let mark = super::standalone_mark(&document.name.value);
-    spec.tags = super::tags(document.vm.tags.iter(), None, mark);
-    let clone = document.vm.clone.unwrap_or(CloneMode::Full);
-    let placement = match (&document.node, &document.placement) {
-        (Some(node), _) => Placement::Node(node.value.clone()),
-        (None, Some(placement)) => placement.value.clone(),
-        (None, None) => Placement::Spread,
+/// `ip`, or `start_ip` and the guest's number.
+fn address(document: &Standalone, problems: &mut Vec<Diagnostic>) -> Option<Spanned<HostAddress>> {
+    if let Some(ip) = &document.ip {
+        return Some(ip.clone());
+    }
+    let (start, instance) = (document.start_ip.as_ref()?, document.instance.as_ref()?);
+    let who = format!("{STANDALONE}/{}", document.name.value);
+    let steps = instance.index.saturating_sub(1) as usize;
+    match super::address::counted(start, steps, &document.addressing, &who) {
+        Ok(ip) => Some(ip),
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    }
+}
+
+/// All layers over each other. The document's own placeholders are filled in already.
+fn tree(
+    resolver: &Resolver<'_>,
+    document: &Standalone,
+    empty: bool,
+    problems: &mut Vec<Diagnostic>,
+) -> Node {
+    let (all, clones) = &resolver.defaults;
+    let defaults = if empty { all } else { clones };
+    let layers = document.layers.iter().map(|layer| &layer.node);
+    let mut tree = merge::fold(defaults.clone(), layers);
+    let instance = document.instance.as_ref();
+    let context = Context {
+        index: instance.map(|instance| instance.index),
+        each: instance.and_then(|i| i.each.as_ref()).map(|each| each.value.as_str()),
+        name: Some(&document.name.value),
+        cluster: resolver.cluster(),
+        vmid: match document.vmid.as_ref().map(|vmid| vmid.value) {
+            Some(VmidRequest::Fixed(vmid)) => Some(vmid),
+            _ => None,
+        },
+        node: document.node.as_ref().map(|node| node.value.as_str()),
+        ..Context::default()
     };
+    placeholder::fill(&mut tree, &context, problems);
+    tree
+}
+
+fn built(
+    document: &Standalone,
+    vm: VmKeys,
+    choices: &Choices,
+    problems: &mut Vec<Diagnostic>,
+) -> Guest {
+    let mut spec = vm.spec;
+    let mark = super::standalone_mark(&document.name.value);
+    spec.tags = super::tags(vm.tags.iter(), None, mark);
+    let clone = vm.clone.unwrap_or(CloneMode::Full);
+    let (placement, pinned) = choices.placement(document.node.as_ref(), problems);
+    let power = super::power(vm.power, &spec);
+    let instance = document.instance.as_ref();
+    let each = instance.and_then(|instance| instance.each.as_ref());
     Guest {
         address: Address::new(STANDALONE, document.name.value.clone()),
         group: String::new(),
@@ -57,16 +131,16 @@ fn blank(document: &Standalone) -> Guest {
             .iter()
             .map(|wanted| wanted.value.clone())
             .collect::<BTreeSet<_>>(),
-        power: super::power(document.vm.power, &document.vm.spec),
-        pinned: false,
+        power,
+        pinned,
         moved_from: None,
-        apply_changes: None,
-        span: document.name.span,
-        places: document.vm.places.clone(),
+        apply_changes: choices.apply_changes.as_ref().map(|said| said.value),
+        span: each.map_or(document.name.span, |each| each.span),
+        places: vm.places,
     }
 }
 
-fn own_places(guest: &mut Guest, document: &Standalone) {
+fn own_places(guest: &mut Guest, document: &Standalone, choices: &Choices) {
     let mut keep = |path: &str, span| {
         if let Some(span) = span {
             guest.places.insert(path.to_owned(), span);
@@ -74,8 +148,9 @@ fn own_places(guest: &mut Guest, document: &Standalone) {
     };
     keep("name", Some(document.name.span));
     keep("vmid", document.vmid.as_ref().map(|v| v.span));
-    keep("node", document.placement.as_ref().map(|v| v.span));
+    keep("node", choices.at());
     keep("node", document.node.as_ref().map(|v| v.span));
+    keep("apply_changes", choices.apply_changes.as_ref().map(|v| v.span));
     keep("template", document.template.as_ref().map(|v| v.span));
     keep("depends_on", document.depends_on.first().map(|v| v.span));
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::lab::{CONFIG, Lab, PROFILE};
+use super::reuse::{LAYERED, SERVER};
 use crate::diagnostic::Rendered;
 
 /// Loads and renders everything, and checks that every place is inside its text.
@@ -21,7 +22,23 @@ fn survives(lab: &Lab) {
 }
 
 /// Words that documents are made of, and what breaks them.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 56] = [
+    "include: parts.yaml\n",
+    "include",
+    "variables: ",
+    "for_each: ",
+    "start_ip: ",
+    "moved: ",
+    "defaults: ",
+    "placement: ",
+    "type: ",
+    "'{var.a}'",
+    "\"{index:03}\"",
+    "'{10.0.0.1+index}'",
+    "{name}",
+    "{{",
+    "}}",
+    "sensitive: true",
     "name",
     "nodes",
     "count",
@@ -109,6 +126,13 @@ proptest! {
     fn mutated_profiles(text in mutated(PROFILE)) {
         let lab = Lab::new();
         lab.write("k3s.yaml", text);
+        survives(&lab);
+    }
+
+    #[test]
+    fn mutated_layers(text in mutated(LAYERED), part in mutated(SERVER)) {
+        let lab = Lab::new();
+        lab.write("web.yaml", text).write("parts/server.yaml", part);
         survives(&lab);
     }
 
