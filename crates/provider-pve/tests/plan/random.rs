@@ -240,6 +240,9 @@ proptest! {
         elsewhere in prop::sample::select(vec![None, Some("pve1"), Some("pve3")]),
     ) {
         let mut lab = Lab::new();
+        // What is held back is written in a second run where the HA manager stops the guest.
+        let ha = before.iter().chain(&after).any(|sketch| sketch.ha.is_some());
+        let mode = if ha { mode.max(ApplyChanges::Live) } else { mode };
         lab.options.apply_changes = mode;
         add_foreign(&mut lab, &foreign);
         let strangers = lab.snapshot.clone();
