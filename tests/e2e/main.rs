@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod apply_changes;
 mod broken;
 mod cloudinit;
 mod connect;

@@ -211,6 +211,8 @@ pub struct Comparison {
     pub findings: Vec<Finding>,
     /// Proxmox's key of every attribute, by its path.
     pub keys: BTreeMap<String, String>,
+    /// Keys of `set` that allocate volumes.
+    pub allocating: BTreeSet<String>,
     /// Keys of `set` and `delete` that a running guest cannot notice.
     pub unnoticed: BTreeSet<String>,
     /// Proxmox's keys that the documents manage, or managed and reset: values of them that wait are

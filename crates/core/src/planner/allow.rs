@@ -82,7 +82,7 @@ fn hold(mut all: Comparison, keep: impl Fn(&AttributeChange, bool) -> bool) -> A
     all.delete.retain(|key| !stay.contains(key));
     all.set_as_root.retain(|key, _| !stay.contains(key));
     all.delete_as_root.retain(|key| !stay.contains(key));
-    if all.set.is_empty() {
+    if !all.allocating.iter().any(|key| all.set.contains_key(key)) {
         all.allocates.clear();
     }
     all.attributes = kept;

@@ -15,13 +15,13 @@ pub use rule::{Feature, Rule, property, rule, table};
 
 use std::collections::BTreeMap;
 
-use pvx_core::live::Guest;
+use pvx_core::live::{Guest, Pending};
 use pvx_core::plan::{AttributeChange, Effect};
 use pvx_core::provider::Comparison;
 
 use super::differ::{DIFFERS, DROPPED};
 use super::disk;
-use crate::codec;
+use crate::codec::{self, Volume};
 
 /// What the change of one key costs on a guest as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,9 @@ pub(super) fn of_change(
     if !guest.running || same {
         return Cost::live();
     }
+    if key == "smbios1" && same_but_uuid(before, after) {
+        return Cost::unnoticed();
+    }
     match rule(key) {
         Rule::Unnoticed => Cost::unnoticed(),
         Rule::Live => Cost::live(),
@@ -108,6 +111,18 @@ fn other_tpm(before: Option<&str>, after: Option<&str>) -> bool {
         (Some(before), Some(after)) => version(before) != version(after),
         _ => false,
     }
+}
+
+/// The uuid is pvx's own mark: it counts from the moment it is written, because values that wait are
+/// read merged in. What runs inside sees another one at its next cold boot, which is no reason to
+/// reboot it.
+fn same_but_uuid(before: Option<&str>, after: Option<&str>) -> bool {
+    let rest = |text: Option<&str>| {
+        let mut smbios = codec::PropertyString::parse(text.unwrap_or_default(), None).ok()?;
+        smbios.remove("uuid");
+        Some(smbios.to_string())
+    };
+    matches!((rest(before), rest(after)), (Some(before), Some(after)) if before == after)
 }
 
 /// USB needs an OS that knows the xHCI controller, and a machine of 7.1 at least.
@@ -199,8 +214,28 @@ pub(super) fn settle(out: &mut Comparison, guest: &Guest) {
             out.managed.insert(attribute.path.clone());
         }
     }
+    // A value that waits, and that no guest misses, is none that has to come into effect.
+    let missed = |pending: &Pending| {
+        let (before, after) = (pending.running.as_deref(), pending.next.as_deref());
+        of_change(&pending.key, before, after, guest).noticed
+    };
+    for pending in guest.pending.iter().filter(|pending| !missed(pending)) {
+        out.managed_keys.remove(&pending.key);
+    }
+    let allocating = out.set.iter().filter(|(key, value)| disk::is_slot(key) && allocates(value));
+    out.allocating = allocating.map(|(key, _)| key.clone()).collect();
     let unnoticed = costs.into_iter().filter(|(_, cost)| !cost.noticed).map(|(key, _)| key);
     out.unnoticed = unnoticed.collect();
+}
+
+/// Does the value of a drive ask for a new volume: `storage:8`, `storage:cloudinit`?
+fn allocates(value: &str) -> bool {
+    let Ok(drive) = codec::Drive::parse(value) else { return false };
+    match drive.volume() {
+        Volume::Allocate { .. } => true,
+        Volume::Id { name, .. } => name == "cloudinit",
+        Volume::Empty | Volume::HostCdrom | Volume::Path(_) => false,
+    }
 }
 
 fn apply(attribute: &mut AttributeChange, cost: &Cost) {
@@ -217,6 +252,7 @@ fn apply(attribute: &mut AttributeChange, cost: &Cost) {
 
 /// Proxmox's key of a path of attributes or of documents, where it is a part of it.
 pub(super) fn key_of(path: &str) -> &str {
-    let path = path.strip_prefix("disks.").unwrap_or(path);
+    let rest = ["disks.", "raw."].iter().find_map(|prefix| path.strip_prefix(prefix));
+    let path = rest.unwrap_or(path);
     path.split('.').next().unwrap_or(path)
 }

@@ -169,7 +169,7 @@ fn spellings(key: &str, value: &str) -> Vec<String> {
     }
     match schema::key(key).map(|k| k.shape) {
         Some(Shape::Boolean) if value == "1" => {
-            found.extend(["on", "yes", "true"].map(str::to_owned))
+            found.extend(["on", "yes", "true"].map(str::to_owned));
         }
         Some(Shape::Boolean) if value == "0" => found.extend(["off", "no"].map(str::to_owned)),
         Some(Shape::Integer(..)) => found.push(format!("0{value}")),
@@ -189,7 +189,7 @@ fn spellings(key: &str, value: &str) -> Vec<String> {
         }
         "description" => found.push(format!("{value}\n")),
         "agent" if value == "1" => {
-            found.extend(["enabled=1", "enabled=on", "1,type=virtio"].map(str::to_owned))
+            found.extend(["enabled=1", "enabled=on", "1,type=virtio"].map(str::to_owned));
         }
         "sshkeys" => found.push(format!("{value}%0A")),
         _ => {}

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use pvx_core::address::Address;
 use pvx_core::desired::{
-    Affinity, CloneMode, Disk, Guest, Ha, HaState, IpConfig, Network, Origin, Placement, Power,
-    VmidRequest,
+    Affinity, ApplyChanges, CloneMode, Disk, Guest, Ha, HaState, IpConfig, Network, Origin,
+    Placement, Power, VmidRequest,
 };
 use pvx_core::plan::{ActionKind, Intent, Plan};
 
@@ -231,12 +231,19 @@ proptest! {
         after in prop::collection::vec(sketch(), 1..4),
         foreign in foreign(),
         forget in any::<bool>(),
+        mode in prop::sample::select(vec![
+            ApplyChanges::Live, ApplyChanges::Reboot, ApplyChanges::Manual,
+        ]),
         fixed in proptest::option::of(1000_u32..1010),
         affinities in (affinity(), affinity()),
         rename in any::<bool>(),
         elsewhere in prop::sample::select(vec![None, Some("pve1"), Some("pve3")]),
     ) {
         let mut lab = Lab::new();
+        // What is held back is written in a second run where the HA manager stops the guest.
+        let ha = before.iter().chain(&after).any(|sketch| sketch.ha.is_some());
+        let mode = if ha { mode.max(ApplyChanges::Live) } else { mode };
+        lab.options.apply_changes = mode;
         add_foreign(&mut lab, &foreign);
         let strangers = lab.snapshot.clone();
         let guests = names(&mut lab, &before, affinities.0);
@@ -261,6 +268,7 @@ proptest! {
             }
             let intent = if step == 2 { Intent::Destroy } else { Intent::Apply };
             let plan = lab.settle(intent);
+            prop_assert!(mode == ApplyChanges::Manual || plan.held.is_empty());
             let touched = touched(&plan);
             prop_assert!(foreign.keys().all(|vmid| !touched.contains(vmid)));
             let sources = plan.actions.iter().filter_map(|a| match a.kind {

@@ -74,6 +74,11 @@ const CASES: &[Case] = &[
     ("bios", &[], |s| s.set("bios", "ovmf"), Effect::Pending),
 ];
 
+fn cpu_and_tag(spec: &mut GuestSpec) {
+    spec.set_property("cpu", "cputype", "host");
+    net(spec).options.insert("tag".to_owned(), "7".to_owned());
+}
+
 fn net(spec: &mut GuestSpec) -> &mut Network {
     spec.networks.get_mut("net0").unwrap()
 }
@@ -231,20 +236,23 @@ async fn what_waits_from_an_earlier_run_is_rebooted_into_effect() {
 async fn a_reset_survives_being_held_and_waiting() {
     let mut made = Made::new().await;
     made.reset(true, &[("cpu", "host")]);
-    let with = made.edited(|s| s.set_property("cpu", "cputype", "host"), true);
+    let with = made.edited(cpu_and_tag, true);
     let plan = made.run(&with, ApplyChanges::Live).await.2;
     made.memory = plan.outcomes.into_iter().collect();
     let without = made.documents.clone();
 
     let plan = made.run(&without, ApplyChanges::Manual).await.2;
-    assert_eq!(plan.held[0].attributes[0].path, "cpu");
+    let held: Vec<&str> = plan.held[0].attributes.iter().map(|a| a.path.as_str()).collect();
+    assert_eq!(held, ["cpu", "net0.tag"]);
     made.memory = plan.outcomes.into_iter().collect();
     let (named, happened, plan) = made.run(&without, ApplyChanges::Live).await;
     assert_eq!((named, happened), (Effect::Pending, Effect::Pending));
     made.memory = plan.outcomes.into_iter().collect();
     let (named, happened, plan) = made.run(&without, ApplyChanges::Reboot).await;
     assert_eq!((named, happened), (Effect::Reboot, Effect::Reboot));
-    assert_eq!(made.lab.sim.world().guest(VMID).unwrap().get("cpu"), None);
+    let world = made.lab.sim.world();
+    assert_eq!(world.guest(VMID).unwrap().get("cpu"), None);
+    assert!(!world.guest(VMID).unwrap().get("net0").unwrap().contains("tag"));
     made.memory = plan.outcomes.into_iter().collect();
     assert!(made.plan(&without, ApplyChanges::Reboot).await.is_empty());
     made.lab.sim.shutdown().await;

@@ -202,32 +202,6 @@ impl<'n, 'p> Fields<'n, 'p> {
     }
 }
 
-/// Which keys each kind of mapping was asked for: held against the tables of the reference.
-#[cfg(test)]
-pub(crate) mod met {
-    use std::cell::RefCell;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use crate::schema::Key;
-
-    type Known = BTreeMap<&'static str, BTreeSet<String>>;
-
-    thread_local! {
-        static KNOWN: RefCell<Known> = RefCell::default();
-    }
-
-    pub(super) fn keep(what: &'static str, known: &[&'static str], numbered: &[&'static Key]) {
-        let names = known.iter().map(|name| (*name).to_owned());
-        let names = names.chain(numbered.iter().map(|key| key.title()));
-        KNOWN.with_borrow_mut(|all| all.entry(what).or_default().extend(names));
-    }
-
-    /// What this thread has met so far.
-    pub(crate) fn all() -> Known {
-        KNOWN.with_borrow(Clone::clone)
-    }
-}
-
 /// The entries of a mapping whose names are the document's own.
 pub(crate) fn named<'n>(
     node: &'n Node,
@@ -295,4 +269,30 @@ fn duplicate_key(entry: &Entry, first: Span) -> Diagnostic {
         .at(entry.key.span, "again here")
         .at(first, "first here")
         .help("keep one of the two")
+}
+
+/// Which keys each kind of mapping was asked for: held against the tables of the reference.
+#[cfg(test)]
+pub(crate) mod met {
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use crate::schema::Key;
+
+    type Known = BTreeMap<&'static str, BTreeSet<String>>;
+
+    thread_local! {
+        static KNOWN: RefCell<Known> = RefCell::default();
+    }
+
+    pub(super) fn keep(what: &'static str, known: &[&'static str], numbered: &[&'static Key]) {
+        let names = known.iter().map(|name| (*name).to_owned());
+        let names = names.chain(numbered.iter().map(|key| key.title()));
+        KNOWN.with_borrow_mut(|all| all.entry(what).or_default().extend(names));
+    }
+
+    /// What this thread has met so far.
+    pub(crate) fn all() -> Known {
+        KNOWN.with_borrow(Clone::clone)
+    }
 }

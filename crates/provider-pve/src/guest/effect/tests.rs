@@ -213,6 +213,8 @@ fn keys_of_paths() {
         ("disks.scsi0", "scsi0"),
         ("disks.scsi0.ssd", "scsi0"),
         ("smbios1.uuid", "smbios1"),
+        ("raw.args", "args"),
+        ("raw.scsi0.ssd", "scsi0"),
     ] {
         assert_eq!(key_of(path), key);
     }
