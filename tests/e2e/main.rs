@@ -16,6 +16,7 @@ mod environment;
 mod first_light;
 mod formats;
 mod killed;
+mod reference;
 mod reuse;
 mod secrets;
 mod served;

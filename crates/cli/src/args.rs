@@ -159,6 +159,8 @@ pub(crate) enum Command {
     Status(Documents),
     /// Show one guest: documents and cluster side by side
     Show(ShowOptions),
+    /// Print the JSON schema of a kind of document, or the reference of all keys
+    Schema(SchemaOptions),
     /// The embedded simulator
     Sim(SimOptions),
     /// Print the version
@@ -286,6 +288,27 @@ pub(crate) struct ShowOptions {
     pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) documents: Documents,
+}
+
+/// `pvx schema`
+#[derive(Debug, clap::Args)]
+pub(crate) struct SchemaOptions {
+    /// Which
+    #[arg(value_enum)]
+    pub(crate) kind: SchemaKind,
+}
+
+/// What `pvx schema` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaKind {
+    /// JSON schema of cluster-config.yaml
+    Config,
+    /// JSON schema of a cluster profile
+    Cluster,
+    /// JSON schema of a standalone VM
+    Vm,
+    /// The reference of all keys, as Markdown
+    Reference,
 }
 
 /// `pvx sim`

@@ -50,6 +50,7 @@ async fn run(args: &Args) -> Result<Code, CliError> {
         Command::Destroy(options) => command::destroy::run(global, options).await,
         Command::Status(options) => command::status::run(global, options).await,
         Command::Show(options) => command::show::run(global, options).await,
+        Command::Schema(options) => command::schema::run(options),
         Command::Sim(options) => command::sim::run(global, options).await,
         Command::Version => command::version::run(global),
         Command::Completions(options) => command::completions::run(options),
