@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::{Desired, Guest, Origin, VmidRequest};
+use crate::desired::{Desired, Guest, Origin, Profile, VmidRequest};
 use crate::live::{GuestRef, Inventory, Snapshot, Summary};
+use crate::plan::KEEPER;
 use crate::planner::{self, Input, Options, Ownership};
 use crate::provider::{GuestKind, ProviderError, Reader};
 use crate::state::Memory;
@@ -43,7 +44,8 @@ async fn once<R: Reader>(
     memory: &Memory,
     kind: &dyn GuestKind,
 ) -> Result<(Snapshot, Vec<GuestRef>), ProviderError> {
-    let members = marked(desired, &inventory).map(reference).collect::<Vec<_>>();
+    let members = marked(desired, &inventory).chain(keepers(desired, &inventory));
+    let members = members.map(reference).collect::<Vec<_>>();
     let mut snapshot = Snapshot { inventory, guests: BTreeMap::new() };
     let mut asked = online(&snapshot.inventory, members);
     keep(&mut snapshot, reader.guests(&asked, true).await?);
@@ -71,6 +73,21 @@ pub(crate) fn marked<'a>(
             && !templates.is_some_and(|range| range.contains(guest.vmid))
             && guest.tags.iter().any(|tag| marks.contains(tag.as_str()))
     })
+}
+
+/// Guests that hold kept disks of the documents' profiles.
+pub(crate) fn keepers<'a>(
+    desired: &'a Desired,
+    inventory: &'a Inventory,
+) -> impl Iterator<Item = &'a Summary> {
+    let marks: BTreeSet<String> = desired.profiles.iter().map(keeper_mark).collect();
+    let marked = move |guest: &&Summary| guest.tags.iter().any(|tag| marks.contains(tag));
+    inventory.guests.values().filter(|guest| guest.qemu).filter(marked)
+}
+
+/// The tag of guests that hold kept disks of this profile.
+pub(crate) fn keeper_mark(profile: &Profile) -> String {
+    format!("{KEEPER}{}", profile.key())
 }
 
 fn reference(guest: &Summary) -> GuestRef {

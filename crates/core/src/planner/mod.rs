@@ -2,14 +2,19 @@
 //!
 //! One file for each question: whose is it (`ownership`), which number (`vmid`), where
 //! (`placement`), from what (`template`), and what to do with a guest that is missing
-//! (`create`), there (`update`) or no longer wanted (`remove`). `order` joins guests.
+//! (`create`), there (`update`), no longer wanted (`remove`) or to be made anew (`replace`). `keep`
+//! has the disks that outlive their guests. `steps` makes actions of a difference, `order` joins
+//! guests.
 
 mod build;
 mod create;
+mod keep;
 mod order;
 mod ownership;
 mod placement;
 mod remove;
+mod replace;
+mod steps;
 mod template;
 mod update;
 mod vmid;
@@ -39,6 +44,8 @@ pub struct Options {
     pub apply_changes: ApplyChanges,
     /// Guests that may be removed and made anew (`--replace`), by address.
     pub replace: Vec<String>,
+    /// A destroy removes kept disks too (`--erase-kept`).
+    pub erase_kept: bool,
 }
 
 impl Default for Options {
@@ -49,6 +56,7 @@ impl Default for Options {
             force_stop: true,
             apply_changes: ApplyChanges::default(),
             replace: Vec::new(),
+            erase_kept: false,
         }
     }
 }
@@ -84,6 +92,7 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
     let mut builder = Builder::new(input);
     builder.check_cluster();
     builder.check_targets(&ownership);
+    builder.check_replace();
     let strangers = ownership.findings(&builder, intent);
     builder.findings.extend(strangers);
     match intent {
@@ -93,8 +102,14 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
             starts.extend(update::existing(&mut builder, &ownership));
             order::by_dependency(&mut builder, &starts);
         }
-        Intent::Destroy => remove::all(&mut builder, &ownership),
+        Intent::Destroy => {
+            remove::all(&mut builder, &ownership);
+            if input.options.erase_kept {
+                keep::erase_all(&mut builder);
+            }
+        }
     }
+    keep::report(&mut builder, intent);
     let mut plan = builder.finish(intent, summaries(input, &ownership));
     plan.findings.extend(lint::check(&plan));
     resolve_positions(&mut plan.findings, input.sources);

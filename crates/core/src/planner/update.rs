@@ -1,10 +1,11 @@
 //! Guests that are wanted and there: what differs, what it costs, and what merely waits.
 
 use super::build::{Builder, Step};
-use super::create::{
-    Starts, check_allocates, check_cpus, configure_steps, live_disks, migrate_live, wanted,
-};
+use super::create::{Starts, check_allocates, check_cpus, live_disks, migrate_live, wanted};
+use super::keep;
 use super::ownership::{Ownership, identity_of};
+use super::replace;
+use super::steps::configure;
 use crate::desired::{Guest, Placement, Power, Profile};
 use crate::live::{self, Inventory};
 use crate::plan::{
@@ -35,18 +36,36 @@ fn one(
     live: &live::Guest,
     starts: &mut Starts,
 ) {
+    if replace::is_asked(builder, guest) {
+        replace::one(builder, profile, guest, live, starts);
+        return;
+    }
     let input = builder.input;
+    let reason = Reason::new("kept", "kept for it while it was gone");
+    let place = (live.vmid, live.node.as_str());
+    let mut back = match keep::bring_back(builder, profile, guest, live.clone(), place, &reason) {
+        Ok(back) => back,
+        Err(finding) => {
+            builder.findings.push(finding.at(guest.span));
+            return;
+        }
+    };
+    let live = &std::mem::take(&mut back.base);
+    replace::note_origin(builder, guest);
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let before = input.memory.managed(&guest.address);
-    let comparison = input.kind.compare(&wanted(guest, identity, before), live);
+    let mut comparison = input.kind.compare(&wanted(guest, identity, before), live);
+    back.tell(&mut comparison);
     note_pending(builder, guest, live, &comparison);
     note_fixed_vmid(builder, guest, live);
-    let remembered = Remembered { vmid: live.vmid, managed: comparison.managed.clone() };
+    let managed = comparison.managed.clone();
+    let origin = Some(replace::origin(builder, guest));
+    let remembered = Remembered { vmid: live.vmid, managed, origin };
     builder.outcomes.insert(guest.address.clone(), remembered);
     let findings = comparison.findings.iter().cloned();
     builder.findings.extend(findings.map(|f| locate(f, guest)));
     let difference = Difference::between(builder, guest, live, comparison);
-    if difference.is_empty() {
+    if difference.is_empty() && back.is_nothing() {
         return;
     }
     let inventory = &input.snapshot.inventory;
@@ -61,6 +80,7 @@ fn one(
         builder.findings.push(locked(guest, live, lock));
     }
     let steps = difference.steps(builder, live, profile, identity);
+    let steps = keep::with_return(back, steps);
     let starting = matches!(steps.last(), Some(step) if step.kind == ActionKind::Start);
     let ids = builder.chain(&guest.address, live.vmid, steps);
     if starting && let Some(id) = ids.last() {
@@ -124,7 +144,7 @@ impl Difference {
         let reason = Reason::new("differs", "the documents say otherwise");
         let effect = dearest(&self.comparison.attributes).unwrap_or(Effect::Live);
         let digest = live.digest.clone();
-        let mut steps = configure_steps(&live.node, &self.comparison, &reason, effect, digest);
+        let mut steps = configure(&live.node, &self.comparison, &reason, effect, digest);
         let mut node = live.node.as_str();
         if let Some((target, step)) = &self.migration {
             steps.push(step.clone());

@@ -25,6 +25,9 @@ pub struct Remembered {
     pub vmid: u32,
     /// Paths that documents managed (`cores`, `net0.tag`).
     pub managed: BTreeSet<String>,
+    /// What it was made from, as documents said it (`debian-13`); nothing when that is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<String>,
 }
 
 /// What is remembered of all guests of the documents at hand.
@@ -44,6 +47,11 @@ impl Memory {
         self.0.get(address).map(|r| r.vmid)
     }
 
+    /// What the guest was made from.
+    pub fn origin(&self, address: &Address) -> Option<&str> {
+        self.0.get(address).and_then(|r| r.origin.as_deref())
+    }
+
     /// Every guest that is remembered.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.0.keys()
@@ -51,7 +59,7 @@ impl Memory {
 
     /// A guest that is not remembered may be at this VMID.
     pub fn suppose(&mut self, address: Address, vmid: u32) {
-        let nothing_more = || Remembered { vmid, managed: BTreeSet::new() };
+        let nothing_more = || Remembered { vmid, ..Remembered::default() };
         self.0.entry(address).or_insert_with(nothing_more);
     }
 

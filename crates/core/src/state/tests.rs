@@ -21,7 +21,7 @@ fn address(guest: &str) -> Address {
 }
 
 fn remembered(vmid: u32) -> Remembered {
-    Remembered { vmid, managed: BTreeSet::from(["cores".to_owned()]) }
+    Remembered { vmid, managed: BTreeSet::from(["cores".to_owned()]), origin: None }
 }
 
 fn insert(folder: &Folder, guest: &str, vmid: u32) {

@@ -8,11 +8,14 @@ mod differ;
 mod disk;
 mod effect;
 mod identity;
+mod kept;
 mod network;
 mod scalar;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unnamed;
+
+use std::collections::BTreeMap;
 
 use pvx_core::live::Guest;
 use pvx_core::provider::{Comparison, GuestKind, Volume, Wanted};
@@ -33,15 +36,36 @@ impl GuestKind for Qemu {
         disk::volumes(guest)
     }
 
-    fn clone_of(&self, template: &Guest, name: &str, note: &str) -> Guest {
-        identity::clone_of(template, name, note)
+    fn clone_of(&self, template: &Guest, name: &str, note: &str, storage: Option<&str>) -> Guest {
+        identity::clone_of(template, name, note, storage)
     }
 
-    fn create(&self, wanted: &Wanted<'_>) -> Comparison {
-        let nothing = Guest::default();
-        let mut differ = Differ::new(wanted, &nothing);
+    fn with_disk(&self, guest: &Guest, slot: &str, value: &str) -> Guest {
+        kept::with_disk(guest, slot, value)
+    }
+
+    fn keeper(
+        &self,
+        name: &str,
+        identity: Uuid,
+        mark: &str,
+        note: &str,
+    ) -> BTreeMap<String, String> {
+        kept::keeper(name, identity, mark, note)
+    }
+
+    fn can_reassign(&self, plugin: &str) -> bool {
+        kept::can_reassign(plugin)
+    }
+
+    fn create(&self, wanted: &Wanted<'_>, base: &Guest) -> Comparison {
+        let mut differ = Differ::new(wanted, base);
         compare_all(&mut differ);
-        disk::efidisk(&mut differ);
+        disk::default_efidisk(&mut differ);
+        // Proxmox lets a new guest boot from its first disk, but not from one that comes later.
+        if let Some(slot) = disk::boot_disk(base) {
+            differ.default("boot", &format!("order={slot}"));
+        }
         differ.finish()
     }
 

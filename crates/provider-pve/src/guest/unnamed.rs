@@ -18,10 +18,23 @@ const VOLUME: &str = "<volume of the clone>";
 pub(super) fn of_clone(drive: &Drive) -> Option<Drive> {
     let file = drive.storage().map_or_else(|| VOLUME.to_owned(), |s| format!("{s}:{VOLUME}"));
     let mut unnamed = Drive::on(&file).ok()?;
+    // The copy has the format of its source.
+    if let Some((_, format @ ("raw" | "qcow2" | "vmdk"))) = drive.file().rsplit_once('.') {
+        unnamed.set("format", format).ok()?;
+    }
     for (key, value) in drive.properties().iter().filter(|(key, _)| !is_volume(key)) {
         unnamed.set(key, value).ok()?;
     }
     Some(unnamed)
+}
+
+/// The same for a clone that is put on one storage.
+pub(super) fn on_storage(drive: &Drive, storage: &str) -> Option<Drive> {
+    let mut unnamed = Drive::on(&format!("{storage}:{VOLUME}")).ok()?;
+    for (key, value) in drive.properties().iter().filter(|(key, _)| !is_volume(key)) {
+        unnamed.set(key, value).ok()?;
+    }
+    drive.storage().map(|_| unnamed)
 }
 
 /// Is this the drive of a clone that is not made yet?
@@ -59,9 +72,9 @@ fn merged(key: &str, planned: &str, guest: &Guest) -> Result<String, ProviderErr
         let text = format!("guest {} on {} has no disk {key}", guest.vmid, guest.node);
         return Err(ProviderError::new(ErrorClass::Changed, text).help("plan again"));
     };
-    // The size is what the clone has; the plan grows it with an action of its own.
-    for (name, value) in planned.properties().iter().filter(|(n, _)| !is_volume(n) && *n != "size")
-    {
+    // Size and format are what the clone has; the plan changes them with actions of their own.
+    let written = |name: &str| !is_volume(name) && !matches!(name, "size" | "format");
+    for (name, value) in planned.properties().iter().filter(|(name, _)| written(name)) {
         let set = drive.set(name, value);
         set.map_err(|e| ProviderError::new(ErrorClass::Refused, format!("{key}: {e}")))?;
     }

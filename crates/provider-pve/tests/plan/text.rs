@@ -1,6 +1,6 @@
 //! A plan as a few lines of text.
 
-use pvx_core::plan::{Action, ActionKind, Change, Finding, Plan, Precondition, Weight};
+use pvx_core::plan::{Action, ActionKind, Change, Finding, Plan, Precondition, Verb, Weight};
 
 pub(crate) fn of(plan: &Plan) -> String {
     let actions = plan.actions.iter().map(|a| action(plan, a));
@@ -81,6 +81,7 @@ fn precondition(precondition: &Precondition) -> String {
         Precondition::Begun { .. } => "begun".to_owned(),
         Precondition::Digest { .. } => "unchanged".to_owned(),
         Precondition::Unprotected => "unprotected".to_owned(),
+        Precondition::Holds { disk, volume } => format!("{disk}={volume}"),
     }
 }
 
@@ -92,6 +93,14 @@ fn change(change: &Change) -> String {
     );
     if let Some(origin) = &change.facts.origin {
         text += &format!(", {origin}");
+    }
+    let sizes = |list: &[(String, u64)]| {
+        let list = list.iter().map(|(slot, size)| format!("{slot} {}MiB", size >> 20));
+        list.collect::<Vec<_>>().join(" ")
+    };
+    if matches!(change.verb, Verb::Destroy | Verb::Replace) {
+        text +=
+            &format!("; lost: {}; kept: {}", sizes(&change.facts.disks), sizes(&change.facts.kept));
     }
     for attribute in &change.attributes {
         let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "∅".to_owned());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::size::{GIB, MIB};
 use super::fields::Fields;
-use super::{cloudinit, disk, names, network, value};
+use super::{cdrom, cloudinit, disk, firmware, names, network, value};
 use crate::desired::{CloneMode, GuestSpec, Power};
 use crate::diagnostic::{Diagnostic, Span, Spanned};
 
@@ -56,6 +56,9 @@ pub(crate) fn take(fields: &mut Fields<'_, '_>) -> VmKeys {
     take_hardware(fields, &mut keys);
     take_options(fields, &mut keys);
     keys.spec.disks = disk::take(fields, &mut keys.places);
+    keys.spec.cdroms = cdrom::take(fields, &mut keys.places, &keys.spec.disks);
+    keys.spec.efidisk = firmware::efidisk(fields, &mut keys.places);
+    keys.spec.tpmstate = firmware::tpmstate(fields, &mut keys.places);
     keys.spec.networks = network::take(fields, &mut keys.places);
     if let Some(cloudinit) = cloudinit::take(fields, &mut keys.places) {
         keys.spec.cloudinit = cloudinit;
