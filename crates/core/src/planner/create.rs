@@ -393,6 +393,12 @@ fn resume(
     Ok(finish(builder, guest, made, live.running))
 }
 
+/// Storages that get volumes by these changes.
+pub(super) fn comes_to(comparison: &Comparison) -> BTreeSet<String> {
+    let moved = comparison.moves.iter().map(|to| to.storage.clone());
+    comparison.allocates.iter().cloned().chain(moved).collect()
+}
+
 /// Storages on which volumes are made must be there, on the node where they are made.
 pub(super) fn check_allocates(
     inventory: &Inventory,
@@ -400,8 +406,8 @@ pub(super) fn check_allocates(
     comparison: &Comparison,
     node: &str,
 ) -> Result<(), Finding> {
-    let moved = comparison.moves.iter().map(|to| &to.storage);
-    let mut storages = comparison.allocates.iter().chain(moved);
+    let storages = comes_to(comparison);
+    let mut storages = storages.iter();
     storages.try_for_each(|storage| template::check_storage(inventory, guest, storage, &[node]))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::build::Builder;
+use super::build::{Builder, Step};
 use super::create::{self, Starts};
 use super::keep;
 use super::ownership::identity_of;
@@ -78,7 +78,9 @@ fn plan(
     let slots = keep::slots(builder, &guest.address, live);
     let away = keep::put_away(builder, profile, &guest.address, live, &slots, &reason)?;
     let removal = remove::Removal { live, profile, identity, half_made: false, reason: &reason };
-    let mut steps = removal.steps(builder, &away);
+    // The old one may have another number.
+    let of_old = |step: Step| Step { vmid: step.vmid.or(Some(live.vmid)), ..step };
+    let mut steps: Vec<Step> = removal.steps(builder, &away).into_iter().map(of_old).collect();
     let made = create::anew(builder, profile, guest, (vmid, &node), &away, &reason)?;
     steps.extend(made.steps);
     let lost = remove::lost(builder, live, &slots);

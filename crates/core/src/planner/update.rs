@@ -113,7 +113,7 @@ impl Difference {
         let wanted_move = match &guest.placement {
             Placement::Node(node) if *node != live.node => {
                 let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
-                let added = &comparison.allocates;
+                let added = &super::create::comes_to(&comparison);
                 Some((node, migrate_live(builder, guest, live, added, node, &reason)))
             }
             _ => None,

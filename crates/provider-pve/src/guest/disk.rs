@@ -24,7 +24,11 @@ pub(super) fn is_slot(key: &str) -> bool {
 
 /// Is it a slot of a bus, which documents name under `disks` and `cdroms`?
 fn is_numbered(key: &str) -> bool {
-    let number = |prefix: &str| key.strip_prefix(prefix).and_then(|n| n.parse::<u8>().ok());
+    let whole = |text: &str, n: &u8| n.to_string() == text;
+    let number = |prefix: &str| {
+        let text = key.strip_prefix(prefix)?;
+        text.parse::<u8>().ok().filter(|n| whole(text, n))
+    };
     let below = |prefix: &str, bound: u8| number(prefix).is_some_and(|n| n < bound);
     below("scsi", 31) || below("virtio", 16) || below("sata", 6) || below("ide", 4)
 }

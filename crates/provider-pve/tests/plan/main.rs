@@ -9,12 +9,15 @@
 )]
 
 mod create;
+mod drives;
+mod keep;
 mod lab;
 mod order;
 mod ownership;
 mod random;
 mod read;
 mod remove;
+mod replace;
 mod reset;
 mod simulate;
 mod text;

@@ -98,9 +98,9 @@ fn change(change: &Change) -> String {
         let list = list.iter().map(|(slot, size)| format!("{slot} {}MiB", size >> 20));
         list.collect::<Vec<_>>().join(" ")
     };
-    if matches!(change.verb, Verb::Destroy | Verb::Replace) {
-        text +=
-            &format!("; lost: {}; kept: {}", sizes(&change.facts.disks), sizes(&change.facts.kept));
+    let (lost, kept) = (&change.facts.disks, &change.facts.kept);
+    if change.verb == Verb::Replace || !kept.is_empty() {
+        text += &format!(", lost [{}], kept [{}]", sizes(lost), sizes(kept));
     }
     for attribute in &change.attributes {
         let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "∅".to_owned());
