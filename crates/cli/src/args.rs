@@ -145,9 +145,14 @@ pub(crate) struct PlanOptions {
     /// Only this guest (k3s/worker02) or profile (k3s); repeatable
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) anew: AnewOptions,
     /// Plan the removal instead
     #[arg(long)]
     pub(crate) destroy: bool,
+    /// With --destroy: kept disks go too
+    #[arg(long, requires = "destroy")]
+    pub(crate) erase_kept: bool,
     /// Exit with 2 when there are changes
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
@@ -179,6 +184,15 @@ pub(crate) struct RunOptions {
     pub(crate) no_force_stop: bool,
 }
 
+/// What plan and apply share.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct AnewOptions {
+    /// Remove this guest and make it anew (k3s/worker02); repeatable. Disks with `keep: true`
+    /// outlive it, all others are lost
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) replace: Vec<String>,
+}
+
 /// `pvx apply`
 #[derive(Debug, clap::Args)]
 pub(crate) struct ApplyOptions {
@@ -186,6 +200,8 @@ pub(crate) struct ApplyOptions {
     pub(crate) documents: Documents,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+    #[command(flatten)]
+    pub(crate) anew: AnewOptions,
 }
 
 /// `pvx destroy`
@@ -195,6 +211,9 @@ pub(crate) struct DestroyOptions {
     pub(crate) documents: Documents,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+    /// Remove kept disks too: those of the guests, and those kept from before
+    #[arg(long)]
+    pub(crate) erase_kept: bool,
 }
 
 /// `pvx show`

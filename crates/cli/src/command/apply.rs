@@ -1,6 +1,7 @@
 //! `pvx apply`
 
 use pvx_core::plan::Intent;
+use pvx_core::planner::Options;
 
 use super::execute;
 use crate::args::{ApplyOptions, Global};
@@ -9,7 +10,8 @@ use crate::session::Session;
 
 pub(crate) async fn run(global: &Global, options: &ApplyOptions) -> Result<Code, CliError> {
     let session = Session::open(global, &options.documents.paths).await?;
-    let result = execute::run(&session, &options.run, Intent::Apply).await;
+    let wishes = Options { replace: options.anew.replace.clone(), ..Options::default() };
+    let result = execute::run(&session, &options.run, wishes, Intent::Apply).await;
     session.close().await;
     result
 }

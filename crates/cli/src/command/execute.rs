@@ -27,13 +27,14 @@ const LOCK_PAUSE: Duration = Duration::from_millis(500);
 pub(super) async fn run(
     session: &Session<'_>,
     run: &RunOptions,
+    wishes: Options,
     intent: Intent,
 ) -> Result<Code, CliError> {
     let inventory = session.inventory().await?;
     let folder = session.folder(&inventory);
     let histories = Histories::lock(folder, session.profiles())?;
     let (inventory, all_known) = settle_last_run(session, run, inventory).await?;
-    let options = planner_options(run);
+    let options = planner_options(run, wishes);
     let reading = read_unlocked(session, run, inventory, &options).await?;
     let plan = session.plan(&reading, intent, &options);
     show(session, &plan);
@@ -46,15 +47,18 @@ pub(super) async fn run(
     }
     confirm(&view::plan::question(&plan), run.yes)?;
     let report = carry_out(session, run, &plan, histories).await?;
+    // What was made anew is not made anew again.
+    let options = Options { replace: Vec::new(), ..options };
     after(session, &plan, &report, &options).await
 }
 
-fn planner_options(run: &RunOptions) -> Options {
+/// What both commands say, and what is said to one of them alone.
+fn planner_options(run: &RunOptions, wishes: Options) -> Options {
     Options {
         targets: run.target.clone(),
         shutdown_timeout: run.shutdown_timeout,
         force_stop: !run.no_force_stop,
-        ..Options::default()
+        ..wishes
     }
 }
 

@@ -20,7 +20,12 @@ async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliE
     let intent = if options.destroy { Intent::Destroy } else { Intent::Apply };
     let inventory = session.inventory().await?;
     let reading = session.read(inventory).await?;
-    let chosen = Options { targets: options.target.clone(), ..Options::default() };
+    let chosen = Options {
+        targets: options.target.clone(),
+        replace: options.anew.replace.clone(),
+        erase_kept: options.erase_kept,
+        ..Options::default()
+    };
     let plan = session.plan(&reading, intent, &chosen);
     match session.global.format {
         Format::Json => output::json(&plan),

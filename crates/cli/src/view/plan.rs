@@ -79,6 +79,7 @@ fn sign(verb: Verb) -> (&'static str, Style) {
         Verb::Create => ("+", GOOD),
         Verb::Change | Verb::Power => ("~", WARN),
         Verb::Migrate => (">", MOVE),
+        Verb::Replace => ("±", GONE),
         Verb::Destroy => ("-", GONE),
     }
 }
@@ -93,6 +94,7 @@ fn one(change: &Change, width: usize, intent: Intent) -> String {
     let mut text = format!("{} {}   {place}", paint(style, sign), paint(STRONG, &address));
     text.push_str(&match change.verb {
         Verb::Create => create(change),
+        Verb::Replace => replace(change),
         Verb::Destroy => destroy(change, intent),
         Verb::Power => format!("   {}\n", change.reason),
         Verb::Migrate => format!("   {}\n", migrate(change)),
@@ -121,15 +123,29 @@ fn create(change: &Change) -> String {
     format!("   {origin}\n{}", facts(&list, 4))
 }
 
-fn destroy(change: &Change, intent: Intent) -> String {
-    let disks = &change.facts.disks;
-    let lost: u64 = disks.iter().map(|(_, size)| size).sum();
-    let running = if change.running { " · running" } else { "" };
-    let what = if disks.is_empty() {
-        "no disks".to_owned()
-    } else {
-        format!("{}, {} lost", count(disks.len(), "disk"), units::bytes(lost))
+/// `2 disks, 80 GiB lost · 1 disk, 100 GiB kept`
+fn losses(change: &Change) -> String {
+    let part = |disks: &[(String, u64)], word: &str| {
+        let bytes: u64 = disks.iter().map(|(_, size)| size).sum();
+        let count = count(disks.len(), "disk");
+        (!disks.is_empty()).then(|| format!("{count}, {} {word}", units::bytes(bytes)))
     };
+    let (lost, kept) = (&change.facts.disks, &change.facts.kept);
+    let parts: Vec<String> =
+        [part(lost, "lost"), part(kept, "kept")].into_iter().flatten().collect();
+    if parts.is_empty() { "no disks".to_owned() } else { parts.join(" · ") }
+}
+
+/// It goes and is made anew: what is lost by that, and what comes.
+fn replace(change: &Change) -> String {
+    let running = if change.running { " · running" } else { "" };
+    let origin = change.facts.origin.as_deref().unwrap_or_default();
+    format!("   replace   {}{running}\n    {}\n", losses(change), paint(FAINT, origin))
+}
+
+fn destroy(change: &Change, intent: Intent) -> String {
+    let running = if change.running { " · running" } else { "" };
+    let what = losses(change);
     let why = match intent {
         // Among other changes a reader asks why; here it was the command.
         Intent::Apply => format!("    {}\n", paint(FAINT, &change.reason)),
@@ -266,6 +282,7 @@ fn tally(counts: Counts) -> Vec<String> {
         (counts.change, "to change"),
         (counts.migrate, "to migrate"),
         (counts.power, "to start or stop"),
+        (counts.replace, "to replace"),
         (counts.destroy, "to destroy"),
     ];
     words.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect()
@@ -295,7 +312,7 @@ fn summary(plan: &Plan) -> String {
     let lost: u64 = plan
         .changes
         .iter()
-        .filter(|c| c.verb == Verb::Destroy)
+        .filter(|c| matches!(c.verb, Verb::Destroy | Verb::Replace))
         .flat_map(|c| c.facts.disks.iter().map(|(_, size)| size))
         .sum();
     if lost > 0 {
@@ -353,6 +370,7 @@ mod tests {
             addresses: vec!["10.0.0.62/24".to_owned()],
             tags: vec!["k3s".to_owned(), "worker".to_owned()],
             macs: vec!["BC:24:11:00:00:01".to_owned()],
+            ..Facts::default()
         };
         let mut changed = change("worker01", Verb::Change);
         changed.attributes = vec![
@@ -366,6 +384,14 @@ mod tests {
         moved.target = Some("pve3".to_owned());
         let mut gone = change("worker09", Verb::Destroy);
         gone.facts.disks = vec![("scsi0".to_owned(), 40 << 30), ("scsi1".to_owned(), 40 << 30)];
+        gone.facts.kept = vec![("scsi2".to_owned(), 100 << 30)];
+        let mut anew = change("worker08", Verb::Replace);
+        anew.facts = Facts {
+            origin: Some("full clone of debian-13 (9000)".to_owned()),
+            disks: vec![("scsi0".to_owned(), 40 << 30)],
+            ..Facts::default()
+        };
+        anew.attributes = vec![attribute("scsi0.size", Some("40G"), "20G", Effect::Replace)];
         let mut actions = ActionGraph::default();
         actions.add(Action {
             id: ActionId(0),
@@ -385,7 +411,7 @@ mod tests {
             nodes: (2, 3),
             quorate: true,
             profiles: vec![ProfileSummary { key: "k3s".to_owned(), wanted: 5, existing: 3 }],
-            changes: vec![made, changed, moved, gone],
+            changes: vec![made, changed, moved, anew, gone],
             actions,
             findings: vec![
                 Finding::warning(

@@ -231,7 +231,8 @@ fn make(
 ) -> Result<Option<ActionId>, Finding> {
     let input = builder.input;
     let reason = Reason::new("missing", "in the documents, not on the cluster");
-    if let Some(doubt) = builder.keepers.doubt(input, &guest.address) {
+    let doubt = builder.keepers.doubt(input, &guest.address);
+    if let Some(doubt) = doubt.filter(|_| !guest.spec.disks.is_empty()) {
         return Err(doubt.at(guest.span));
     }
     let away = keep::existing(builder, &guest.address);
@@ -326,6 +327,10 @@ fn prepare(
         }
     };
     let (comparison, later) = comparison;
+    let origin = match back.slots.iter().cloned().collect::<Vec<_>>().join(", ") {
+        slots if slots.is_empty() => origin,
+        slots => format!("{origin}, {slots} kept from before"),
+    };
     check_allocates(&input.snapshot.inventory, guest, &comparison, node)?;
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     steps.extend(returned(node, back, &later, reason, &owned));

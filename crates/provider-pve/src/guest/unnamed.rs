@@ -9,7 +9,7 @@ use pvx_core::live::Guest;
 use pvx_core::provider::{ErrorClass, ProviderError};
 
 use super::identity::disk_in;
-use crate::codec::Drive;
+use crate::codec::{Drive, PropertyError};
 
 /// Stands for the volume's name in a plan. Proxmox would refuse it.
 const VOLUME: &str = "<volume of the clone>";
@@ -68,17 +68,22 @@ fn is_unnamed(key: &str, value: &str) -> bool {
 
 fn merged(key: &str, planned: &str, guest: &Guest) -> Result<String, ProviderError> {
     let live = guest.config.get(key).and_then(|text| disk_in(key, text));
-    let (Some(mut drive), Ok(planned)) = (live, Drive::parse(planned)) else {
+    let (Some(live), Ok(planned)) = (live, Drive::parse(planned)) else {
         let text = format!("guest {} on {} has no disk {key}", guest.vmid, guest.node);
         return Err(ProviderError::new(ErrorClass::Changed, text).help("plan again"));
     };
-    // Size and format are what the clone has; the plan changes them with actions of their own.
+    // Size and format are what the volume has; the plan changes them with actions of their own.
     let written = |name: &str| !is_volume(name) && !matches!(name, "size" | "format");
-    for (name, value) in planned.properties().iter().filter(|(name, _)| written(name)) {
-        let set = drive.set(name, value);
-        set.map_err(|e| ProviderError::new(ErrorClass::Refused, format!("{key}: {e}")))?;
-    }
-    Ok(drive.to_string())
+    let options = planned.properties().iter().filter(|(name, _)| written(name));
+    let named = || {
+        let mut drive = Drive::on(live.file())?;
+        for (name, value) in options.chain(live.get("size").map(|size| ("size", size))) {
+            drive.set(name, value)?;
+        }
+        Ok(drive.to_string())
+    };
+    named()
+        .map_err(|e: PropertyError| ProviderError::new(ErrorClass::Refused, format!("{key}: {e}")))
 }
 
 fn is_volume(key: &str) -> bool {

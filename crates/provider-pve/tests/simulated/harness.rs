@@ -85,13 +85,23 @@ impl Lab {
     }
 
     pub(crate) async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
+        self.plan_with(documents, intent, &Memory::default(), &Options::default()).await
+    }
+
+    pub(crate) async fn plan_with(
+        &self,
+        documents: &(Desired, Sources),
+        intent: Intent,
+        memory: &Memory,
+        options: &Options,
+    ) -> Plan {
         let snapshot = self.read(&documents.0).await;
         let input = Input {
             desired: &documents.0,
             snapshot: &snapshot,
-            memory: &Memory::default(),
+            memory,
             kind: &Qemu,
-            options: &Options::default(),
+            options,
             sources: &documents.1,
         };
         let plan = match intent {

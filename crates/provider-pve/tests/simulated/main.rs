@@ -9,5 +9,6 @@
 )]
 
 mod convergence;
+mod drives;
 mod harness;
 mod requests;

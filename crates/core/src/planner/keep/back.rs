@@ -116,7 +116,9 @@ pub(in crate::planner) fn bring_back(
     reason: &Reason,
 ) -> Result<Back, Finding> {
     let input = builder.input;
-    if let Some(doubt) = builder.keepers.doubt(input, &guest.address) {
+    // A guest that has all its disks needs none that may be somewhere else.
+    let lacks = guest.spec.disks.keys().any(|slot| !base.config.contains_key(slot));
+    if let Some(doubt) = builder.keepers.doubt(input, &guest.address).filter(|_| lacks) {
         return Err(doubt);
     }
     let Some(keeper) = builder.keepers.get(input, &guest.address) else {

@@ -1,0 +1,342 @@
+//! Disks on the simulator: every change is followed by an empty plan, and what the plan said is
+//! what happened. The volume tells whether a disk is the same one: its name and its size.
+
+use std::collections::BTreeMap;
+
+use pvx_core::desired::Desired;
+use pvx_core::diagnostic::Sources;
+use pvx_core::plan::{ActionGraph, Effect, Intent, Plan, Weight};
+use pvx_core::planner::Options;
+use pvx_core::state::Memory;
+use pvx_sim::World;
+
+use crate::harness::Lab;
+
+const GUEST: u32 = 2000;
+
+/// A lab, what pvx remembers of it, and one guest `any/w` in it.
+struct One {
+    lab: Lab,
+    memory: Memory,
+    options: Options,
+    power: &'static str,
+}
+
+impl One {
+    async fn start(power: &'static str) -> Self {
+        let lab = Lab::start(World::lab()).await;
+        Self { lab, memory: Memory::default(), options: Options::default(), power }
+    }
+
+    fn documents(&self, keys: &str) -> (Desired, Sources) {
+        let text = format!(
+            "name: any\ntype: generic\ntemplate: 100\ntags: [any]\nnodes:\n  workers:\n    count: 1\n    name_prefix: w\n    start_vmid: {GUEST}\n    storage: shared\n    power: {}\n{keys}",
+            self.power
+        );
+        self.lab.documents(&[("any.yaml", text)])
+    }
+
+    async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
+        self.lab.plan_with(documents, intent, &self.memory, &self.options).await
+    }
+
+    fn remember(&mut self, plan: &Plan) {
+        for (address, remembered) in &plan.outcomes {
+            self.memory.insert(address.clone(), remembered.clone());
+        }
+    }
+
+    /// Applies; then nothing is left to do, and nothing to say but what waits.
+    async fn apply(&mut self, keys: &str) -> Plan {
+        let documents = self.documents(keys);
+        let plan = self.plan(&documents, Intent::Apply).await;
+        assert!(!plan.is_blocked(), "{:#?}", plan.findings);
+        self.lab.carry_out(&plan).await;
+        self.remember(&plan);
+        self.options.replace.clear();
+        let again = self.plan(&documents, Intent::Apply).await;
+        assert!(again.is_empty(), "{keys}\n{:#?}\n{:#?}", again.changes, self.config(GUEST));
+        let loud = again.findings.iter().filter(|f| f.code != "pending");
+        assert_eq!(loud.filter(|f| f.weight != Weight::Note).count(), 0, "{:#?}", again.findings);
+        self.remember(&again);
+        plan
+    }
+
+    async fn destroy(&mut self, keys: &str) -> Plan {
+        let documents = self.documents(keys);
+        let plan = self.plan(&documents, Intent::Destroy).await;
+        assert!(!plan.is_blocked(), "{:#?}", plan.findings);
+        self.lab.carry_out(&plan).await;
+        self.memory = Memory::default();
+        assert!(self.plan(&documents, Intent::Destroy).await.is_empty());
+        plan
+    }
+
+    fn config(&self, vmid: u32) -> BTreeMap<String, String> {
+        let world = self.lab.sim.world();
+        world.guest(vmid).map_or_else(BTreeMap::new, |guest| guest.config.clone())
+    }
+
+    fn get(&self, key: &str) -> String {
+        self.config(GUEST).get(key).cloned().unwrap_or_default()
+    }
+
+    /// Keeper of the guest's disks.
+    fn keeper(&self) -> Option<u32> {
+        let world = self.lab.sim.world();
+        let mut keepers = world
+            .guests()
+            .filter(|g| g.config.get("tags").is_some_and(|tags| tags.contains("pvx-kept.any")));
+        keepers.next().map(|guest| guest.vmid)
+    }
+
+    async fn stop(self) {
+        self.lab.sim.shutdown().await;
+    }
+}
+
+fn effects(plan: &Plan) -> Vec<(String, Effect)> {
+    let attributes = plan.changes.iter().flat_map(|change| &change.attributes);
+    attributes.map(|a| (a.path.clone(), a.effect)).collect()
+}
+
+fn disk(options: &str) -> String {
+    format!("    disks: {{ scsi1: {{ size: 5G, storage: shared{options} }} }}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_are_set_changed_and_reset() {
+    for (power, effect) in [("stopped", Effect::Live), ("running", Effect::Pending)] {
+        let mut one = One::start(power).await;
+        one.apply(&disk("")).await;
+        for options in [", cache: none, iothread: true", ", cache: writeback, mbps_rd: 20", ""] {
+            let plan = one.apply(&disk(options)).await;
+            let found = effects(&plan);
+            assert!(!found.is_empty() && found.iter().all(|(_, e)| *e == effect), "{found:?}");
+        }
+        one.apply(&disk(", backup: false")).await;
+        one.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_a_running_guest_apply_at_once() {
+    let mut one = One::start("running").await;
+    one.apply(&disk("")).await;
+    let plan = one.apply(&disk(", iops_wr: 500, mbps: 20, replicate: false")).await;
+    assert!(effects(&plan).iter().all(|(_, effect)| *effect == Effect::Live));
+    assert!(one.get("scsi1").contains("iops_wr=500"), "{}", one.get("scsi1"));
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disks_move_to_another_storage_and_into_another_format() {
+    for power in ["stopped", "running"] {
+        let mut one = One::start(power).await;
+        one.apply(&disk("")).await;
+        let moved = |storage: &str, rest: &str| {
+            format!("    disks: {{ scsi1: {{ size: 6G, storage: {storage}{rest} }} }}\n")
+        };
+        let plan = one.apply(&moved("local-lvm", ", cache: none")).await;
+        assert!(effects(&plan).contains(&("scsi1.storage".to_owned(), Effect::Move)));
+        if power == "stopped" {
+            assert_eq!(one.get("scsi1"), "local-lvm:vm-2000-disk-0,cache=none,size=6G");
+            one.apply(&moved("shared", ", format: qcow2")).await;
+            assert!(one.get("scsi1").contains(".qcow2"), "{}", one.get("scsi1"));
+            one.apply(&moved("shared", ", format: raw")).await;
+            assert!(one.get("scsi1").contains(".raw"), "{}", one.get("scsi1"));
+        } else {
+            assert!(one.get("scsi1").starts_with("local-lvm:"), "{}", one.get("scsi1"));
+            // Its cache waits for a cold boot, and so does a second move.
+            let documents = one.documents(&moved("shared", ", cache: none"));
+            let plan = one.plan(&documents, Intent::Apply).await;
+            let codes: Vec<_> = plan.findings.iter().map(|f| f.code.as_str()).collect();
+            assert!(plan.is_empty() && codes.contains(&"disk-not-moved"), "{codes:?}");
+        }
+        one.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_boot_disk_of_a_clone_is_put_where_its_entry_says() {
+    let mut one = One::start("running").await;
+    one.apply("    disks: { scsi0: { storage: local-lvm } }\n").await;
+    assert!(one.get("scsi0").starts_with("local-lvm:"), "{}", one.get("scsi0"));
+    // The guest's general storage moves nothing that is there.
+    one.apply("    disks: { scsi0: {} }\n").await;
+    assert!(one.get("scsi0").starts_with("local-lvm:"), "{}", one.get("scsi0"));
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_not_named_any_more_is_detached_and_comes_back() {
+    for power in ["stopped", "running"] {
+        let mut one = One::start(power).await;
+        one.apply(&disk("")).await;
+        let volume = one.get("scsi1").split(',').next().unwrap().to_owned();
+        let plan = one.apply("").await;
+        assert!(plan.findings.iter().any(|f| f.code == "disk-detached"));
+        assert_eq!((one.get("scsi1"), one.get("unused0")), (String::new(), volume.clone()));
+        one.apply(&disk(", ssd: true")).await;
+        assert!(one.get("scsi1").starts_with(&volume), "{}", one.get("scsi1"));
+        assert!(one.get("scsi1").contains("size=5G") && one.get("unused0").is_empty());
+        one.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_on_a_bus_without_hot_plug_goes_with_the_next_cold_boot() {
+    let sata = "    disks: { sata1: { size: 1G, on_removal: erase } }\n";
+    let mut one = One::start("stopped").await;
+    one.apply(sata).await;
+    one.power = "running";
+    one.apply(sata).await;
+    let plan = one.apply("").await;
+    assert_eq!(effects(&plan), [("sata1".to_owned(), Effect::Pending)]);
+    assert!(one.get("sata1").contains("size=1G"), "it is there until then");
+    one.power = "stopped";
+    one.apply("").await;
+    one.power = "running";
+    one.apply("").await;
+    let plan = one.apply("").await;
+    assert!(plan.is_empty() || effects(&plan) == [("unused0".to_owned(), Effect::DataLoss)]);
+    assert_eq!((one.get("sata1"), one.get("unused0")), (String::new(), String::new()));
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_go_where_that_was_said() {
+    for power in ["stopped", "running"] {
+        let mut one = One::start(power).await;
+        one.apply(&disk(", on_removal: erase")).await;
+        let plan = one.apply("").await;
+        assert_eq!(effects(&plan), [("scsi1".to_owned(), Effect::DataLoss)]);
+        assert_eq!((one.get("scsi1"), one.get("unused0")), (String::new(), String::new()));
+        one.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cdroms_come_change_and_go() {
+    for power in ["stopped", "running"] {
+        let mut one = One::start(power).await;
+        let cdrom = |medium: &str| format!("    cdroms: {{ ide0: {medium} }}\n");
+        one.apply(&cdrom("none")).await;
+        let plan = one.apply(&cdrom("'local:iso/debian-13.iso'")).await;
+        assert_eq!(effects(&plan), [("ide0".to_owned(), Effect::Live)]);
+        assert!(one.get("ide0").starts_with("local:iso/debian-13.iso,"), "{}", one.get("ide0"));
+        one.apply(&cdrom("none")).await;
+        one.apply("").await;
+        one.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn firmware_disks_come_where_they_are_missing() {
+    let mut one = One::start("stopped").await;
+    let both = "    bios: ovmf\n    efidisk0: { pre-enrolled-keys: true }\n    tpmstate0: { storage: shared }\n";
+    one.apply(both).await;
+    assert!(one.get("efidisk0").contains("pre-enrolled-keys=1"), "{}", one.get("efidisk0"));
+    assert!(one.get("tpmstate0").contains("version=v2.0"), "{}", one.get("tpmstate0"));
+    let moved = both.replace("storage: shared", "storage: local-lvm");
+    one.apply(&moved).await;
+    assert!(one.get("tpmstate0").starts_with("local-lvm:"), "{}", one.get("tpmstate0"));
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_is_filled_once_and_grows() {
+    let import = ", import_from: 'shared:import/debian-13-cloud.qcow2', keep: true";
+    for power in ["stopped", "running"] {
+        let mut one = One::start(power).await;
+        one.apply(&disk(import)).await;
+        assert!(one.get("scsi1").contains("size=5G"), "{}", one.get("scsi1"));
+        one.apply(&disk(", import_from: 'shared:import/other.qcow2'")).await;
+        one.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_disk_outlives_its_guest_and_comes_back() {
+    for storage in ["shared", "local-lvm"] {
+        let keys = disk(", keep: true").replace("storage: shared", &format!("storage: {storage}"));
+        let mut one = One::start("running").await;
+        one.apply(&keys).await;
+        let plan = one.destroy(&keys).await;
+        assert_eq!(plan.changes[0].facts.kept, [("scsi1".to_owned(), 5 << 30)]);
+        let keeper = one.keeper().expect("a keeper");
+        assert!(one.config(GUEST).is_empty());
+        assert!(one.config(keeper)["scsi1"].contains("size=5G"));
+        // Without anything remembered, on another node, larger.
+        let larger = keys.replace("5G", "7G")
+            + "    assignments: [ { node: pve3, name: w01, vmid: 2000 } ]\n";
+        one.apply(&larger).await;
+        assert!(one.get("scsi1").contains("size=7G"), "{}", one.get("scsi1"));
+        assert!(one.get("scsi1").contains("vm-2000-"), "{}", one.get("scsi1"));
+        assert_eq!(one.keeper(), None);
+        one.options.erase_kept = true;
+        one.destroy(&larger).await;
+        assert_eq!(one.lab.sim.world().guests().count(), 3, "the templates");
+        one.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_is_made_anew() {
+    let keys = disk(", keep: true") + "    disk: 6G\n";
+    let mut one = One::start("running").await;
+    one.apply(&keys).await;
+    let smaller = keys.replace("6G", "4G");
+    let blocked = one.plan(&one.documents(&smaller), Intent::Apply).await;
+    assert!(blocked.findings.iter().any(|f| f.code == "disk-shrink"));
+    one.options.replace = vec!["any/w01".to_owned()];
+    let plan = one.apply(&smaller).await;
+    assert_eq!(plan.counts().replace, 1);
+    assert!(one.get("scsi0").contains("size=4G"), "{}", one.get("scsi0"));
+    assert!(one.get("scsi1").contains("size=5G"), "{}", one.get("scsi1"));
+    assert_eq!(one.keeper(), None);
+    one.stop().await;
+}
+
+/// The first `count` actions of a plan, in its order.
+fn begun(plan: &Plan, count: usize) -> Plan {
+    let mut part = plan.clone();
+    let mut actions = ActionGraph::default();
+    let mut ids = BTreeMap::new();
+    for id in plan.actions.sequence().unwrap().into_iter().take(count) {
+        let new = actions.add(plan.actions.get(id).unwrap().clone());
+        for before in plan.actions.needs(id) {
+            actions.order(ids[&before], new);
+        }
+        ids.insert(id, new);
+    }
+    for change in &mut part.changes {
+        change.actions = change.actions.iter().filter_map(|id| ids.get(id).copied()).collect();
+    }
+    part.actions = actions;
+    part
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_that_is_cut_off_anywhere_goes_on_and_keeps_the_disk() {
+    let keys = disk(", keep: true");
+    for count in 1..20 {
+        let mut one = One::start("running").await;
+        one.apply(&keys).await;
+        one.options.replace = vec!["any/w01".to_owned()];
+        let plan = one.plan(&one.documents(&keys), Intent::Apply).await;
+        if count > plan.actions.len() {
+            one.stop().await;
+            break;
+        }
+        one.lab.carry_out(&begun(&plan, count)).await;
+        one.options.replace.clear();
+        one.memory = Memory::default();
+        one.apply(&keys).await;
+        assert!(one.get("scsi1").contains("size=5G"), "{count}: {}", one.get("scsi1"));
+        assert_eq!(one.keeper(), None, "{count}");
+        let disks = one.lab.sim.world().guests().count();
+        assert_eq!(disks, 4, "{count}: templates and the guest");
+        one.stop().await;
+    }
+}
