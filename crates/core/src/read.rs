@@ -16,6 +16,7 @@ const TRIES: usize = 3;
 /// Reads everything beside the inventory that a plan for `desired` depends on. A guest that is in
 /// the inventory and not where the inventory says was moved or removed in between: then all is
 /// read again, because a guest that was not seen must not be taken for one that is not there.
+/// `replace`: addresses of guests that are there and may be made anew.
 ///
 /// # Errors
 /// When guests cannot be read for another reason than being gone.
@@ -25,15 +26,16 @@ pub async fn snapshot<R: Reader>(
     desired: &Desired,
     memory: &Memory,
     kind: &dyn GuestKind,
+    replace: &[String],
 ) -> Result<Snapshot, ProviderError> {
     for _ in 1..TRIES {
-        let (snapshot, asked) = once(reader, inventory, desired, memory, kind).await?;
+        let (snapshot, asked) = once(reader, inventory, desired, memory, kind, replace).await?;
         if asked.iter().all(|guest| snapshot.guests.contains_key(&guest.vmid)) {
             return Ok(snapshot);
         }
         inventory = reader.inventory().await?;
     }
-    once(reader, inventory, desired, memory, kind).await.map(|(snapshot, _)| snapshot)
+    once(reader, inventory, desired, memory, kind, replace).await.map(|(snapshot, _)| snapshot)
 }
 
 /// One reading, and what was asked for.
@@ -43,13 +45,14 @@ async fn once<R: Reader>(
     desired: &Desired,
     memory: &Memory,
     kind: &dyn GuestKind,
+    replace: &[String],
 ) -> Result<(Snapshot, Vec<GuestRef>), ProviderError> {
     let members = marked(desired, &inventory).chain(keepers(desired, &inventory));
     let members = members.map(reference).collect::<Vec<_>>();
     let mut snapshot = Snapshot { inventory, guests: BTreeMap::new() };
     let mut asked = online(&snapshot.inventory, members);
     keep(&mut snapshot, reader.guests(&asked, true).await?);
-    let further = online(&snapshot.inventory, further(desired, memory, kind, &snapshot));
+    let further = online(&snapshot.inventory, further(desired, memory, kind, &snapshot, replace));
     let mut found = reader.guests(&further, false).await?;
     for guest in &mut found {
         // Not worth a request a node: Proxmox refuses what a late answer gets wrong.
@@ -111,6 +114,7 @@ fn further(
     memory: &Memory,
     kind: &dyn GuestKind,
     snapshot: &Snapshot,
+    replace: &[String],
 ) -> Vec<GuestRef> {
     let options = Options::default();
     let sources = crate::diagnostic::Sources::default();
@@ -120,6 +124,11 @@ fn further(
     let mut vmids: BTreeSet<u32> = BTreeSet::new();
     for guest in missing {
         vmids.extend(suspects(guest, desired, memory, &snapshot.inventory));
+    }
+    let made = |g: &&Guest| {
+        ownership.member(&g.address).is_none() || replace.contains(&g.address.to_string())
+    };
+    for guest in desired.guests().filter(made) {
         if let Origin::Template { template, .. } = &guest.origin {
             vmids.extend(planner::template_candidates(template, &snapshot.inventory));
         }

@@ -11,6 +11,7 @@ use crate::view;
 
 pub(crate) async fn run(global: &Global, options: &PlanOptions) -> Result<Code, CliError> {
     let session = Session::open(global, &options.documents.paths).await?;
+    let session = session.replacing(&options.anew.replace);
     let result = plan(&session, options).await;
     session.close().await;
     result

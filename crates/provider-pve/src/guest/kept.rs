@@ -16,7 +16,7 @@ const NO_RENAME: &[&str] = &["iscsi", "iscsidirect", "zfs", "pbs", "esxi"];
 /// The guest as it is when it has got the disk: its volume is renamed on the way.
 pub(super) fn with_disk(guest: &Guest, slot: &str, value: &str) -> Guest {
     let mut with = guest.clone();
-    if let Some(drive) = Drive::parse(value).ok().and_then(|drive| unnamed::of_clone(&drive)) {
+    if let Some(drive) = Drive::parse(value).ok().and_then(|drive| unnamed::moved(&drive)) {
         with.config.insert(slot.to_owned(), drive.to_string());
     }
     with

@@ -14,32 +14,46 @@ use crate::codec::{Drive, PropertyError};
 /// Stands for the volume's name in a plan. Proxmox would refuse it.
 const VOLUME: &str = "<volume of the clone>";
 
+/// The same for a disk that gets another volume, or another guest, on the way.
+const MOVED: &str = "<moved volume>";
+
 /// The drive of a template as it is in a clone: everything but the volume's name.
 pub(super) fn of_clone(drive: &Drive) -> Option<Drive> {
-    let file = drive.storage().map_or_else(|| VOLUME.to_owned(), |s| format!("{s}:{VOLUME}"));
-    let mut unnamed = Drive::on(&file).ok()?;
-    // The copy has the format of its source.
-    if let Some((_, format @ ("raw" | "qcow2" | "vmdk"))) = drive.file().rsplit_once('.') {
-        unnamed.set("format", format).ok()?;
-    }
-    for (key, value) in drive.properties().iter().filter(|(key, _)| !is_volume(key)) {
-        unnamed.set(key, value).ok()?;
-    }
-    Some(unnamed)
+    renamed(drive, drive.storage(), VOLUME)
 }
 
-/// The same for a clone that is put on one storage.
+/// A drive whose volume gets another name by a move.
+pub(super) fn moved(drive: &Drive) -> Option<Drive> {
+    renamed(drive, drive.storage(), MOVED)
+}
+
+/// The drive of a clone that is put on one storage.
 pub(super) fn on_storage(drive: &Drive, storage: &str) -> Option<Drive> {
-    let mut unnamed = Drive::on(&format!("{storage}:{VOLUME}")).ok()?;
-    for (key, value) in drive.properties().iter().filter(|(key, _)| !is_volume(key)) {
-        unnamed.set(key, value).ok()?;
+    drive.storage()?;
+    let mut clone = renamed(drive, Some(storage), VOLUME)?;
+    if drive.storage() != Some(storage) {
+        // Another storage may know other formats.
+        clone.remove("format");
     }
-    drive.storage().map(|_| unnamed)
+    Some(clone)
+}
+
+fn renamed(drive: &Drive, storage: Option<&str>, name: &str) -> Option<Drive> {
+    let file = storage.map_or_else(|| name.to_owned(), |storage| format!("{storage}:{name}"));
+    let mut renamed = Drive::on(&file).ok()?;
+    // The copy has the format of its source.
+    if let Some((_, format @ ("raw" | "qcow2" | "vmdk"))) = drive.file().rsplit_once('.') {
+        renamed.set("format", format).ok()?;
+    }
+    for (key, value) in drive.properties().iter().filter(|(key, _)| !is_volume(key)) {
+        renamed.set(key, value).ok()?;
+    }
+    Some(renamed)
 }
 
 /// Is this the drive of a clone that is not made yet?
 pub(super) fn is(drive: &Drive) -> bool {
-    drive.file().ends_with(VOLUME)
+    [VOLUME, MOVED].iter().any(|name| drive.file().ends_with(name))
 }
 
 /// Does any of these values wait for the name of its volume?
@@ -76,7 +90,9 @@ fn merged(key: &str, planned: &str, guest: &Guest) -> Result<String, ProviderErr
     let written = |name: &str| !is_volume(name) && !matches!(name, "size" | "format");
     let options = planned.properties().iter().filter(|(name, _)| written(name));
     let named = || {
-        let mut drive = Drive::on(live.file())?;
+        // What a clone has beside the plan stays; of a moved disk the plan knows everything.
+        let fresh = planned.file().ends_with(MOVED);
+        let mut drive = if fresh { Drive::on(live.file())? } else { live.clone() };
         for (name, value) in options.chain(live.get("size").map(|size| ("size", size))) {
             drive.set(name, value)?;
         }

@@ -21,6 +21,9 @@ fn with_data(change: impl FnOnce(&mut Disk)) -> Lab {
 #[test]
 fn a_disk_moves_before_its_options_are_written_and_before_it_grows() {
     let mut lab = with_data(|_| {});
+    let ssd = BTreeMap::from([("ssd".to_owned(), "1".to_owned())]);
+    lab.first().spec.disks.insert("scsi1".into(), data(|d| d.options = ssd));
+    lab.apply();
     let options = BTreeMap::from([("cache".to_owned(), "none".to_owned())]);
     let disk = data(|d| {
         d.storage = Some("local-lvm".into());

@@ -229,7 +229,7 @@ fn holds(guest: &Guest, precondition: &Precondition) {
 }
 
 /// Stands for the volume of a clone that is not made yet; the provider puts in its name.
-const UNNAMED: &str = "<volume of the clone>";
+const UNNAMED: [&str; 2] = ["<volume of the clone>", "<moved volume>"];
 
 /// Stores values as Proxmox does.
 fn configure(guest: &mut Guest, set: &BTreeMap<String, String>, delete: &[String]) {
@@ -265,7 +265,7 @@ fn stored_drive(guest: &mut Guest, key: &str, value: &str) -> String {
         return drive.print();
     }
     let storage = drive.storage().to_owned();
-    if drive.first.ends_with(UNNAMED) {
+    if UNNAMED.iter().any(|name| drive.first.ends_with(name)) {
         let stored = Value::parse(&guest.config[key]);
         drive.first.clone_from(&stored.first);
         drive.rest.insert("size".to_owned(), stored.rest["size"].clone());

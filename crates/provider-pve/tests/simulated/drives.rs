@@ -14,7 +14,7 @@ use crate::harness::Lab;
 
 const GUEST: u32 = 2000;
 
-/// A lab, what pvx remembers of it, and one guest `any/w` in it.
+/// A lab, what pvx remembers of it, and one guest `vm/w01` in it.
 struct One {
     lab: Lab,
     memory: Memory,
@@ -29,11 +29,13 @@ impl One {
     }
 
     fn documents(&self, keys: &str) -> (Desired, Sources) {
+        let keys: String = keys.lines().map(|line| format!("{}\n", line.trim())).collect();
+        let node = if keys.contains("node: ") { "" } else { "node: pve1\n" };
         let text = format!(
-            "name: any\ntype: generic\ntemplate: 100\ntags: [any]\nnodes:\n  workers:\n    count: 1\n    name_prefix: w\n    start_vmid: {GUEST}\n    storage: shared\n    power: {}\n{keys}",
+            "kind: vm\nname: w01\nvmid: {GUEST}\ntemplate: 100\n{node}storage: shared\npower: {}\n{keys}",
             self.power
         );
-        self.lab.documents(&[("any.yaml", text)])
+        self.lab.documents(&[("w01.yaml", text)])
     }
 
     async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
@@ -86,7 +88,7 @@ impl One {
         let world = self.lab.sim.world();
         let mut keepers = world
             .guests()
-            .filter(|g| g.config.get("tags").is_some_and(|tags| tags.contains("pvx-kept.any")));
+            .filter(|g| g.config.get("tags").is_some_and(|tags| tags.contains("pvx-kept.vm.w01")));
         keepers.next().map(|guest| guest.vmid)
     }
 
@@ -101,7 +103,7 @@ fn effects(plan: &Plan) -> Vec<(String, Effect)> {
 }
 
 fn disk(options: &str) -> String {
-    format!("    disks: {{ scsi1: {{ size: 5G, storage: shared{options} }} }}\n")
+    format!("    disks: {{ scsi2: {{ size: 5G, storage: shared{options} }} }}\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +127,7 @@ async fn limits_of_a_running_guest_apply_at_once() {
     one.apply(&disk("")).await;
     let plan = one.apply(&disk(", iops_wr: 500, mbps: 20, replicate: false")).await;
     assert!(effects(&plan).iter().all(|(_, effect)| *effect == Effect::Live));
-    assert!(one.get("scsi1").contains("iops_wr=500"), "{}", one.get("scsi1"));
+    assert!(one.get("scsi2").contains("iops_wr=500"), "{}", one.get("scsi2"));
     one.stop().await;
 }
 
@@ -135,18 +137,18 @@ async fn disks_move_to_another_storage_and_into_another_format() {
         let mut one = One::start(power).await;
         one.apply(&disk("")).await;
         let moved = |storage: &str, rest: &str| {
-            format!("    disks: {{ scsi1: {{ size: 6G, storage: {storage}{rest} }} }}\n")
+            format!("    disks: {{ scsi2: {{ size: 6G, storage: {storage}{rest} }} }}\n")
         };
         let plan = one.apply(&moved("local-lvm", ", cache: none")).await;
-        assert!(effects(&plan).contains(&("scsi1.storage".to_owned(), Effect::Move)));
+        assert!(effects(&plan).contains(&("scsi2.storage".to_owned(), Effect::Move)));
         if power == "stopped" {
-            assert_eq!(one.get("scsi1"), "local-lvm:vm-2000-disk-0,cache=none,size=6G");
+            assert_eq!(one.get("scsi2"), "local-lvm:vm-2000-disk-0,cache=none,size=6G");
             one.apply(&moved("shared", ", format: qcow2")).await;
-            assert!(one.get("scsi1").contains(".qcow2"), "{}", one.get("scsi1"));
+            assert!(one.get("scsi2").contains(".qcow2"), "{}", one.get("scsi2"));
             one.apply(&moved("shared", ", format: raw")).await;
-            assert!(one.get("scsi1").contains(".raw"), "{}", one.get("scsi1"));
+            assert!(one.get("scsi2").contains(".raw"), "{}", one.get("scsi2"));
         } else {
-            assert!(one.get("scsi1").starts_with("local-lvm:"), "{}", one.get("scsi1"));
+            assert!(one.get("scsi2").starts_with("local-lvm:"), "{}", one.get("scsi2"));
             // Its cache waits for a cold boot, and so does a second move.
             let documents = one.documents(&moved("shared", ", cache: none"));
             let plan = one.plan(&documents, Intent::Apply).await;
@@ -173,13 +175,13 @@ async fn a_disk_that_is_not_named_any_more_is_detached_and_comes_back() {
     for power in ["stopped", "running"] {
         let mut one = One::start(power).await;
         one.apply(&disk("")).await;
-        let volume = one.get("scsi1").split(',').next().unwrap().to_owned();
+        let volume = one.get("scsi2").split(',').next().unwrap().to_owned();
         let plan = one.apply("").await;
         assert!(plan.findings.iter().any(|f| f.code == "disk-detached"));
-        assert_eq!((one.get("scsi1"), one.get("unused0")), (String::new(), volume.clone()));
+        assert_eq!((one.get("scsi2"), one.get("unused0")), (String::new(), volume.clone()));
         one.apply(&disk(", ssd: true")).await;
-        assert!(one.get("scsi1").starts_with(&volume), "{}", one.get("scsi1"));
-        assert!(one.get("scsi1").contains("size=5G") && one.get("unused0").is_empty());
+        assert!(one.get("scsi2").starts_with(&volume), "{}", one.get("scsi2"));
+        assert!(one.get("scsi2").contains("size=5G") && one.get("unused0").is_empty());
         one.stop().await;
     }
 }
@@ -194,12 +196,15 @@ async fn a_disk_on_a_bus_without_hot_plug_goes_with_the_next_cold_boot() {
     let plan = one.apply("").await;
     assert_eq!(effects(&plan), [("sata1".to_owned(), Effect::Pending)]);
     assert!(one.get("sata1").contains("size=1G"), "it is there until then");
+    // Shut down, it is detached; the apply after that erases it.
     one.power = "stopped";
-    one.apply("").await;
-    one.power = "running";
-    one.apply("").await;
+    let documents = one.documents("");
+    let plan = one.plan(&documents, Intent::Apply).await;
+    one.lab.carry_out(&plan).await;
+    one.remember(&plan);
+    assert!(one.get("unused0").contains("vm-2000-disk"), "{}", one.get("unused0"));
     let plan = one.apply("").await;
-    assert!(plan.is_empty() || effects(&plan) == [("unused0".to_owned(), Effect::DataLoss)]);
+    assert_eq!(effects(&plan), [("unused0".to_owned(), Effect::DataLoss)]);
     assert_eq!((one.get("sata1"), one.get("unused0")), (String::new(), String::new()));
     one.stop().await;
 }
@@ -210,8 +215,8 @@ async fn bytes_go_where_that_was_said() {
         let mut one = One::start(power).await;
         one.apply(&disk(", on_removal: erase")).await;
         let plan = one.apply("").await;
-        assert_eq!(effects(&plan), [("scsi1".to_owned(), Effect::DataLoss)]);
-        assert_eq!((one.get("scsi1"), one.get("unused0")), (String::new(), String::new()));
+        assert_eq!(effects(&plan), [("scsi2".to_owned(), Effect::DataLoss)]);
+        assert_eq!((one.get("scsi2"), one.get("unused0")), (String::new(), String::new()));
         one.stop().await;
     }
 }
@@ -250,7 +255,7 @@ async fn a_disk_is_filled_once_and_grows() {
     for power in ["stopped", "running"] {
         let mut one = One::start(power).await;
         one.apply(&disk(import)).await;
-        assert!(one.get("scsi1").contains("size=5G"), "{}", one.get("scsi1"));
+        assert!(one.get("scsi2").contains("size=5G"), "{}", one.get("scsi2"));
         one.apply(&disk(", import_from: 'shared:import/other.qcow2'")).await;
         one.stop().await;
     }
@@ -263,16 +268,15 @@ async fn a_kept_disk_outlives_its_guest_and_comes_back() {
         let mut one = One::start("running").await;
         one.apply(&keys).await;
         let plan = one.destroy(&keys).await;
-        assert_eq!(plan.changes[0].facts.kept, [("scsi1".to_owned(), 5 << 30)]);
+        assert_eq!(plan.changes[0].facts.kept, [("scsi2".to_owned(), 5 << 30)]);
         let keeper = one.keeper().expect("a keeper");
         assert!(one.config(GUEST).is_empty());
-        assert!(one.config(keeper)["scsi1"].contains("size=5G"));
+        assert!(one.config(keeper)["scsi2"].contains("size=5G"));
         // Without anything remembered, on another node, larger.
-        let larger = keys.replace("5G", "7G")
-            + "    assignments: [ { node: pve3, name: w01, vmid: 2000 } ]\n";
+        let larger = keys.replace("5G", "7G") + "    node: pve3\n";
         one.apply(&larger).await;
-        assert!(one.get("scsi1").contains("size=7G"), "{}", one.get("scsi1"));
-        assert!(one.get("scsi1").contains("vm-2000-"), "{}", one.get("scsi1"));
+        assert!(one.get("scsi2").contains("size=7G"), "{}", one.get("scsi2"));
+        assert!(one.get("scsi2").contains("vm-2000-"), "{}", one.get("scsi2"));
         assert_eq!(one.keeper(), None);
         one.options.erase_kept = true;
         one.destroy(&larger).await;
@@ -289,11 +293,11 @@ async fn a_guest_is_made_anew() {
     let smaller = keys.replace("6G", "4G");
     let blocked = one.plan(&one.documents(&smaller), Intent::Apply).await;
     assert!(blocked.findings.iter().any(|f| f.code == "disk-shrink"));
-    one.options.replace = vec!["any/w01".to_owned()];
+    one.options.replace = vec!["vm/w01".to_owned()];
     let plan = one.apply(&smaller).await;
     assert_eq!(plan.counts().replace, 1);
     assert!(one.get("scsi0").contains("size=4G"), "{}", one.get("scsi0"));
-    assert!(one.get("scsi1").contains("size=5G"), "{}", one.get("scsi1"));
+    assert!(one.get("scsi2").contains("size=5G"), "{}", one.get("scsi2"));
     assert_eq!(one.keeper(), None);
     one.stop().await;
 }
@@ -323,7 +327,7 @@ async fn a_replacement_that_is_cut_off_anywhere_goes_on_and_keeps_the_disk() {
     for count in 1..20 {
         let mut one = One::start("running").await;
         one.apply(&keys).await;
-        one.options.replace = vec!["any/w01".to_owned()];
+        one.options.replace = vec!["vm/w01".to_owned()];
         let plan = one.plan(&one.documents(&keys), Intent::Apply).await;
         if count > plan.actions.len() {
             one.stop().await;
@@ -333,7 +337,7 @@ async fn a_replacement_that_is_cut_off_anywhere_goes_on_and_keeps_the_disk() {
         one.options.replace.clear();
         one.memory = Memory::default();
         one.apply(&keys).await;
-        assert!(one.get("scsi1").contains("size=5G"), "{count}: {}", one.get("scsi1"));
+        assert!(one.get("scsi2").contains("size=5G"), "{count}: {}", one.get("scsi2"));
         assert_eq!(one.keeper(), None, "{count}");
         let disks = one.lab.sim.world().guests().count();
         assert_eq!(disks, 4, "{count}: templates and the guest");

@@ -79,9 +79,11 @@ impl Lab {
         (loaded.desired, loaded.sources)
     }
 
-    pub(crate) async fn read(&self, desired: &Desired) -> Snapshot {
+    pub(crate) async fn read(&self, desired: &Desired, replace: &[String]) -> Snapshot {
         let inventory = self.cluster.inventory().await.unwrap();
-        read::snapshot(&self.cluster, inventory, desired, &Memory::default(), &Qemu).await.unwrap()
+        let memory = Memory::default();
+        let snapshot = read::snapshot(&self.cluster, inventory, desired, &memory, &Qemu, replace);
+        snapshot.await.unwrap()
     }
 
     pub(crate) async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
@@ -95,7 +97,7 @@ impl Lab {
         memory: &Memory,
         options: &Options,
     ) -> Plan {
-        let snapshot = self.read(&documents.0).await;
+        let snapshot = self.read(&documents.0, &options.replace).await;
         let input = Input {
             desired: &documents.0,
             snapshot: &snapshot,

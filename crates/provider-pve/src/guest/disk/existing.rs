@@ -28,7 +28,7 @@ pub(super) fn compare(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive:
 /// Options are one value with the volume: one that has to wait makes all of them wait.
 fn options(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive: &Drive, moves: bool) {
     // A move gives the volume another name, which nobody knows before.
-    let unnamed = if moves { unnamed::of_clone(drive) } else { None };
+    let unnamed = if moves && !unnamed::is(drive) { unnamed::moved(drive) } else { None };
     let mut changed = unnamed.unwrap_or_else(|| drive.clone());
     let mut list: Vec<(String, Option<String>, Option<String>)> = Vec::new();
     for (name, value) in &wanted.options {

@@ -229,7 +229,7 @@ fn a_disk_moves_where_its_own_entry_puts_it() {
                 d.storage = Some("fast".into());
                 d.options.insert("cache".into(), "none".into());
             },
-            "scsi0=shared:<volume of the clone>,discard=on,size=10G,ssd=1,cache=none scsi0⇒fast",
+            "scsi0=shared:<moved volume>,discard=on,size=10G,ssd=1,cache=none scsi0⇒fast",
         ),
     ];
     for (stored, change, expected) in table {
