@@ -64,11 +64,12 @@ pub(super) fn of_nic<'a>(
 }
 
 /// The effect of changing an option of a drive that stays where it is (qemu-server
-/// `vmconfig_update_disk`: limits apply at once, as does what only backups and replication read;
-/// for all others the change is skipped, and waits).
+/// `vmconfig_update_disk`: limits apply at once, as does what only backups, replication and migration
+/// read; most others are skipped, and wait; the rest, such as `serial` or `werror`, is stored at once
+/// and is read by the next cold boot all the same).
 pub(super) fn of_drive_option(name: &str, guest: &Guest) -> Effect {
     let limit = ["mbps", "iops", "bps"].iter().any(|prefix| name.starts_with(prefix));
-    if !guest.running || limit || matches!(name, "backup" | "replicate") {
+    if !guest.running || limit || matches!(name, "backup" | "replicate" | "shared") {
         Effect::Live
     } else {
         Effect::Pending

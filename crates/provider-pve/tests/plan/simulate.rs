@@ -161,7 +161,7 @@ impl Lab {
             }
             ActionKind::Detach { disk } => {
                 let drive = Value::parse(&guest.config.remove(disk).expect("it is there"));
-                if drive.rest.get("media").is_none() {
+                if !drive.rest.contains_key("media") {
                     let free = (0..).map(|n| format!("unused{n}"));
                     let free =
                         free.into_iter().find(|key| !guest.config.contains_key(key)).unwrap();
@@ -261,7 +261,7 @@ fn configure(guest: &mut Guest, set: &BTreeMap<String, String>, delete: &[String
 
 fn stored_drive(guest: &mut Guest, key: &str, value: &str) -> String {
     let mut drive = Value::parse(value);
-    if drive.rest.get("media").is_some() && !drive.first.ends_with("cloudinit") {
+    if drive.rest.contains_key("media") && !drive.first.ends_with("cloudinit") {
         return drive.print();
     }
     let storage = drive.storage().to_owned();

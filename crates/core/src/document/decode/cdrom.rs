@@ -7,7 +7,6 @@ use super::fields::{self, Fields};
 use super::names;
 use super::slots::{self, Slots};
 use super::vm::PlacesByPath;
-use crate::desired::Disk;
 use crate::diagnostic::Diagnostic;
 
 const SLOTS: Slots = Slots {
@@ -22,22 +21,8 @@ const SLOTS: Slots = Slots {
 pub(crate) fn take(
     fields: &mut Fields<'_, '_>,
     places: &mut PlacesByPath,
-    disks: &BTreeMap<String, Disk>,
 ) -> BTreeMap<String, String> {
-    let drives = slots::take(fields, places, &SLOTS, read);
-    for slot in drives.keys().filter(|slot| disks.contains_key(*slot)) {
-        let mut problem =
-            Diagnostic::error("slot-taken-twice", format!("slot '{slot}' is given twice"))
-                .help("give the disk or the CD-ROM another slot");
-        let both = [("cdroms", "a CD-ROM here"), ("disks", "a disk here")];
-        for (key, label) in both {
-            if let Some(span) = places.get(&format!("{key}.{slot}")) {
-                problem = problem.at(*span, label);
-            }
-        }
-        fields.problems.push(problem);
-    }
-    drives
+    slots::take(fields, places, &SLOTS, read)
 }
 
 /// `none`, `cdrom`, or a volume.
@@ -52,7 +37,7 @@ fn read(
         "none" | "cdrom" => Ok(text.to_owned()),
         _ => names::volume(text).map_err(|why| format!("{why}; or is `none` or `cdrom`")),
     };
-    let value = fields::parsed(node, slot, &medium, problems)?;
+    let value = fields::parsed(node, slot, medium, problems)?;
     places.insert(path.to_owned(), value.span);
     Some(value.value)
 }

@@ -119,6 +119,7 @@ fn read(
             continue;
         }
         if let Some(text) = option(node, name, fields.problems) {
+            let (name, text) = as_stored(name, text);
             places.insert(format!("{path}.{name}"), node.span);
             disk.options.insert(name.to_owned(), text);
         }
@@ -150,6 +151,23 @@ fn take_fate(fields: &mut Fields<'_, '_>, disk: &mut Disk, path: &str, places: &
                 .help("keep one of the two keys"),
         );
     }
+}
+
+/// Proxmox takes limits in bytes a second as another spelling of MiB a second, and stores those; it
+/// gets the number wrong on the way (qemu-server, parse_drive: `my $bps = defined(delete …)`), so it
+/// is done here.
+fn as_stored(name: &'static str, text: String) -> (&'static str, String) {
+    let stored = match name {
+        "bps" => "mbps",
+        "bps_rd" => "mbps_rd",
+        "bps_wr" => "mbps_wr",
+        _ => return (name, text),
+    };
+    let Ok(bytes) = text.parse::<u64>() else { return (name, text) };
+    // Thousandths of a MiB, rounded up: a limit never becomes none.
+    let thousandths = (u128::from(bytes) * 1000).div_ceil(1 << 20);
+    let digits = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    (stored, digits.trim_end_matches('0').trim_end_matches('.').to_owned())
 }
 
 /// The buses whose disks have an option; `None`: all of them (qemu-server, Drive.pm: the formats of

@@ -56,7 +56,7 @@ pub(crate) fn take(fields: &mut Fields<'_, '_>) -> VmKeys {
     take_hardware(fields, &mut keys);
     take_options(fields, &mut keys);
     keys.spec.disks = disk::take(fields, &mut keys.places);
-    keys.spec.cdroms = cdrom::take(fields, &mut keys.places, &keys.spec.disks);
+    keys.spec.cdroms = cdrom::take(fields, &mut keys.places);
     keys.spec.efidisk = firmware::efidisk(fields, &mut keys.places);
     keys.spec.tpmstate = firmware::tpmstate(fields, &mut keys.places);
     keys.spec.networks = network::take(fields, &mut keys.places);

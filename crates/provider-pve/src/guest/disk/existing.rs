@@ -49,6 +49,10 @@ fn options(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive: &Drive, mo
     }
     let effects = list.iter().map(|(name, ..)| effect::of_drive_option(name, differ.live));
     let effect = effects.max().unwrap_or(Effect::Live);
+    // What the guest runs with needs no boot: a change that waits is only taken back.
+    let runs = differ.live.pending.iter().find(|p| p.key == slot).and_then(|p| p.running.as_ref());
+    let same = runs.is_some_and(|runs| sorted(runs) == sorted(&changed.to_string()));
+    let effect = if same { Effect::Live } else { effect };
     for (name, before, after) in &list {
         let path = format!("{slot}.{name}");
         differ.attribute(&path, before.as_deref(), after.as_deref(), effect);
@@ -58,6 +62,13 @@ fn options(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive: &Drive, mo
         let _ = changed.set("size", &Size::from_bytes(bytes).to_string());
     }
     differ.set(slot, &changed.to_string());
+}
+
+/// A drive's parts in one order. Proxmox takes a default that is said for another value here.
+fn sorted(drive: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = drive.split(',').collect();
+    parts.sort_unstable();
+    parts
 }
 
 /// Options that documents said before and do not say now go back to Proxmox's default.

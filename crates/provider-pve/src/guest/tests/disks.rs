@@ -6,6 +6,9 @@ use pvx_core::provider::GuestKind;
 use super::{Qemu, attributes, compare, create, line, live, spec};
 
 const GIB: u64 = 1 << 30;
+/// Keys and values of a live guest.
+type Config = &'static [(&'static str, &'static str)];
+
 const SINGLE: (&str, &str) = ("scsihw", "virtio-scsi-single");
 const STORED: &str = "shared:vm-1000-disk-0,discard=on,size=10G,ssd=1";
 
@@ -148,7 +151,7 @@ fn a_slot_that_holds_no_disk_is_never_resized_or_overwritten() {
 #[test]
 fn a_disk_that_is_no_longer_said_is_detached() {
     const DATA: &str = "shared:vm-1000-disk-1,size=5G";
-    let table: [(&[&str], &[(&str, &str)], &str); 8] = [
+    let table: [(&[&str], Config, &str); 8] = [
         (&["disks.scsi1"], &[("scsi1", DATA)], "⏏scsi1 Note:disk-detached"),
         (&["disks.scsi1", "disks.scsi1.ssd"], &[("scsi1", DATA)], "⏏scsi1 Note:disk-detached"),
         (
@@ -263,16 +266,16 @@ fn a_move_that_cannot_be_is_said() {
 
 #[test]
 fn cdroms() {
-    let iso = "local:iso/x.iso,media=cdrom,size=600M";
-    let table: [(&str, &[(&str, &str)], &[&str], &str); 8] = [
+    const ISO: (&str, &str) = ("ide2", "local:iso/x.iso,media=cdrom,size=600M");
+    let table: [(&str, Config, &[&str], &str); 8] = [
         ("none", &[], &[], "ide2=none,media=cdrom"),
         ("cdrom", &[], &[], "ide2=cdrom,media=cdrom"),
-        ("local:iso/x.iso", &[("ide2", iso)], &[], ""),
-        ("none", &[("ide2", iso)], &[], "ide2=none,media=cdrom"),
+        ("local:iso/x.iso", &[ISO], &[], ""),
+        ("none", &[ISO], &[], "ide2=none,media=cdrom"),
         ("none", &[("ide2", "shared:vm-1000-disk-1,size=1G")], &[], "Error:cdrom-slot"),
         ("none", &[("ide2", "shared:vm-1000-cloudinit,media=cdrom")], &[], "Error:cdrom-slot"),
-        ("", &[("ide2", iso)], &["cdroms.ide2"], "⏏ide2"),
-        ("", &[("ide2", iso)], &[], ""),
+        ("", &[ISO], &["cdroms.ide2"], "⏏ide2"),
+        ("", &[ISO], &[], ""),
     ];
     for (medium, config, before, expected) in table {
         let wanted = spec(|s| {
@@ -286,7 +289,7 @@ fn cdroms() {
     }
     // The medium of a running guest changes at once; a drive on IDE comes with a cold boot.
     let wanted = spec(|s| drop(s.cdroms.insert("ide2".into(), "none".into())));
-    for (config, effect) in [(vec![("ide2", iso)], "Live"), (vec![], "Pending")] {
+    for (config, effect) in [(vec![ISO], "Live"), (vec![], "Pending")] {
         let mut guest = live(&config);
         guest.running = true;
         let comparison = compare(&wanted, &[], &guest);
@@ -322,7 +325,7 @@ fn a_firmware_s_disks() {
         let storage = Some("fast".into());
         s.tpmstate = Some(TpmState { storage, version: Some("v2.0".into()) });
     };
-    let table: [(Change, &[(&str, &str)], &str); 8] = [
+    let table: [(Change, Config, &str); 8] = [
         (efi, &[], "efidisk0=shared:1,efitype=4m,pre-enrolled-keys=1"),
         (efi, &[("efidisk0", "local:vm-1-disk-1,efitype=4m,pre-enrolled-keys=1,size=4M")], ""),
         (
