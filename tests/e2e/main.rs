@@ -10,6 +10,7 @@
 
 mod broken;
 mod connect;
+mod disks;
 mod environment;
 mod first_light;
 mod formats;

@@ -123,7 +123,7 @@ fn create(change: &Change) -> String {
     format!("   {origin}\n{}", facts(&list, 4))
 }
 
-/// `2 disks, 80 GiB lost · 1 disk, 100 GiB kept`
+/// `2 disks, 80 GiB lost`; beside what is kept it gets a line of its own.
 fn losses(change: &Change) -> String {
     let part = |disks: &[(String, u64)], word: &str| {
         let bytes: u64 = disks.iter().map(|(_, size)| size).sum();
@@ -133,25 +133,29 @@ fn losses(change: &Change) -> String {
     let (lost, kept) = (&change.facts.disks, &change.facts.kept);
     let parts: Vec<String> =
         [part(lost, "lost"), part(kept, "kept")].into_iter().flatten().collect();
-    if parts.is_empty() { "no disks".to_owned() } else { parts.join(" · ") }
+    let running = if change.running { "running" } else { "" };
+    let first = match parts.as_slice() {
+        [] => "no disks",
+        [one] => one,
+        _ => return format!("{running}\n{}", facts(&parts, 4)),
+    };
+    let running = if change.running { " · running" } else { "" };
+    format!("{first}{running}\n")
 }
 
 /// It goes and is made anew: what is lost by that, and what comes.
 fn replace(change: &Change) -> String {
-    let running = if change.running { " · running" } else { "" };
     let origin = change.facts.origin.as_deref().unwrap_or_default();
-    format!("   replace   {}{running}\n    {}\n", losses(change), paint(FAINT, origin))
+    format!("   replace   {}    {}\n", losses(change), paint(FAINT, origin))
 }
 
 fn destroy(change: &Change, intent: Intent) -> String {
-    let running = if change.running { " · running" } else { "" };
-    let what = losses(change);
     let why = match intent {
         // Among other changes a reader asks why; here it was the command.
         Intent::Apply => format!("    {}\n", paint(FAINT, &change.reason)),
         Intent::Destroy => String::new(),
     };
-    format!("   destroy   {what}{running}\n{why}")
+    format!("   destroy   {}{why}", losses(change))
 }
 
 fn attributes(list: &[AttributeChange]) -> String {
