@@ -62,6 +62,7 @@ fn one(
             return;
         }
     };
+    note_detached(builder, address, live);
     let removal = Removal { live, profile, identity, half_made, reason };
     let steps = removal.steps(builder, &away);
     let actions = builder.chain(address, vmid, steps);
@@ -81,6 +82,18 @@ fn one(
         position: None,
         actions,
     });
+}
+
+/// Detached disks go with their guest, and stand in no list of sizes.
+pub(super) fn note_detached(builder: &mut Builder<'_>, address: &Address, live: &live::Guest) {
+    let volumes = builder.input.kind.volumes(live).into_iter();
+    let detached = volumes.filter(|v| v.slot.starts_with("unused"));
+    let list: Vec<String> =
+        detached.map(|v| format!("{} ({}:{})", v.slot, v.storage, v.name)).collect();
+    if !list.is_empty() {
+        let text = format!("detached disks go with {address} too: {}", list.join(", "));
+        builder.findings.push(Finding::note("detached-lost", text).about(address));
+    }
 }
 
 /// What goes with a guest, and what outlives it.

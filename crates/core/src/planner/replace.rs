@@ -78,6 +78,7 @@ fn plan(
     let slots = keep::slots(builder, &guest.address, live);
     let away = keep::put_away(builder, profile, &guest.address, live, &slots, &reason)?;
     let removal = remove::Removal { live, profile, identity, half_made: false, reason: &reason };
+    remove::note_detached(builder, &guest.address, live);
     // The old one may have another number.
     let of_old = |step: Step| Step { vmid: step.vmid.or(Some(live.vmid)), ..step };
     let mut steps: Vec<Step> = removal.steps(builder, &away).into_iter().map(of_old).collect();

@@ -12,11 +12,13 @@ pub(super) struct Differ<'a> {
     pub(super) wanted: &'a Wanted<'a>,
     pub(super) live: &'a Guest,
     out: Comparison,
+    /// Disks that become `unusedN`.
+    unused: usize,
 }
 
 impl<'a> Differ<'a> {
     pub(super) fn new(wanted: &'a Wanted<'a>, live: &'a Guest) -> Self {
-        Self { wanted, live, out: Comparison::default() }
+        Self { wanted, live, out: Comparison::default(), unused: 0 }
     }
 
     /// The stored value of a key.
@@ -124,10 +126,12 @@ impl<'a> Differ<'a> {
 
     /// The `unusedN` that the next detached disk becomes: Proxmox takes the lowest free one
     /// (pve-guest-common, add_unused_volume).
-    pub(super) fn free_unused(&self) -> String {
+    pub(super) fn take_unused(&mut self) -> String {
         let taken = |name: &String| self.live.config.contains_key(name);
         let mut free = (0_u16..256).map(|n| format!("unused{n}")).filter(|name| !taken(name));
-        free.nth(self.out.detach.len()).unwrap_or_default()
+        let next = free.nth(self.unused).unwrap_or_default();
+        self.unused += 1;
+        next
     }
 
     /// What only a guest that is made anew would have.

@@ -209,6 +209,19 @@ fn a_slot_that_the_template_fills_is_said() {
 }
 
 #[test]
+fn detached_disks_that_go_too_are_said() {
+    let mut lab = keeping();
+    lab.config(1000, "unused0", "shared:vm-1000-disk-9");
+    let text = lab.destroy();
+    assert!(
+        text.contains(
+            "i detached-lost: detached disks go with k3s/w01 too: unused0 (shared:vm-1000-disk-9)"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_keeper_is_removed_with_proof() {
     let mut lab = keeping();
     lab.destroy();

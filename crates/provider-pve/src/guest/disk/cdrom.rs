@@ -6,6 +6,7 @@ use pvx_core::provider::Detach;
 
 use super::super::differ::Differ;
 use super::super::effect;
+use super::removed;
 use crate::codec::Drive;
 
 pub(super) fn compare(differ: &mut Differ<'_>) {
@@ -44,6 +45,9 @@ fn dropped(differ: &mut Differ<'_>) {
         let slot = path.trim_start_matches("cdroms.");
         let live = differ.stored(slot).and_then(|text| Drive::parse(text).ok());
         let Some(live) = live.filter(|d| d.is_cdrom() && !d.is_cloudinit()) else { continue };
+        if removed::is_protected(differ, path, slot) {
+            continue;
+        }
         let effect = effect::of_key(slot, differ.live);
         differ.attribute(slot, Some(live.file()), None, effect);
         differ.detach(Detach { slot: slot.to_owned(), erase: None });

@@ -38,7 +38,35 @@ fn dropped(differ: &Differ<'_>) -> BTreeSet<String> {
     slots.filter(|slot| !named(slot) && has_disk(slot)).map(str::to_owned).collect()
 }
 
+/// Proxmox takes no drive from a protected guest (qemu-server, update_vm_api). Said, and tried again
+/// when it is not protected any more.
+pub(super) fn is_protected(differ: &mut Differ<'_>, path: &str, slot: &str) -> bool {
+    let protected = protects(differ);
+    if protected {
+        let before: Vec<&str> = differ.managed_before(path).filter(|p| is_below(p, path)).collect();
+        for path in before {
+            differ.manage(path);
+        }
+        let text = format!("drive {slot} stays: the guest is protected, and gives none away");
+        let finding = Finding::warning("drive-protected", text);
+        differ.finding(finding.help("say `protection: false` to have it detached"));
+    }
+    protected
+}
+
+/// Is the guest protected when disks are taken from it?
+fn protects(differ: &Differ<'_>) -> bool {
+    differ.wanted.spec.protection.unwrap_or(differ.live.is_protected())
+}
+
+fn is_below(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 fn detach(differ: &mut Differ<'_>, slot: &str) {
+    if is_protected(differ, &format!("disks.{slot}"), slot) {
+        return;
+    }
     let Some(drive) = differ.stored(slot).and_then(|v| Drive::parse(v).ok()) else { return };
     let volume = drive.file().to_owned();
     let size = drive.size().map(|size| size.to_string());
@@ -47,32 +75,47 @@ fn detach(differ: &mut Differ<'_>, slot: &str) {
     let effect = effect::of_key(slot, differ.live);
     let waits = effect == Effect::Pending;
     if erase && !waits {
-        let unused = differ.free_unused();
+        let unused = differ.take_unused();
         differ.attribute(slot, Some(&before), None, Effect::DataLoss);
         differ.detach(Detach { slot: slot.to_owned(), erase: Some((unused, volume)) });
         return;
     }
     differ.attribute(slot, Some(&before), Some("detached"), effect);
-    let unused = differ.free_unused();
     differ.detach(Detach { slot: slot.to_owned(), erase: None });
-    let when = if waits { "at the next cold boot" } else { "now" };
-    let vmid = differ.live.vmid;
+    let unused = (!waits).then(|| differ.take_unused());
     if erase {
         differ.manage(&format!("erase.{volume}"));
-        let text =
-            format!("disk {slot} is detached {when}, and its bytes go with the apply after that");
-        differ.finding(Finding::note("disk-detached", text));
-        return;
+    } else {
+        let size = size.map_or_else(String::new, |size| format!(",size={size}"));
+        differ.manage(&format!("detached.{slot}={volume}{size}"));
     }
-    let size = size.map_or_else(String::new, |size| format!(",size={size}"));
-    differ.manage(&format!("detached.{slot}={volume}{size}"));
-    let text = format!(
-        "disk {slot} is detached {when}: its bytes stay in {volume}, as {unused} of guest {vmid}"
-    );
-    let help = format!(
-        "name it again to have it back; to be rid of it: `qm set {vmid} --delete {unused}`"
-    );
-    differ.finding(Finding::note("disk-detached", text).help(help));
+    differ.finding(detached(differ.live.vmid, slot, &volume, unused.as_deref(), erase));
+}
+
+/// Where the bytes are, and how to be rid of them. The slot of what waits for a cold boot is known
+/// when it has come.
+fn detached(vmid: u32, slot: &str, volume: &str, unused: Option<&str>, erase: bool) -> Finding {
+    let (text, help) = match (unused, erase) {
+        (Some(unused), _) => (
+            format!(
+                "disk {slot} is detached: its bytes stay in {volume}, as {unused} of guest {vmid}"
+            ),
+            format!(
+                "name it again to have it back; to be rid of it: `qm set {vmid} --delete {unused}`"
+            ),
+        ),
+        (None, false) => (
+            format!("disk {slot} is detached at the next cold boot: its bytes stay in {volume}"),
+            "name it again to have it back; to be rid of it, delete it under Hardware".to_owned(),
+        ),
+        (None, true) => (
+            format!(
+                "disk {slot} is detached at the next cold boot, and erased by the apply after that"
+            ),
+            "shut the guest down and apply again to have it done now".to_owned(),
+        ),
+    };
+    Finding::note("disk-detached", text).help(help)
 }
 
 /// The disk that lay in this slot before, when its volume still is with the guest: as a drive, and
@@ -123,7 +166,10 @@ fn erase_waiting(differ: &mut Differ<'_>) {
     let paths: Vec<&str> = differ.managed_before("erase.").collect();
     for path in paths {
         let volume = path.strip_prefix("erase.").unwrap_or_default();
-        if let Some(unused) = unused_with(differ, volume) {
+        let unused = unused_with(differ, volume);
+        if unused.is_some() && protects(differ) {
+            differ.manage(path);
+        } else if let Some(unused) = unused {
             differ.attribute(unused, Some(volume), None, Effect::DataLoss);
             differ.erase(unused, volume);
         } else if differ.live.pending.iter().any(|p| waits_to_go(differ, &p.key, volume)) {

@@ -202,6 +202,25 @@ fn what_a_detached_disk_left_behind_comes_back() {
 }
 
 #[test]
+fn a_protected_guest_gives_no_drive_away() {
+    let before = ["disks.scsi1", "disks.scsi1.on_removal", "cdroms.ide2", "disks.scsi10"];
+    let config = [
+        ("scsi0", STORED),
+        ("scsi1", "shared:vm-1000-disk-1,size=5G"),
+        ("ide2", "none,media=cdrom"),
+        ("protection", "1"),
+    ];
+    let stays = compare(&spec(|_| {}), &before, &live(&config));
+    assert_eq!(line(&stays), "Warning:drive-protected Warning:drive-protected");
+    let kept: Vec<_> = stays.managed.iter().filter(|p| p.contains(['.'])).collect();
+    assert_eq!(kept, ["cdroms.ide2", "disks.scsi1", "disks.scsi1.on_removal"]);
+    let open = compare(&spec(|s| s.protection = Some(false)), &before, &live(&config));
+    assert!(line(&open).starts_with("protection=0 ⏏ide2 ⏏scsi1!unused0"), "{}", line(&open));
+    let closed = compare(&spec(|s| s.protection = Some(true)), &before, &live(&config[..3]));
+    assert!(!line(&closed).contains("⏏"), "{}", line(&closed));
+}
+
+#[test]
 fn bytes_that_could_not_go_while_the_guest_ran_go_later() {
     let mut guest = live(&[("scsi0", STORED), ("sata1", "shared:vm-1000-disk-1,size=5G")]);
     guest.running = true;
@@ -209,6 +228,11 @@ fn bytes_that_could_not_go_while_the_guest_ran_go_later() {
     let waits = compare(&spec(|_| {}), &before, &guest);
     assert_eq!(line(&waits), "⏏sata1 Note:disk-detached");
     assert!(waits.managed.contains("erase.shared:vm-1000-disk-1"));
+    // What waits takes no `unusedN` yet.
+    guest.config.insert("scsi5".into(), "shared:vm-1000-disk-5,size=5G".into());
+    let both = [&before[..], &["disks.scsi5", "disks.scsi5.on_removal"]].concat();
+    let comparison = compare(&spec(|_| {}), &both, &guest);
+    assert_eq!(line(&comparison), "⏏sata1 ⏏scsi5!unused0=shared:vm-1000-disk-5 Note:disk-detached");
     let later = live(&[("scsi0", STORED), ("unused0", "shared:vm-1000-disk-1")]);
     let goes = compare(&spec(|_| {}), &["erase.shared:vm-1000-disk-1"], &later);
     assert_eq!(line(&goes), "!unused0=shared:vm-1000-disk-1");
