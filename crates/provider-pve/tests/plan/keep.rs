@@ -168,6 +168,34 @@ fn a_keeper_that_cannot_be_read_keeps_its_guest_from_being_made_without_it() {
     assert!(lab.apply().contains("× kept-unread: guest 1001 may hold kept disks of k3s/w01"));
 }
 
+/// A guest whose destroy was cut off when its disk was put away.
+fn half_gone() -> Lab {
+    let mut lab = keeping();
+    let plan = lab.plan(Intent::Destroy);
+    cut_off(&mut lab, &plan, 3);
+    assert_eq!(whereabouts(&lab), ["1001 scsi1"]);
+    lab
+}
+
+#[test]
+fn a_guest_that_stayed_gets_its_disk_back_before_anything_else_is_written() {
+    let mut lab = half_gone();
+    lab.first().spec.cores = Some(4);
+    let disk = lab.first().spec.disks.get_mut("scsi1").unwrap();
+    disk.options.insert("ssd".into(), "1".into());
+    assert_snapshot!(lab.apply());
+    assert_eq!(lab.get(1000, "scsi1"), "local-lvm:vm-1000-disk-scsi1,size=5G,ssd=1");
+}
+
+#[test]
+fn a_guest_that_stayed_gets_no_other_disk_while_its_own_cannot_be_read() {
+    let mut lab = half_gone();
+    lab.snapshot.guests.remove(&1001);
+    assert!(lab.apply().contains("× kept-unread: guest 1001 may hold kept disks of k3s/w01"));
+    lab.first().spec.disks.clear();
+    assert!(!lab.apply().contains("kept-unread"), "it needs none");
+}
+
 #[test]
 fn a_copy_of_a_keeper_is_not_taken_for_it() {
     let mut lab = keeping();
