@@ -7,7 +7,7 @@ use pvx_core::address::Address;
 use pvx_core::execute::{self, Context, Limits, Outcome, Patience, Report};
 use pvx_core::live::Inventory;
 use pvx_core::plan::{Intent, Plan};
-use pvx_core::planner::{Input, Options, Ownership};
+use pvx_core::planner::{Input, Options, Ownership, locked_keepers};
 use pvx_core::provider::{ErrorClass, Writer};
 use pvx_core::state::{Histories, Journal};
 use pvx_provider_pve::guest::Qemu;
@@ -152,7 +152,8 @@ fn locked(input: &Input<'_>) -> Vec<String> {
         let lock = input.snapshot.guests.get(&vmid)?.lock()?;
         Some(format!("{address} ({lock})"))
     };
-    ownership.owned().filter_map(lock).chain(making).collect()
+    let keepers = locked_keepers(input);
+    ownership.owned().filter_map(lock).chain(making).chain(keepers).collect()
 }
 
 async fn carry_out(

@@ -14,6 +14,7 @@ pub fn check(plan: &Plan) -> Vec<Finding> {
     for action in plan.actions.iter() {
         found.extend(check_action(plan, action));
     }
+    found.extend(check_kept(plan));
     found.extend(check_coverage(plan));
     found.extend(check_vmids(plan));
     found
@@ -90,6 +91,32 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
         | ActionKind::Detach { .. }
         | ActionKind::Ha { .. }
         | ActionKind::Snippet { .. } => {}
+    }
+    found
+}
+
+/// A disk that is said to be kept is handed over before its guest goes.
+fn check_kept(plan: &Plan) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for change in plan.changes.iter().filter(|change| !change.facts.kept.is_empty()) {
+        let actions: Vec<&Action> =
+            change.actions.iter().filter_map(|id| plan.actions.get(*id)).collect();
+        let goes = |a: &&&Action| a.kind == ActionKind::Destroy && !is_keeper(a);
+        let Some(destroy) = actions.iter().find(goes) else { continue };
+        let before = actions.iter().take_while(|a| a.id != destroy.id);
+        let handed: BTreeSet<&str> = before
+            .filter(|a| a.vmid == destroy.vmid)
+            .filter_map(|a| match &a.kind {
+                ActionKind::Reassign { disk, .. } => Some(disk.as_str()),
+                _ => None,
+            })
+            .collect();
+        for (slot, _) in
+            change.facts.kept.iter().filter(|(slot, _)| !handed.contains(slot.as_str()))
+        {
+            let text = format!("{} loses {slot}, which is to be kept", change.address);
+            found.push(complaint(text));
+        }
     }
     found
 }

@@ -307,3 +307,24 @@ fn lint_lets_only_known_bytes_go() {
     known.preconditions.push(Precondition::Holds { disk, volume });
     assert_eq!(complaints(&plan(Verb::Change, vec![known])), "");
 }
+
+#[test]
+fn lint_lets_no_kept_disk_go() {
+    let hand_over = action(ActionKind::Reassign {
+        disk: "scsi1".to_owned(),
+        target: 1007,
+        target_disk: "scsi1".to_owned(),
+    });
+    let destroy = || action(ActionKind::Destroy);
+    for (actions, complains) in [
+        (vec![hand_over.clone(), destroy()], false),
+        (vec![destroy(), hand_over.clone()], true),
+        (vec![Action { vmid: 1001, ..hand_over }, destroy()], true),
+        (vec![destroy()], true),
+    ] {
+        let mut plan = plan(Verb::Destroy, actions);
+        plan.changes[0].facts.kept = vec![("scsi1".to_owned(), 1)];
+        let text = complaints(&plan);
+        assert_eq!(text.contains("loses scsi1, which is to be kept"), complains, "{text}");
+    }
+}

@@ -97,6 +97,16 @@ impl Keepers {
     }
 }
 
+/// Keepers that another task has locked: what they hold cannot be handed over meanwhile.
+pub fn locked_keepers(input: &Input<'_>) -> Vec<String> {
+    let keepers = Keepers::of(input).by_address;
+    let locked = keepers.into_iter().filter_map(|(address, vmid)| {
+        let lock = input.snapshot.guests.get(&vmid)?.lock()?;
+        Some(format!("guest {vmid}, which keeps disks of {address} ({lock})"))
+    });
+    locked.collect()
+}
+
 /// The identity of the guest that holds the kept disks of `name`.
 fn identity(cluster: &str, profile: &Profile, name: &str) -> Uuid {
     live::identity(cluster, &format!("kept.{}", profile.key()), name)

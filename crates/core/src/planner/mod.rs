@@ -19,6 +19,7 @@ mod template;
 mod update;
 mod vmid;
 
+pub use keep::locked_keepers;
 pub use ownership::{Claim, Ownership, half_made_note};
 pub(crate) use template::candidates as template_candidates;
 

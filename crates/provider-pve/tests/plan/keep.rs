@@ -197,6 +197,16 @@ fn a_guest_that_stayed_gets_no_other_disk_while_its_own_cannot_be_read() {
 }
 
 #[test]
+fn a_keeper_that_is_locked_is_waited_for() {
+    let mut lab = keeping();
+    lab.destroy();
+    lab.config(1001, "lock", "backup");
+    assert!(lab.apply().contains("× locked: guest 1001, which keeps its disks, is locked: backup"));
+    lab.options.erase_kept = true;
+    assert!(lab.destroy().contains("× locked: guest 1001, which keeps disks of k3s/w01"));
+}
+
+#[test]
 fn a_copy_of_a_keeper_is_not_taken_for_it() {
     let mut lab = keeping();
     lab.destroy();

@@ -51,6 +51,11 @@ pub(in crate::planner) fn put_away(
     if let Some(doubt) = builder.keepers.doubt(input, address) {
         return Err(doubt);
     }
+    let keeper = builder.keepers.get(input, address);
+    if let Some((keeper, lock)) = keeper.and_then(|keeper| Some((keeper, keeper.lock()?))) {
+        let text = format!("guest {}, which keeps its disks, is locked: {lock}", keeper.vmid);
+        return Err(Finding::error("locked", text).about(address));
+    }
     let volumes: Vec<Volume> = input.kind.volumes(live);
     let volumes: Vec<Volume> = volumes.into_iter().filter(|v| slots.contains(&v.slot)).collect();
     check(builder, address, live, &volumes, holding.as_ref())?;

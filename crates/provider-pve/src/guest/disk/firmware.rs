@@ -15,7 +15,10 @@ type Fixed = (&'static str, Option<String>, &'static str);
 pub(super) fn compare(differ: &mut Differ<'_>) {
     let spec = differ.wanted.spec;
     if let Some(efi) = &spec.efidisk {
-        let keys = efi.pre_enrolled_keys.map(|keys| format_boolean(keys).to_owned());
+        // A default says what a new disk gets, and is no difference from one that is there.
+        let there = differ.live.config.contains_key("efidisk0");
+        let general = spec.efidisk_pre_enrolled_keys.filter(|_| !there);
+        let keys = efi.pre_enrolled_keys.or(general).map(|keys| format_boolean(keys).to_owned());
         let options = [
             ("efitype", efi.efitype.clone(), "2m"),
             ("pre-enrolled-keys", keys, "0"),

@@ -366,6 +366,15 @@ fn a_firmware_s_disks() {
     for (change, config, expected) in table {
         assert_eq!(line(&compare(&spec(change), &[], &live(config))), expected, "{config:?}");
     }
+    let general = spec(|s| {
+        s.storage = Some("shared".into());
+        s.efidisk = Some(EfiDisk::default());
+        s.efidisk_pre_enrolled_keys = Some(true);
+    });
+    let made = "efidisk0=shared:1,efitype=4m,pre-enrolled-keys=1";
+    assert_eq!(line(&compare(&general, &[], &live(&[]))), made);
+    let there = live(&[("efidisk0", "shared:vm-1-disk-1,efitype=4m,size=4M")]);
+    assert_eq!(line(&compare(&general, &[], &there)), "", "only what its entry says is compared");
     let mut guest = live(&[("tpmstate0", "local:vm-1-disk-1,size=4M,version=v2.0")]);
     guest.running = true;
     assert_eq!(line(&compare(&spec(tpm), &[], &guest)), "Warning:disk-not-moved");
