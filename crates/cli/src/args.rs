@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use pvx_core::desired::ApplyChanges;
 
 /// A declarative reconciler for Proxmox VE: YAML in, plan out, apply, and nothing when nothing
 /// changed.
@@ -147,6 +148,8 @@ pub(crate) struct PlanOptions {
     pub(crate) target: Vec<String>,
     #[command(flatten)]
     pub(crate) anew: AnewOptions,
+    #[command(flatten)]
+    pub(crate) apply_changes: ApplyChangesOption,
     /// Plan the removal instead
     #[arg(long)]
     pub(crate) destroy: bool,
@@ -156,6 +159,35 @@ pub(crate) struct PlanOptions {
     /// Exit with 2 when there are changes
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+}
+
+/// What may happen to running guests.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApplyChangesOption {
+    /// What may happen now to running guests whose documents do not say
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Allowed::Live)]
+    pub(crate) apply_changes: Allowed,
+}
+
+/// `apply_changes`, as the command line spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Allowed {
+    /// What takes effect at once; the rest is written and waits for the next cold boot
+    Live,
+    /// A reboot, or a stop and a start, where a change needs it
+    Reboot,
+    /// Nothing that the guest could notice; the rest is held back
+    Manual,
+}
+
+impl From<Allowed> for ApplyChanges {
+    fn from(allowed: Allowed) -> Self {
+        match allowed {
+            Allowed::Live => Self::Live,
+            Allowed::Reboot => Self::Reboot,
+            Allowed::Manual => Self::Manual,
+        }
+    }
 }
 
 /// What apply and destroy share.
@@ -202,6 +234,8 @@ pub(crate) struct ApplyOptions {
     pub(crate) run: RunOptions,
     #[command(flatten)]
     pub(crate) anew: AnewOptions,
+    #[command(flatten)]
+    pub(crate) apply_changes: ApplyChangesOption,
 }
 
 /// `pvx destroy`

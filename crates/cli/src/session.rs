@@ -1,6 +1,7 @@
 //! What most commands begin with: documents are read and checked, the cluster is asked, a plan is
 //! made.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pvx_core::desired::Desired;
@@ -120,9 +121,10 @@ impl<'a> Session<'a> {
         &self.loaded.desired
     }
 
-    /// Keys of the documents' profiles.
-    pub(crate) fn profiles(&self) -> Vec<&str> {
-        self.desired().profiles.iter().map(pvx_core::desired::Profile::key).collect()
+    /// Keys of the documents' profiles, and of those that guests were moved out of: what is
+    /// remembered is kept under them.
+    pub(crate) fn profiles(&self) -> BTreeSet<String> {
+        self.desired().state_keys()
     }
 
     /// The state folder of a cluster.
@@ -148,8 +150,9 @@ impl<'a> Session<'a> {
     /// What is remembered: what was applied, and at which VMIDs a run that was cut off was working.
     fn memory(&self, inventory: &Inventory) -> Result<Memory, CliError> {
         let folder = self.folder(inventory);
-        let mut memory = folder.load(self.profiles())?;
-        for profile in self.profiles() {
+        let profiles = self.profiles();
+        let mut memory = folder.load(profiles.iter().map(String::as_str))?;
+        for profile in &profiles {
             for open in Journal::unfinished(&folder, profile)? {
                 memory.suppose(open.address, open.vmid);
             }

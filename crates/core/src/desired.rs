@@ -3,12 +3,16 @@
 //!
 //! Absent means not managed (law 5): an `Option` that is `None` is neither read nor written.
 
+mod ha;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::diagnostic::{Span, Spanned};
+
+pub use ha::{Affinity, Ha, HaState};
 
 /// Everything one run manages.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +29,14 @@ impl Desired {
     /// All guests of all profiles, in document order.
     pub fn guests(&self) -> impl Iterator<Item = &Guest> {
         self.profiles.iter().flat_map(|profile| profile.guests.iter())
+    }
+
+    /// The keys under which state and journals of these guests are kept: those of the profiles,
+    /// and of profiles that guests were moved out of.
+    pub fn state_keys(&self) -> BTreeSet<String> {
+        let own = self.profiles.iter().map(|profile| profile.key().to_owned());
+        let moved = self.guests().filter_map(|guest| guest.moved_from.as_ref());
+        own.chain(moved.map(Address::key)).collect()
     }
 }
 
@@ -232,30 +244,11 @@ pub enum ApplyChanges {
 pub struct GuestSpec {
     /// Guest tags: the profile's, the role's, and the ownership mark. Compared as a set.
     pub tags: BTreeSet<String>,
-    /// Cores per socket.
-    pub cores: Option<u32>,
-    /// Sockets.
-    pub sockets: Option<u32>,
-    /// Memory in MiB.
-    pub memory: Option<u64>,
-    /// CPU type with its flags, as Proxmox spells it (`host`, `x86-64-v2-AES`).
-    pub cpu: Option<String>,
-    /// `seabios` or `ovmf`.
-    pub bios: Option<String>,
-    /// Machine type (`q35`, `pc`, or a versioned one).
-    pub machine: Option<String>,
-    /// SCSI controller (`virtio-scsi-single`).
-    pub scsihw: Option<String>,
-    /// OS type (`l26`).
-    pub ostype: Option<String>,
-    /// QEMU guest agent on or off.
-    pub agent: Option<bool>,
-    /// Start at boot of the node.
-    pub onboot: Option<bool>,
-    /// Refuse removal.
-    pub protection: Option<bool>,
-    /// Notes; trailing white space does not count.
-    pub description: Option<String>,
+    /// Keys of the table in [`schema`](crate::schema), by Proxmox's name with its number.
+    pub settings: BTreeMap<String, Setting>,
+    /// Keys, or single properties of keys (`net0.host-tunnel`), that pvx knows nothing of: written
+    /// as they stand and compared as text.
+    pub raw: BTreeMap<String, String>,
     /// EFI vars disk, wanted when the guest is made with OVMF; `true`: with Microsoft keys
     /// pre-enrolled.
     pub efidisk_pre_enrolled_keys: Option<bool>,
@@ -275,6 +268,63 @@ pub struct GuestSpec {
     pub networks: BTreeMap<String, Network>,
     /// Cloud-init.
     pub cloudinit: CloudInit,
+    /// The pool it is a member of.
+    pub pool: Option<String>,
+    /// High availability.
+    pub ha: Option<Ha>,
+}
+
+impl GuestSpec {
+    /// The value of a key that holds one, or of a property string's property (`cpu.cputype`).
+    pub fn text(&self, path: &str) -> Option<&str> {
+        let (key, property) = path.split_once('.').map_or((path, None), |(k, p)| (k, Some(p)));
+        match (self.settings.get(key)?, property) {
+            (Setting::Value(value), None) => Some(value),
+            (Setting::Properties(properties), Some(name)) => {
+                properties.get(name).map(String::as_str)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same, as a number.
+    pub fn number<T: std::str::FromStr>(&self, path: &str) -> Option<T> {
+        self.text(path)?.parse().ok()
+    }
+
+    /// Memory in MiB.
+    pub fn memory(&self) -> Option<u64> {
+        self.number("memory")
+    }
+
+    /// vCPUs of all sockets, when documents say any of the two.
+    pub fn cpus(&self) -> Option<u32> {
+        let (cores, sockets) = (self.number::<u32>("cores"), self.number::<u32>("sockets"));
+        cores.or(sockets).map(|_| cores.unwrap_or(1).saturating_mul(sockets.unwrap_or(1)))
+    }
+
+    /// Sets a key that holds one value.
+    pub fn set(&mut self, key: &str, value: impl Into<String>) {
+        self.settings.insert(key.to_owned(), Setting::Value(value.into()));
+    }
+
+    /// Sets one property of a key.
+    pub fn set_property(&mut self, key: &str, property: &str, value: impl Into<String>) {
+        let entry = self.settings.entry(key.to_owned());
+        let setting = entry.or_insert_with(|| Setting::Properties(BTreeMap::new()));
+        if let Setting::Properties(properties) = setting {
+            properties.insert(property.to_owned(), value.into());
+        }
+    }
+}
+
+/// What documents say of one key, in Proxmox's spelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// One value.
+    Value(String),
+    /// Properties of a property string, by name; what documents do not say of it stays as it is.
+    Properties(BTreeMap<String, String>),
 }
 
 /// One disk.
@@ -327,12 +377,17 @@ pub struct Network {
     pub bridge: Option<String>,
     /// MAC address, upper case with colons.
     pub mac: Option<String>,
-    /// VLAN tag, 1 to 4094.
-    pub tag: Option<u16>,
-    /// Proxmox firewall on this device.
-    pub firewall: Option<bool>,
-    /// MTU; 1 means the bridge's.
-    pub mtu: Option<u32>,
+    /// Further properties as Proxmox names and spells them (`tag: 20`, `firewall: 1`).
+    pub options: BTreeMap<String, String>,
+}
+
+impl Network {
+    /// The same with one more property, in Proxmox's names and spelling.
+    #[must_use]
+    pub fn with(mut self, property: &str, value: impl Into<String>) -> Self {
+        self.options.insert(property.to_owned(), value.into());
+        self
+    }
 }
 
 /// Cloud-init settings.

@@ -15,4 +15,5 @@ pub mod plan;
 pub mod planner;
 pub mod provider;
 pub mod read;
+pub mod schema;
 pub mod state;

@@ -1,9 +1,13 @@
 //! What the cluster is like right now, as far as planning needs it.
 
+pub mod ha;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use ha::{Ha, Properties};
 
 /// The cluster as a whole: two requests (`/cluster/status`, `/cluster/resources`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub struct Inventory {
     pub storages: BTreeMap<(String, String), Storage>,
     /// Guests by VMID, containers too: they take VMIDs.
     pub guests: BTreeMap<u32, Summary>,
+    /// Pools that may be looked at (Pool.Audit).
+    pub pools: BTreeSet<String>,
 }
 
 impl Inventory {
@@ -92,6 +98,8 @@ pub struct Summary {
     pub memory: u64,
     /// The `lock:` property.
     pub lock: Option<String>,
+    /// The pool it is a member of, when that one may be looked at. Live, as are the tags.
+    pub pool: Option<String>,
 }
 
 impl Summary {
@@ -99,7 +107,8 @@ impl Summary {
     /// lists show as `VM 1001` (qemu-server, vmstatus). So is a clone until its first disk is
     /// copied.
     pub fn is_unnamed(&self) -> bool {
-        self.name.as_ref().is_none_or(|name| *name == format!("VM {}", self.vmid))
+        let number = |name: &String| name.strip_prefix("VM ")?.parse::<u32>().ok();
+        self.name.as_ref().is_none_or(|name| number(name) == Some(self.vmid))
     }
 
     /// Is it being made right now? The lock is live in the list, unlike the name.
@@ -179,6 +188,8 @@ pub struct Snapshot {
     pub inventory: Inventory,
     /// Guests that were read in full, by VMID.
     pub guests: BTreeMap<u32, Guest>,
+    /// What the HA manager is told, when it was asked for.
+    pub ha: Option<Ha>,
 }
 
 /// The namespace of identities: a version 5 UUID of the text `pvx` in the DNS namespace's manner,

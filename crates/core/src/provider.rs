@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::desired::GuestSpec;
-use crate::live::{Guest, GuestRef, Inventory};
-use crate::plan::{Action, AttributeChange, Finding};
+use crate::desired::{Affinity, GuestSpec, Ha};
+use crate::live::{self, Guest, GuestRef, Inventory, Properties};
+use crate::plan::{Action, AttributeChange, Finding, HaChange};
 
 /// What kind of failure it was, as far as the executor may act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,9 @@ pub trait Reader: Send + Sync {
         wanted: &[GuestRef],
         power: bool,
     ) -> impl Future<Output = Result<Vec<Guest>, ProviderError>> + Send;
+
+    /// What the HA manager is told: two requests.
+    fn ha(&self) -> impl Future<Output = Result<live::Ha, ProviderError>> + Send;
 }
 
 /// An action that was accepted.
@@ -182,6 +185,10 @@ pub struct Comparison {
     pub set: BTreeMap<String, String>,
     /// Keys to delete.
     pub delete: BTreeSet<String>,
+    /// Keys that only root@pam may set: written over SSH.
+    pub set_as_root: BTreeMap<String, String>,
+    /// Keys that only root@pam may delete.
+    pub delete_as_root: BTreeSet<String>,
     /// Disks to grow: slot and absolute size in bytes.
     pub resize: Vec<(String, u64)>,
     /// Disks that move to another storage or into another format.
@@ -200,6 +207,13 @@ pub struct Comparison {
     pub managed: BTreeSet<String>,
     /// What cannot be done, or is left alone.
     pub findings: Vec<Finding>,
+    /// Proxmox's key of every attribute, by its path.
+    pub keys: BTreeMap<String, String>,
+    /// Keys of `set` and `delete` that a running guest cannot notice.
+    pub unnoticed: BTreeSet<String>,
+    /// Proxmox's keys that the documents manage, or managed and reset: values of them that wait are
+    /// theirs.
+    pub managed_keys: BTreeSet<String>,
 }
 
 impl Comparison {
@@ -207,6 +221,8 @@ impl Comparison {
     pub fn is_empty(&self) -> bool {
         self.set.is_empty()
             && self.delete.is_empty()
+            && self.set_as_root.is_empty()
+            && self.delete_as_root.is_empty()
             && self.resize.is_empty()
             && self.moves.is_empty()
             && self.detach.is_empty()
@@ -234,6 +250,42 @@ pub struct Detach {
     pub slot: String,
     /// When its bytes go too: the `unusedN` that it becomes, and its volume.
     pub erase: Option<(String, String)>,
+}
+
+/// A rule of the HA manager that should be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HaRule<'a> {
+    /// Its name.
+    pub name: String,
+    /// The guests it is about.
+    pub vmids: BTreeSet<u32>,
+    /// What it says of them.
+    pub kind: HaRuleKind<'a>,
+}
+
+/// What a rule says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HaRuleKind<'a> {
+    /// They run on these nodes.
+    Nodes {
+        /// Nodes and priorities.
+        nodes: &'a BTreeMap<String, u32>,
+        /// Nowhere else; absent: not managed.
+        strict: Option<bool>,
+        /// `strict` was managed before, and is not now.
+        strict_dropped: bool,
+    },
+    /// They run on one node, or each on another.
+    Affinity(Affinity),
+}
+
+/// What differs between the HA manager's configuration and what is wanted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HaComparison {
+    /// Writes, in order.
+    pub changes: Vec<HaChange>,
+    /// What differs, for people.
+    pub attributes: Vec<AttributeChange>,
 }
 
 /// How Proxmox spells a guest: pure, no I/O.
@@ -270,4 +322,17 @@ pub trait GuestKind: Send + Sync {
 
     /// What must change on `live`.
     fn compare(&self, wanted: &Wanted<'_>, live: &Guest) -> Comparison;
+
+    /// What must change in how the HA manager treats a guest that `runs` or not by then.
+    /// `managed_before`: paths that documents managed, such as `ha.max_restart`.
+    fn compare_ha(
+        &self,
+        wanted: &Ha,
+        managed_before: &BTreeSet<String>,
+        live: Option<&Properties>,
+        runs: bool,
+    ) -> HaComparison;
+
+    /// What must change in a rule.
+    fn compare_rule(&self, wanted: &HaRule<'_>, live: Option<&Properties>) -> HaComparison;
 }

@@ -1,9 +1,13 @@
 //! Which guests are read in full, and no others: members by their mark, then what the missing
-//! guests depend on. Costs at most 3 + nodes + (guests that the documents own) requests.
+//! guests depend on. Costs at most 3 + nodes + (guests that the documents own) requests, and two
+//! more when documents or memory manage HA.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::{Desired, Guest, Origin, Profile, VmidRequest};
+use futures::future::try_join;
+
+use crate::address::Address;
+use crate::desired::{Desired, Guest, Origin, Profile, TemplateRef, VmidRequest};
 use crate::live::{GuestRef, Inventory, Snapshot, Summary};
 use crate::plan::KEEPER;
 use crate::planner::{self, Input, Options, Ownership};
@@ -49,9 +53,17 @@ async fn once<R: Reader>(
 ) -> Result<(Snapshot, Vec<GuestRef>), ProviderError> {
     let members = marked(desired, &inventory).chain(keepers(desired, &inventory));
     let members = members.map(reference).collect::<Vec<_>>();
-    let mut snapshot = Snapshot { inventory, guests: BTreeMap::new() };
+    let mut snapshot = Snapshot { inventory, ..Snapshot::default() };
     let mut asked = online(&snapshot.inventory, members);
-    keep(&mut snapshot, reader.guests(&asked, true).await?);
+    let ha = async {
+        match planner::concerns_ha(desired, memory) {
+            true => reader.ha().await.map(Some),
+            false => Ok(None),
+        }
+    };
+    let (ha, found) = try_join(ha, reader.guests(&asked, true)).await?;
+    snapshot.ha = ha;
+    keep(&mut snapshot, found);
     let further = online(&snapshot.inventory, further(desired, memory, kind, &snapshot, replace));
     let mut found = reader.guests(&further, false).await?;
     for guest in &mut found {
@@ -64,17 +76,20 @@ async fn once<R: Reader>(
     Ok((snapshot, asked))
 }
 
-/// Guests whose tags carry the mark of one of the documents' profiles.
+/// Guests whose tags carry the mark of one of the documents' profiles, or of one that a guest was
+/// moved out of.
 pub(crate) fn marked<'a>(
     desired: &'a Desired,
     inventory: &'a Inventory,
 ) -> impl Iterator<Item = &'a Summary> {
-    let marks: BTreeSet<&str> = desired.profiles.iter().map(|p| p.mark.as_str()).collect();
+    let marks = desired.profiles.iter().map(|p| p.mark.clone());
+    let moved = desired.guests().filter_map(|guest| guest.moved_from.as_ref());
+    let marks: BTreeSet<String> = marks.chain(moved.map(planner::mark_of)).collect();
     let templates = desired.scope.templates;
     inventory.guests.values().filter(move |guest| {
         guest.qemu
             && !templates.is_some_and(|range| range.contains(guest.vmid))
-            && guest.tags.iter().any(|tag| marks.contains(tag.as_str()))
+            && guest.tags.iter().any(|tag| marks.contains(tag))
     })
 }
 
@@ -122,16 +137,21 @@ fn further(
     let ownership = Ownership::of(&input);
     let missing = desired.guests().filter(|g| ownership.member(&g.address).is_none());
     let mut vmids: BTreeSet<u32> = BTreeSet::new();
+    let mut templates: BTreeSet<&TemplateRef> = BTreeSet::new();
+    let suspects = Suspects::new(desired, &snapshot.inventory);
     for guest in missing {
-        vmids.extend(suspects(guest, desired, memory, &snapshot.inventory));
+        vmids.extend(suspects.of(guest, memory));
     }
     let made = |g: &&Guest| {
         ownership.member(&g.address).is_none() || replace.contains(&g.address.to_string())
     };
     for guest in desired.guests().filter(made) {
         if let Origin::Template { template, .. } = &guest.origin {
-            vmids.extend(planner::template_candidates(template, &snapshot.inventory));
+            templates.insert(template);
         }
+    }
+    for template in templates {
+        vmids.extend(planner::template_candidates(template, &snapshot.inventory));
     }
     vmids
         .into_iter()
@@ -145,21 +165,39 @@ fn further(
 /// The live guests that a missing one may be: at the VMID it had, at the VMID it asks for, of its
 /// name, or of no known name. Only a guest of the last ten seconds has no name yet (pvestatd), and
 /// one that was cloned in that time and not configured must not be made a second time.
-fn suspects<'a>(
-    guest: &'a Guest,
-    desired: &Desired,
-    memory: &Memory,
+struct Suspects<'a> {
     inventory: &'a Inventory,
-) -> impl Iterator<Item = u32> + 'a {
-    let fixed = match guest.vmid {
-        VmidRequest::Fixed(vmid) => Some(vmid),
-        VmidRequest::Auto => None,
-    };
-    let (vms, had) = (desired.scope.vms, memory.vmid(&guest.address));
-    let may_be = move |live: &&Summary| {
-        let named = live.name.as_deref() == Some(guest.address.guest());
-        let unnamed = live.is_unnamed() && vms.contains(live.vmid);
-        named || unnamed || [had, fixed].contains(&Some(live.vmid))
-    };
-    inventory.guests.values().filter(|live| !live.template).filter(may_be).map(|live| live.vmid)
+    by_name: BTreeMap<&'a str, Vec<u32>>,
+    unnamed: Vec<u32>,
+}
+
+impl<'a> Suspects<'a> {
+    fn new(desired: &Desired, inventory: &'a Inventory) -> Self {
+        let mut by_name: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        let mut unnamed = Vec::new();
+        for live in inventory.guests.values().filter(|live| !live.template) {
+            if let Some(name) = &live.name {
+                by_name.entry(name).or_default().push(live.vmid);
+            }
+            if live.is_unnamed() && desired.scope.vms.contains(live.vmid) {
+                unnamed.push(live.vmid);
+            }
+        }
+        Self { inventory, by_name, unnamed }
+    }
+
+    fn of(&self, guest: &Guest, memory: &Memory) -> impl Iterator<Item = u32> {
+        let fixed = match guest.vmid {
+            VmidRequest::Fixed(vmid) => Some(vmid),
+            VmidRequest::Auto => None,
+        };
+        let live = |vmid: &u32| self.inventory.guests.get(vmid).is_some_and(|g| !g.template);
+        let from = guest.moved_from.as_ref();
+        let had_before = from.and_then(|from| memory.vmid(from));
+        let numbered = [memory.vmid(&guest.address), had_before, fixed].into_iter().flatten();
+        let numbered = numbered.filter(live);
+        let names = [Some(guest.address.guest()), from.map(Address::guest)].into_iter().flatten();
+        let named = names.filter_map(|name| self.by_name.get(name)).flatten();
+        numbered.chain(named.chain(&self.unnamed).copied()).collect::<Vec<_>>().into_iter()
+    }
 }

@@ -7,6 +7,7 @@ pub mod codec;
 pub mod credentials;
 pub mod guest;
 mod read;
+mod read_ha;
 mod write;
 
 pub use cluster::Cluster;

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::try_join_all;
-use pvx_core::live::{Guest, GuestRef, Inventory, Node, Pending, Storage, Summary};
+use futures::future::{self, try_join_all};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use pvx_core::live::{Guest, GuestRef, Ha, Inventory, Node, Pending, Storage, Summary};
 use pvx_core::provider::{ErrorClass, ProviderError, Reader};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,6 +13,14 @@ use serde_json::Value;
 use crate::client::{ApiError, ApiPath, Request};
 use crate::cluster::{Cluster, provider_error};
 use crate::codec;
+
+mod text;
+
+use text::Text;
+
+/// Requests for guests of one node that are made or wait for their turn, at most: more than the
+/// client sends at a time, so that it never waits for them.
+const WAITING_PER_NODE: usize = 32;
 
 impl Reader for Cluster {
     async fn inventory(&self) -> Result<Inventory, ProviderError> {
@@ -27,18 +36,26 @@ impl Reader for Cluster {
     }
 
     async fn guests(&self, wanted: &[GuestRef], power: bool) -> Result<Vec<Guest>, ProviderError> {
-        let nodes: BTreeSet<&str> =
-            wanted.iter().filter(|_| power).map(|g| g.node.as_str()).collect();
-        let running = try_join_all(nodes.iter().map(|node| self.running(node)));
-        let configs = try_join_all(wanted.iter().map(|guest| self.config(guest)));
+        let mut nodes: BTreeMap<&str, Vec<&GuestRef>> = BTreeMap::new();
+        for guest in wanted {
+            nodes.entry(&guest.node).or_default().push(guest);
+        }
+        let asked: Vec<&str> = nodes.keys().copied().filter(|_| power).collect();
+        let running = try_join_all(asked.into_iter().map(|node| self.running(node)));
+        let configs = try_join_all(nodes.into_values().map(|guests| self.configs(guests)));
         let (running, configs) =
             futures::future::try_join(running, configs).await.map_err(|e| provider_error(&e))?;
         let running: BTreeSet<u32> = running.into_iter().flatten().collect();
         let mut guests: Vec<Guest> = configs.into_iter().flatten().collect();
+        guests.sort_unstable_by_key(|guest| guest.vmid);
         for guest in &mut guests {
             guest.running = running.contains(&guest.vmid);
         }
         Ok(guests)
+    }
+
+    async fn ha(&self) -> Result<Ha, ProviderError> {
+        self.read_ha().await
     }
 }
 
@@ -55,6 +72,14 @@ impl Cluster {
         };
         let runs = |row: &PowerRow| row.status == "running" || row.status == "paused";
         Ok(rows.into_iter().filter(runs).map(|row| row.vmid).collect())
+    }
+
+    /// The configurations of guests of one node. Only so many wait at a time: each request that
+    /// waits for its turn takes memory, and every node is kept busy.
+    async fn configs(&self, guests: Vec<&GuestRef>) -> Result<Vec<Guest>, ApiError> {
+        let asked = stream::iter(guests).map(|guest| self.config(guest));
+        let found = asked.buffer_unordered(WAITING_PER_NODE).boxed();
+        found.try_filter_map(|guest| future::ready(Ok(guest))).try_collect().await
     }
 
     /// A guest's configuration with pending values, in one request. `None` when it is gone or may
@@ -93,6 +118,7 @@ struct ResourceRow {
     template: Option<Value>,
     status: Option<String>,
     lock: Option<String>,
+    pool: Option<String>,
     maxmem: Option<Value>,
     maxcpu: Option<Value>,
     maxdisk: Option<Value>,
@@ -115,9 +141,9 @@ struct PowerRow {
 struct PendingRow {
     key: String,
     #[serde(default)]
-    value: Option<Value>,
+    value: Option<Text>,
     #[serde(default)]
-    pending: Option<Value>,
+    pending: Option<Text>,
     #[serde(default)]
     delete: Option<Value>,
 }
@@ -145,6 +171,10 @@ fn assemble(status: &[StatusRow], rows: Vec<ResourceRow>) -> Result<Inventory, P
 }
 
 fn add(inventory: &mut Inventory, row: ResourceRow) {
+    if row.r#type == "pool" {
+        inventory.pools.extend(row.pool);
+        return;
+    }
     let Some(node) = row.node.clone() else { return };
     match row.r#type.as_str() {
         "node" => {
@@ -187,6 +217,7 @@ fn summary(vmid: u32, node: String, row: ResourceRow) -> Summary {
         status: row.status.unwrap_or_default(),
         memory: number(row.maxmem.as_ref()),
         lock: row.lock,
+        pool: row.pool,
     }
 }
 
@@ -195,17 +226,21 @@ fn guest_of(reference: &GuestRef, rows: Vec<PendingRow>) -> Guest {
         Guest { vmid: reference.vmid, node: reference.node.clone(), ..Guest::default() };
     let mut config = BTreeMap::new();
     for row in rows {
-        let value = row.value.as_ref().map(text);
+        let value = row.value.map(|text| text.0);
         if row.key == "digest" {
             guest.digest = value;
             continue;
         }
         let goes = is_set(row.delete.as_ref());
-        let next = if goes { None } else { row.pending.as_ref().map(text).or(value.clone()) };
-        if goes || row.pending.is_some() {
+        let pending = row.pending.map(|text| text.0);
+        let next = if goes || pending.is_some() {
+            let next = pending.filter(|_| !goes);
             let running = value;
             guest.pending.push(Pending { key: row.key.clone(), running, next: next.clone() });
-        }
+            next
+        } else {
+            value
+        };
         if let Some(next) = next {
             config.insert(row.key, next);
         }
@@ -217,15 +252,6 @@ fn guest_of(reference: &GuestRef, rows: Vec<PendingRow>) -> Guest {
 
 fn tags(stored: &str) -> BTreeSet<String> {
     codec::Tags::parse(stored).iter().map(str::to_owned).collect()
-}
-
-/// Proxmox gives numbers as numbers or as text, by key (pve-behaviour, Transport).
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Bool(flag) => u8::from(*flag).to_string(),
-        other => other.to_string(),
-    }
 }
 
 fn number(value: Option<&Value>) -> u64 {

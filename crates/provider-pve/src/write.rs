@@ -16,6 +16,7 @@ use crate::guest::unnamed;
 
 mod ha;
 mod ha_config;
+mod reboot;
 
 /// How much of a failed task's log is shown.
 const LOG_LINES: u32 = 8;
@@ -23,8 +24,8 @@ const LOG_LINES: u32 = 8;
 impl Writer for Cluster {
     async fn begin(&self, action: &Action, digest: Option<&str>) -> Result<Begun, ProviderError> {
         let request = match &action.kind {
-            ActionKind::Snippet { .. } => {
-                let text = "snippets need SSH to the nodes";
+            ActionKind::Snippet { .. } | ActionKind::ConfigureAsRoot { .. } => {
+                let text = "this needs SSH to the nodes";
                 return Err(ProviderError::new(ErrorClass::Refused, text));
             }
             ActionKind::Configure { set, delete, background } if unnamed::any(set) => {
@@ -49,12 +50,13 @@ impl Writer for Cluster {
         let end = end.map_err(|e| unknown(&upid, &provider_error(&e)))?;
         if end.is_success() {
             self.settled(&upid, options, began).await?;
+            self.rebooted(&upid, options).await?;
         }
         match &end.outcome {
             TaskOutcome::Ok => Ok(TaskEnd { warnings: 0 }),
             TaskOutcome::Warnings(n) => Ok(TaskEnd { warnings: *n }),
             TaskOutcome::Failed(text) if is_reached(&upid, text) => Ok(TaskEnd { warnings: 0 }),
-            TaskOutcome::Failed(text) => Err(self.failed(&upid, text).await),
+            TaskOutcome::Failed(text) => Err(reboot::advice(&upid, self.failed(&upid, text).await)),
             TaskOutcome::Unknown => {
                 let mut error = self.failed(&upid, "it ended, and nobody knows how").await;
                 error.class = ErrorClass::OutcomeUnknown;
@@ -132,18 +134,19 @@ fn request(action: &Action, digest: Option<&str>) -> Request {
         None => request,
     };
     match &action.kind {
-        ActionKind::Create { config } => {
+        ActionKind::Create { config, pool } => {
             let request = Request::post(ApiPath::new("/nodes/{}/qemu", &[node]));
-            let request = request.parameter("vmid", vmid);
+            let request = in_pool(request.parameter("vmid", vmid), pool.as_ref());
             config.iter().fold(request, |r, (key, value)| r.parameter(key, value))
         }
-        ActionKind::Clone { source, full, storage, target, name, note } => {
+        ActionKind::Clone { source, full, storage, target, name, note, pool } => {
             let path = ApiPath::new("/nodes/{}/qemu/{}/clone", &[node, source]);
             let mut request = Request::post(path)
                 .parameter("newid", vmid)
                 .parameter("name", name)
                 .parameter("description", note)
                 .flag("full", *full);
+            request = in_pool(request, pool.as_ref());
             if let Some(storage) = storage {
                 request = request.parameter("storage", storage);
             }
@@ -203,8 +206,16 @@ fn request(action: &Action, digest: Option<&str>) -> Request {
         ActionKind::Pool { join, leave } => pool(*vmid, join.as_deref(), leave.as_deref()),
         ActionKind::Ha { change } => ha_config::request(*vmid, change),
         // Written over SSH; `begin` does not come here with it.
-        ActionKind::Snippet { .. } => Request::get("/version"),
+        ActionKind::Snippet { .. } | ActionKind::ConfigureAsRoot { .. } => Request::get("/version"),
         ActionKind::Destroy => Request::delete(at("")).flag("purge", true),
+    }
+}
+
+/// A guest is made in a pool: then VM.Allocate on that one is enough.
+fn in_pool(request: Request, pool: Option<&String>) -> Request {
+    match pool {
+        Some(pool) => request.parameter("pool", pool),
+        None => request,
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) async fn run(
 ) -> Result<Code, CliError> {
     let inventory = session.inventory().await?;
     let folder = session.folder(&inventory);
-    let histories = Histories::lock(folder, session.profiles())?;
+    let profiles = session.profiles();
+    let histories = Histories::lock(folder, profiles.iter().map(String::as_str))?;
     let (inventory, all_known) = settle_last_run(session, run, inventory).await?;
     let options = planner_options(run, wishes);
     let reading = read_unlocked(session, run, inventory, &options).await?;
@@ -90,7 +91,7 @@ async fn settle_last_run(
     let folder = session.folder(&inventory);
     let (mut found, mut all_known) = (false, true);
     for profile in session.profiles() {
-        for open in Journal::unfinished(&folder, profile)? {
+        for open in Journal::unfinished(&folder, &profile)? {
             found = true;
             let what = format!("{} of {} ({})", open.verb, open.address, open.vmid);
             output::errors(&view::note(&format!("the last run was cut off in {what}")));

@@ -25,6 +25,7 @@ async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliE
         targets: options.target.clone(),
         replace: options.anew.replace.clone(),
         erase_kept: options.erase_kept,
+        apply_changes: options.apply_changes.apply_changes.into(),
         ..Options::default()
     };
     let plan = session.plan(&reading, intent, &chosen);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anstyle::Style;
 use pvx_core::diagnostic::{Diagnostic, Severity, Sources};
 use pvx_core::plan::{
-    AttributeChange, Change, Counts, Effect, Finding, Intent, Plan, Verb, Weight,
+    ActionKind, AttributeChange, Change, Counts, Effect, Finding, Intent, Plan, Verb, Weight,
 };
 use similar::{ChangeTag, TextDiff};
 
@@ -30,7 +30,7 @@ pub(crate) fn render(plan: &Plan, sources: &Sources) -> String {
         text.push('\n');
     }
     for change in &plan.changes {
-        text.push_str(&one(change, width, plan.intent));
+        text.push_str(&one(change, width, plan));
     }
     let findings = findings(&plan.findings, sources);
     if !findings.is_empty() {
@@ -84,7 +84,7 @@ fn sign(verb: Verb) -> (&'static str, Style) {
     }
 }
 
-fn one(change: &Change, width: usize, intent: Intent) -> String {
+fn one(change: &Change, width: usize, plan: &Plan) -> String {
     let (sign, style) = sign(change.verb);
     let address = pad(&change.address.to_string(), width);
     let place = match &change.target {
@@ -95,13 +95,27 @@ fn one(change: &Change, width: usize, intent: Intent) -> String {
     text.push_str(&match change.verb {
         Verb::Create => create(change),
         Verb::Replace => replace(change),
-        Verb::Destroy => destroy(change, intent),
+        Verb::Destroy => destroy(change, plan.intent),
         Verb::Power => format!("   {}\n", change.reason),
-        Verb::Migrate => format!("   {}\n", migrate(change)),
-        Verb::Change => "\n".to_owned(),
+        Verb::Migrate => format!("   {}{}", migrate(change), dearest(change)),
+        Verb::Change => match plan.moved.get(&change.address) {
+            Some(old) => format!("   was {old}{}", dearest(change)),
+            None => dearest(change),
+        },
     });
     text.push_str(&attributes(&change.attributes));
     text
+}
+
+/// The dearest effect of all, where the line does not say it anyway.
+fn dearest(change: &Change) -> String {
+    match change.effect {
+        Effect::Live | Effect::Migrate => "\n".to_owned(),
+        cost => {
+            let (word, style) = effect(cost);
+            format!("   {}\n", paint(style, word))
+        }
+    }
 }
 
 fn migrate(change: &Change) -> &'static str {
@@ -116,6 +130,8 @@ fn create(change: &Change) -> String {
     list.extend(known.disks.iter().map(|(slot, size)| format!("{slot} {}", units::bytes(*size))));
     list.extend(known.addresses.iter().cloned());
     list.extend(known.macs.iter().cloned());
+    list.extend(known.pool.iter().map(|pool| format!("pool {pool}")));
+    list.extend(known.ha.iter().map(|state| format!("HA {state}")));
     if !known.tags.is_empty() {
         list.push(format!("tags {}", known.tags.join(" ")));
     }
@@ -166,15 +182,25 @@ fn attributes(list: &[AttributeChange]) -> String {
     for (attribute, value) in list.iter().zip(&values) {
         let (word, style) = effect(attribute.effect);
         let name = pad(&attribute.path, names.max(12));
+        let why = why(attribute);
         if value.contains('\n') {
-            text.push_str(&format!("    {name} {}\n{value}", paint(style, word)));
+            text.push_str(&format!("    {name} {}{why}\n{value}", paint(style, word)));
         } else {
-            let line = format!("    {name} {}  {}", pad(value, column), paint(style, word));
+            let line = format!("    {name} {}  {}{why}", pad(value, column), paint(style, word));
             text.push_str(line.trim_end());
             text.push('\n');
         }
     }
     text
+}
+
+/// Why it is not simply live.
+fn why(attribute: &AttributeChange) -> String {
+    match attribute.effect {
+        Effect::Live | Effect::Create | Effect::Start => String::new(),
+        _ if attribute.reason.is_empty() => String::new(),
+        _ => format!("   {}", paint(FAINT, &attribute.reason)),
+    }
 }
 
 /// What a change costs, in the words of the documentation.
@@ -287,6 +313,7 @@ fn tally(counts: Counts) -> Vec<String> {
         (counts.migrate, "to migrate"),
         (counts.power, "to start or stop"),
         (counts.replace, "to replace"),
+        (counts.reboot, "to reboot"),
         (counts.destroy, "to destroy"),
     ];
     words.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect()
@@ -301,6 +328,9 @@ fn summary(plan: &Plan) -> String {
     if plan.is_empty() && open {
         return "no changes, apart from what is marked ! above\n".to_owned();
     }
+    if plan.is_empty() && !plan.held.is_empty() {
+        return format!("no changes now: {}\n", costs(plan).join(", "));
+    }
     if plan.is_empty() {
         return match plan.intent {
             Intent::Apply => "no changes: the cluster is as the documents say\n".to_owned(),
@@ -308,11 +338,7 @@ fn summary(plan: &Plan) -> String {
         };
     }
     let mut words = tally(plan.counts());
-    let boots = |c: &&Change| c.attributes.iter().any(|a| a.effect == Effect::Pending);
-    let waiting = plan.changes.iter().filter(boots).count();
-    if waiting > 0 {
-        words.push(format!("{} with values that wait for a cold boot", count(waiting, "guest")));
-    }
+    words.extend(costs(plan));
     let lost: u64 = plan
         .changes
         .iter()
@@ -325,13 +351,33 @@ fn summary(plan: &Plan) -> String {
     facts(&words, 0)
 }
 
+/// What running guests go through, and what waits: `1 reboot`, `2 pending`.
+fn costs(plan: &Plan) -> Vec<String> {
+    let reboots = plan.actions.iter().filter(|a| matches!(a.kind, ActionKind::Reboot { .. }));
+    // Guests that are only rebooted are counted among the changes.
+    let reboots = reboots.count().saturating_sub(plan.counts().reboot);
+    let has = |effect| move |c: &&Change| c.attributes.iter().any(|a| a.effect == effect);
+    let restarts = plan.changes.iter().filter(has(Effect::Offline)).count();
+    let attributes = plan.changes.iter().flat_map(|change| &change.attributes);
+    let waiting = attributes.filter(|a| a.effect == Effect::Pending).count();
+    let held: usize = plan.held.iter().map(|held| held.attributes.len()).sum();
+    let words = [
+        (reboots, count(reboots, "reboot")),
+        (restarts, count(restarts, "restart")),
+        (waiting, format!("{waiting} pending")),
+        (held, format!("{held} held back")),
+    ];
+    words.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| text).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use pvx_core::address::Address;
+    use pvx_core::desired::ApplyChanges;
     use pvx_core::plan::{
-        Action, ActionGraph, ActionId, ActionKind, Facts, ProfileSummary, Reason, VERSION,
+        Action, ActionGraph, ActionId, Facts, Held, ProfileSummary, Reason, VERSION,
     };
     use unicode_width::UnicodeWidthStr;
 
@@ -364,6 +410,20 @@ mod tests {
         }
     }
 
+    fn action(name: &str, kind: ActionKind) -> Action {
+        Action {
+            id: ActionId(0),
+            address: Address::new("k3s", name),
+            vmid: 1011,
+            node: "pve1".to_owned(),
+            kind,
+            reason: Reason::new("missing", ""),
+            effect: Effect::Start,
+            preconditions: Vec::new(),
+            storages: Vec::new(),
+        }
+    }
+
     fn plan() -> Plan {
         let mut made = change("worker02", Verb::Create);
         made.facts = Facts {
@@ -374,6 +434,8 @@ mod tests {
             addresses: vec!["10.0.0.62/24".to_owned()],
             tags: vec!["k3s".to_owned(), "worker".to_owned()],
             macs: vec!["BC:24:11:00:00:01".to_owned()],
+            pool: Some("blue".to_owned()),
+            ha: Some("started".to_owned()),
             ..Facts::default()
         };
         let mut changed = change("worker01", Verb::Change);
@@ -384,6 +446,22 @@ mod tests {
             attribute("memory", None, "4096", Effect::Live),
             attribute("description", Some("one\ntwo"), "one\nthree", Effect::Live),
         ];
+        changed.attributes[0].reason = "hot-plug of cpu is off".to_owned();
+        changed.effect = Effect::Pending;
+        let mut rebooted = change("worker03", Verb::Change);
+        rebooted.attributes = vec![
+            attribute("sockets", Some("1"), "2", Effect::Reboot),
+            attribute("onboot", None, "1", Effect::Live),
+        ];
+        rebooted.attributes[0].reason = "needs a cold boot".to_owned();
+        rebooted.effect = Effect::Reboot;
+        let mut restarted = change("worker04", Verb::Change);
+        restarted.attributes = vec![attribute("memory", Some("2048"), "3000", Effect::Offline)];
+        restarted.effect = Effect::Offline;
+        let mut only = change("worker05", Verb::Power);
+        only.attributes = vec![attribute("cpu", None, "host", Effect::Reboot)];
+        only.reason = "a value waits for a cold boot".to_owned();
+        only.effect = Effect::Reboot;
         let mut moved = change("cp01", Verb::Migrate);
         moved.target = Some("pve3".to_owned());
         let mut gone = change("worker09", Verb::Destroy);
@@ -397,17 +475,9 @@ mod tests {
         };
         anew.attributes = vec![attribute("scsi0.size", Some("40G"), "20G", Effect::Replace)];
         let mut actions = ActionGraph::default();
-        actions.add(Action {
-            id: ActionId(0),
-            address: Address::new("k3s", "worker02"),
-            vmid: 1011,
-            node: "pve1".to_owned(),
-            kind: ActionKind::Start,
-            reason: Reason::new("missing", ""),
-            effect: Effect::Start,
-            preconditions: Vec::new(),
-            storages: Vec::new(),
-        });
+        actions.add(action("worker02", ActionKind::Start));
+        actions.add(action("worker03", ActionKind::Reboot { timeout: 120 }));
+        actions.add(action("worker05", ActionKind::Reboot { timeout: 120 }));
         Plan {
             version: VERSION,
             intent: Intent::Apply,
@@ -415,8 +485,14 @@ mod tests {
             nodes: (2, 3),
             quorate: true,
             profiles: vec![ProfileSummary { key: "k3s".to_owned(), wanted: 5, existing: 3 }],
-            changes: vec![made, changed, moved, anew, gone],
+            changes: vec![made, changed, rebooted, restarted, only, moved, anew, gone],
             actions,
+            held: vec![Held {
+                address: Address::new("k3s", "worker06"),
+                vmid: 1016,
+                mode: ApplyChanges::Manual,
+                attributes: vec![attribute("cores", Some("2"), "4", Effect::Pending)],
+            }],
             findings: vec![
                 Finding::warning(
                     "node-offline",
@@ -425,7 +501,20 @@ mod tests {
                 Finding::note("pending", "k3s/worker05 waits").help("reboot it"),
             ],
             outcomes: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn nothing_but_what_is_held_back() {
+        let plan = Plan {
+            changes: Vec::new(),
+            actions: ActionGraph::default(),
+            findings: Vec::new(),
+            ..plan()
+        };
+        let text = render(&plan, &Sources::default());
+        assert!(text.ends_with("no changes now: 1 held back\n"), "{text}");
     }
 
     #[test]

@@ -70,11 +70,13 @@ fn facts(guest: &Guest) -> BTreeMap<&'static str, String> {
         ("vmid", Some(vmid)),
         ("node", Some(node)),
         ("origin", Some(origin)),
-        ("cores", spec.cores.map(|v| v.to_string())),
-        ("memory", spec.memory.map(super::units::mebibytes)),
+        ("cores", spec.text("cores").map(str::to_owned)),
+        ("memory", spec.memory().map(super::units::mebibytes)),
         ("disk", spec.boot_disk.map(super::units::bytes)),
         ("tags", Some(spec.tags.iter().cloned().collect::<Vec<_>>().join(" "))),
         ("address", spec.cloudinit.ipconfig.get(&0).and_then(|c| c.ip.clone())),
+        ("pool", spec.pool.clone()),
+        ("ha", spec.ha.as_ref().map(|ha| ha.state.word().to_owned())),
         ("mac", spec.networks.get("net0").and_then(|n| n.mac.clone())),
     ];
     list.into_iter().filter_map(|(name, value)| value.map(|v| (name, v))).collect()

@@ -1,6 +1,6 @@
 //! Who runs where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pvx_core::address::Address;
 use pvx_core::live::{Inventory, Node, Pending};
@@ -74,10 +74,8 @@ pub(crate) fn rows(input: &Input<'_>) -> Vec<Row> {
         row.addresses = ips.flatten().collect();
         rows.push(row);
     }
-    let named = |address: &pvx_core::address::Address| {
-        input.desired.guests().any(|guest| guest.address == *address)
-    };
-    for (address, vmid) in live.iter().filter(|(address, _)| !named(address)) {
+    let named: BTreeSet<&Address> = input.desired.guests().map(|guest| &guest.address).collect();
+    for (address, vmid) in live.iter().filter(|(address, _)| !named.contains(*address)) {
         let mut row = row(input, address.to_string(), Some(*vmid));
         row.state = State::NotInDocuments;
         rows.push(row);
@@ -88,7 +86,7 @@ pub(crate) fn rows(input: &Input<'_>) -> Vec<Row> {
 /// A guest that is not provably there: what may be it.
 fn suppose(row: &mut Row, input: &Input<'_>, ownership: &Ownership, address: &Address) {
     let unproved = ownership.in_the_way(address).map(|vmid| (vmid, State::Unproved));
-    let unread = || ownership.may_be_unread(input, address).map(|vmid| (vmid, State::Unknown));
+    let unread = || ownership.may_be_unread(address).map(|vmid| (vmid, State::Unknown));
     if let Some((vmid, state)) = unproved.or_else(unread) {
         row.vmid = Some(vmid);
         row.node = input.snapshot.inventory.guests.get(&vmid).map(|guest| guest.node.clone());

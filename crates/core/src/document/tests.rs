@@ -1,6 +1,8 @@
 //! From files to guests and rendered problems.
 
 mod broken;
+mod ha;
+mod known;
 mod lab;
 mod random;
 mod resolved;

@@ -31,6 +31,7 @@ enum Resource {
     Node(String),
     Storage(String),
     Template(u32),
+    Cluster(&'static str),
 }
 
 /// What is in flight.
@@ -47,6 +48,7 @@ impl Budget {
                 Resource::Node(_) => limits.per_node,
                 Resource::Storage(_) => limits.per_storage,
                 Resource::Template(_) => limits.per_template,
+                Resource::Cluster(_) => 1,
             };
             self.0.get(resource).copied().unwrap_or(0) >= bound.max(1)
         };
@@ -69,11 +71,22 @@ impl Budget {
     }
 }
 
+/// The file that is written under a lock of the whole cluster. Who waits for one looks once a
+/// second (pve-cluster, `$cfs_lock`): side by side is slower than one after the other.
+fn cluster_lock(kind: &ActionKind) -> Option<&'static str> {
+    match kind {
+        ActionKind::Pool { .. } => Some("user.cfg"),
+        ActionKind::Ha { .. } => Some("ha"),
+        _ => None,
+    }
+}
+
 fn needs(action: &Action) -> Vec<Resource> {
     let mut needs = vec![Resource::Total, Resource::Node(action.node.clone())];
     needs.extend(action.storages.iter().cloned().map(Resource::Storage));
     if let ActionKind::Clone { source, .. } = action.kind {
         needs.push(Resource::Template(source));
     }
+    needs.extend(cluster_lock(&action.kind).map(Resource::Cluster));
     needs
 }

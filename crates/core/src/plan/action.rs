@@ -79,6 +79,9 @@ pub enum ActionKind {
     Create {
         /// The whole configuration.
         config: BTreeMap<String, String>,
+        /// The pool it is made in: the right to make it may come from there.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pool: Option<String>,
     },
     /// `POST …/clone`: a guest from a template. The request goes to the template's node.
     Clone {
@@ -95,6 +98,9 @@ pub enum ActionKind {
         /// A provisional description that names the identity, so that a guest whose making was
         /// cut off is recognised even when every local file is lost.
         note: String,
+        /// The pool it is made in: the right to make it may come from there.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pool: Option<String>,
     },
     /// `PUT …/config`, or `POST` when it allocates volumes and so may take long.
     Configure {
@@ -104,6 +110,13 @@ pub enum ActionKind {
         delete: Vec<String>,
         /// Run as a task on the node.
         background: bool,
+    },
+    /// `qm set` on the node over SSH: keys that only root@pam may change, which no API token is.
+    ConfigureAsRoot {
+        /// Keys to set.
+        set: BTreeMap<String, String>,
+        /// Keys to delete.
+        delete: Vec<String>,
     },
     /// `PUT …/resize` to an absolute size.
     Resize {
@@ -236,6 +249,7 @@ impl ActionKind {
             Self::Create { .. } => "create",
             Self::Clone { .. } => "clone",
             Self::Configure { .. } => "configure",
+            Self::ConfigureAsRoot { .. } => "configure as root",
             Self::Resize { .. } => "resize",
             Self::Migrate { .. } => "migrate",
             Self::Start => "start",

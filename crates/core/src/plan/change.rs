@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::ActionId;
 use crate::address::Address;
+use crate::desired::ApplyChanges;
 use crate::diagnostic::Position;
 
 /// The one word for what happens to a guest.
@@ -73,6 +74,20 @@ pub struct AttributeChange {
     pub reason: String,
 }
 
+/// What differs on a running guest and is not written now (`apply_changes`). A guest may have
+/// nothing else: then it is no change of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The guest.
+    pub address: Address,
+    /// Its VMID.
+    pub vmid: u32,
+    /// What may happen to it now.
+    pub mode: ApplyChanges,
+    /// What is held back, with the effect that it would have.
+    pub attributes: Vec<AttributeChange>,
+}
+
 /// Facts about a guest that a reader wants on its line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
@@ -100,6 +115,12 @@ pub struct Facts {
     /// MAC addresses that documents give.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub macs: Vec<String>,
+    /// The pool it is made in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pool: Option<String>,
+    /// The state that the HA manager keeps it in (`started`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ha: Option<String>,
 }
 
 /// What happens to one guest.

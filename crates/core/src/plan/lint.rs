@@ -44,6 +44,14 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
                 complain("deletes a disk");
             }
         }
+        ActionKind::ConfigureAsRoot { set, delete } => {
+            if set.is_empty() && delete.is_empty() {
+                complain("changes nothing");
+            }
+            if delete.iter().any(|key| set.contains_key(key)) {
+                complain("sets and deletes the same key");
+            }
+        }
         ActionKind::Destroy => {
             if !action.preconditions.iter().any(is_proof) {
                 complain("destroys without proof of ownership");
@@ -131,7 +139,7 @@ fn may_go(plan: &Plan, action: &Action) -> bool {
 fn is_keeper(action: &Action) -> bool {
     let of_keeper = |p: &Precondition| matches!(p, Precondition::Owned { mark, .. } if mark.starts_with(KEEPER));
     let tags = match &action.kind {
-        ActionKind::Create { config } => config.get("tags").map_or("", String::as_str),
+        ActionKind::Create { config, .. } => config.get("tags").map_or("", String::as_str),
         _ => "",
     };
     action.preconditions.iter().any(of_keeper) || tags.starts_with(KEEPER)

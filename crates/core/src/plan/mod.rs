@@ -9,7 +9,7 @@ pub mod lint;
 mod tests;
 
 pub use action::{Action, ActionId, ActionKind, HaChange, Precondition, Reason};
-pub use change::{AttributeChange, Change, Effect, Facts, Verb};
+pub use change::{AttributeChange, Change, Effect, Facts, Held, Verb};
 pub use finding::{Finding, Weight};
 pub use graph::{ActionGraph, GraphError};
 
@@ -58,11 +58,18 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What is run, and in which order.
     pub actions: ActionGraph,
+    /// What differs and is not written now, guest by guest, in the order of the documents.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub held: Vec<Held>,
     /// What is wrong, what is worth knowing, and what was not done.
     pub findings: Vec<Finding>,
     /// What state says of each guest when the plan has been carried out: a later plan resets
     /// what a document no longer says (law 5).
     pub outcomes: BTreeMap<Address, Remembered>,
+    /// Guests that were renamed in the documents, with the address each had: state forgets that
+    /// one when the guest is settled under the new.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub moved: BTreeMap<Address, Address>,
 }
 
 /// A line about one profile.
@@ -89,6 +96,8 @@ pub struct Counts {
     pub power: usize,
     /// Guests that are removed and made anew.
     pub replace: usize,
+    /// Guests that are only rebooted.
+    pub reboot: usize,
     /// Guests that go.
     pub destroy: usize,
 }
@@ -113,6 +122,7 @@ impl Plan {
                 Verb::Replace => counts.replace += 1,
                 Verb::Destroy => counts.destroy += 1,
                 Verb::Change => counts.change += 1,
+                Verb::Power if change.effect == Effect::Reboot => counts.reboot += 1,
                 Verb::Power => counts.power += 1,
                 Verb::Migrate => {
                     counts.migrate += 1;

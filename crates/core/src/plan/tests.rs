@@ -38,6 +38,7 @@ fn clone(full: bool, storage: Option<&str>) -> ActionKind {
         target: Some("pve2".to_owned()),
         name: "w01".to_owned(),
         note: "pvx is making k3s/w01".to_owned(),
+        pool: Some("lab".to_owned()).filter(|_| full),
     }
 }
 
@@ -51,7 +52,10 @@ fn configure(set: &[&str], delete: &[&str]) -> ActionKind {
 
 fn every_kind() -> Vec<ActionKind> {
     vec![
-        ActionKind::Create { config: BTreeMap::from([("cores".to_owned(), "2".to_owned())]) },
+        ActionKind::Create {
+            config: BTreeMap::from([("cores".to_owned(), "2".to_owned())]),
+            pool: None,
+        },
         clone(true, Some("shared")),
         clone(false, None),
         configure(&["cores", "id", "node"], &["onboot"]),
@@ -160,8 +164,10 @@ fn plan(verb: Verb, actions: Vec<Action>) -> Plan {
         profiles: Vec::new(),
         changes: vec![change],
         actions: graph,
+        held: Vec::new(),
         findings: Vec::new(),
         outcomes: BTreeMap::new(),
+        moved: BTreeMap::new(),
     }
 }
 

@@ -8,8 +8,8 @@ use super::ownership::Ownership;
 use super::vmid::Vmids;
 use crate::address::Address;
 use crate::plan::{
-    Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Intent, Plan, Precondition,
-    ProfileSummary, Reason, VERSION,
+    Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Held, Intent, Plan,
+    Precondition, ProfileSummary, Reason, VERSION,
 };
 use crate::state::Remembered;
 
@@ -60,12 +60,14 @@ pub(super) struct Builder<'a> {
     pub(super) input: &'a Input<'a>,
     pub(super) actions: ActionGraph,
     pub(super) changes: Vec<Change>,
+    pub(super) held: Vec<Held>,
     pub(super) findings: Vec<Finding>,
     pub(super) outcomes: BTreeMap<Address, Remembered>,
     /// VMIDs that new guests can have.
     pub(super) vmids: Vmids,
     /// Guests that hold kept disks.
     pub(super) keepers: Keepers,
+    pub(super) moved: BTreeMap<Address, Address>,
 }
 
 impl<'a> Builder<'a> {
@@ -74,10 +76,12 @@ impl<'a> Builder<'a> {
             input,
             actions: ActionGraph::default(),
             changes: Vec::new(),
+            held: Vec::new(),
             findings: Vec::new(),
             outcomes: BTreeMap::new(),
             vmids: Vmids::new(input.desired, &input.snapshot.inventory),
             keepers: Keepers::of(input),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -187,9 +191,12 @@ impl<'a> Builder<'a> {
     pub(super) fn finish(self, intent: Intent, profiles: Vec<ProfileSummary>) -> Plan {
         let inventory = &self.input.snapshot.inventory;
         let mut changes = self.changes;
-        let order: Vec<&Address> = self.input.desired.guests().map(|g| &g.address).collect();
-        let place = |change: &Change| order.iter().position(|a| **a == change.address);
-        changes.sort_by_key(|c| (place(c).unwrap_or(usize::MAX), c.address.clone()));
+        let mut order: BTreeMap<&Address, usize> = BTreeMap::new();
+        for (place, guest) in self.input.desired.guests().enumerate() {
+            order.entry(&guest.address).or_insert(place);
+        }
+        let place = |address: &Address| order.get(address).copied().unwrap_or(usize::MAX);
+        changes.sort_by_cached_key(|c| (place(&c.address), c.address.clone()));
         Plan {
             version: VERSION,
             intent,
@@ -199,8 +206,10 @@ impl<'a> Builder<'a> {
             profiles,
             changes,
             actions: self.actions,
+            held: self.held,
             findings: self.findings,
             outcomes: self.outcomes,
+            moved: self.moved,
         }
     }
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::build::{Builder, Step};
 use super::keep::{self, Back, PutAway};
+use super::membership::{Membership, Subject};
 use super::ownership::{Ownership, half_made_note, identity_of};
 use super::placement::Nodes;
 use super::replace::said_origin;
@@ -40,7 +41,7 @@ pub(super) fn missing(builder: &mut Builder<'_>, ownership: &Ownership) -> Start
                 builder.findings.push(contested(guest));
                 continue;
             }
-            if let Some(vmid) = ownership.may_be_unread(input, &guest.address) {
+            if let Some(vmid) = ownership.may_be_unread(&guest.address) {
                 builder.findings.push(perhaps_there(guest, vmid));
                 continue;
             }
@@ -94,18 +95,18 @@ fn being_made(guest: &Guest, live: &Summary) -> Finding {
 /// Which places of a profile's groups are taken.
 struct Seats {
     index: BTreeMap<String, usize>,
-    nodes: BTreeMap<String, Vec<String>>,
+    nodes: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Seats {
     fn new(builder: &Builder<'_>, ownership: &Ownership, profile: &Profile) -> Self {
-        let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut nodes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for guest in &profile.guests {
             let live = ownership
                 .member(&guest.address)
                 .and_then(|vmid| builder.input.snapshot.guests.get(&vmid));
             if let Some(live) = live {
-                nodes.entry(guest.group.clone()).or_default().push(live.node.clone());
+                nodes.entry(guest.group.clone()).or_default().insert(live.node.clone());
             }
         }
         Self { index: BTreeMap::new(), nodes }
@@ -156,7 +157,7 @@ impl Seats {
         let taken = self.nodes.entry(guest.group.clone()).or_default();
         let node = nodes.choose(guest, index, taken, builder.input)?;
         let node = keep::home(builder, guest).unwrap_or(node);
-        taken.push(node.clone());
+        taken.insert(node.clone());
         Ok(node)
     }
 }
@@ -164,7 +165,7 @@ impl Seats {
 /// QEMU starts no guest with more vCPUs than its node has (qemu-server, config_to_command).
 pub(super) fn check_cpus(inventory: &Inventory, guest: &Guest, node: &str) -> Result<(), Finding> {
     let cpus = inventory.nodes.get(node).map_or(0, |node| node.cpus);
-    let wanted = guest.spec.cores.unwrap_or(1).saturating_mul(guest.spec.sockets.unwrap_or(1));
+    let wanted = guest.spec.cpus().unwrap_or(1);
     if cpus == 0 || wanted <= cpus || guest.power != Power::Running {
         return Ok(());
     }
@@ -246,8 +247,8 @@ pub(super) struct Anew {
     pub(super) facts: Facts,
     pub(super) findings: Vec<Finding>,
     pub(super) remembered: Remembered,
-    /// The last step starts it.
-    pub(super) starts: bool,
+    /// Which step starts it.
+    pub(super) start: Option<usize>,
 }
 
 /// The steps that make a guest where another one was, with the disks that were put away.
@@ -261,15 +262,20 @@ pub(super) fn anew(
 ) -> Result<Anew, Finding> {
     check_cpus(&builder.input.snapshot.inventory, guest, node)?;
     let mut made = prepare(builder, profile, guest, (vmid, node), away, reason)?;
-    let starts = add_start(guest, &mut made, false);
-    let managed = made.comparison.managed;
+    let start = add_start(guest, &mut made, false);
+    let managed = &made.comparison.managed | &made.membership.managed;
     let findings = made.comparison.findings.into_iter().map(|f| locate(f, guest)).collect();
     Ok(Anew {
         steps: made.steps,
         facts: facts(guest, made.origin),
         findings,
-        remembered: Remembered { vmid, managed, origin: Some(said_origin(guest)) },
-        starts,
+        remembered: Remembered {
+            vmid,
+            managed,
+            node: (&guest.placement).into(),
+            origin: Some(said_origin(guest)),
+        },
+        start,
     })
 }
 
@@ -321,7 +327,8 @@ fn prepare(
             let back = keep::return_to(builder, profile, guest, base, (vmid, node), held, reason)?;
             let comparison = input.kind.create(&wanted, &back.base);
             let (now, later) = steps::split(comparison, &back.slots);
-            let mut all = vec![create_step(node, &now, reason)];
+            let mut all = vec![create_step(node, guest, &now, reason)];
+            all.extend(steps::configure_as_root(node, &now, reason, Effect::Create));
             all.extend(steps::grow_made(node, &now, reason));
             (all, (now, later), back, "made from nothing".to_owned())
         }
@@ -335,7 +342,9 @@ fn prepare(
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     steps.extend(returned(node, back, &later, reason, &owned));
     let (node, reason) = (node.to_owned(), reason.clone());
-    Ok(Made { vmid, node, steps, comparison, origin, reason, owned })
+    let subject = subject(guest, vmid, (&node, &node), &nothing);
+    let membership = Membership::of_new(input, &subject);
+    Ok(Made { vmid, node, steps, comparison, membership, origin, reason, owned })
 }
 
 /// The steps that bring kept disks back to a guest that is configured, and what they need then.
@@ -394,8 +403,20 @@ fn resume(
     let origin = "made before, now finished".to_owned();
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     steps.extend(returned(&node, back, &later, &reason, &owned));
-    let made = Made { vmid, node, steps, comparison, origin, reason, owned };
+    let membership = Membership::of(input, &subject(guest, vmid, (&node, &node), &nothing));
+    let made = Made { vmid, node, steps, comparison, membership, origin, reason, owned };
     Ok(finish(builder, guest, made, live.running))
+}
+
+/// A guest on its way into the plan, for its pool and HA.
+fn subject<'a>(
+    guest: &'a Guest,
+    vmid: u32,
+    nodes: (&'a str, &'a str),
+    nothing: &'a BTreeSet<String>,
+) -> Subject<'a> {
+    let runs = guest.power == Power::Running;
+    Subject { guest, vmid, nodes, runs, managed_before: nothing, moved_from: None }
 }
 
 /// Storages that get volumes by these changes.
@@ -432,6 +453,7 @@ fn clone_steps(guest: &Guest, route: &Route<'_>, note: &str, reason: &Reason) ->
         target: route.target.clone(),
         name: guest.address.guest().to_owned(),
         note: note.to_owned(),
+        pool: guest.spec.pool.clone(),
     };
     let clone = Step::new(&route.template.node, kind, reason.clone(), Effect::Create)
         .requires(Precondition::VmidFree)
@@ -445,8 +467,9 @@ fn clone_steps(guest: &Guest, route: &Route<'_>, note: &str, reason: &Reason) ->
     steps
 }
 
-fn create_step(node: &str, comparison: &Comparison, reason: &Reason) -> Step {
-    let kind = ActionKind::Create { config: comparison.set.clone() };
+fn create_step(node: &str, guest: &Guest, comparison: &Comparison, reason: &Reason) -> Step {
+    let (config, pool) = (comparison.set.clone(), guest.spec.pool.clone());
+    let kind = ActionKind::Create { config, pool };
     Step::new(node, kind, reason.clone(), Effect::Create)
         .requires(Precondition::VmidFree)
         .on_storages(comparison.allocates.iter().cloned())
@@ -508,6 +531,7 @@ struct Made {
     node: String,
     steps: Vec<Step>,
     comparison: Comparison,
+    membership: Membership,
     origin: String,
     reason: Reason,
     /// What proves it once it is configured.
@@ -521,12 +545,17 @@ fn finish(
     mut made: Made,
     running: bool,
 ) -> Option<ActionId> {
-    let starts = add_start(guest, &mut made, running);
-    let Made { vmid, node, steps, comparison, origin, reason, .. } = made;
+    let start = add_start(guest, &mut made, running);
+    let Made { vmid, node, steps, comparison, membership, origin, reason, .. } = made;
     let ids = builder.chain(&guest.address, vmid, steps);
+    builder.findings.extend(membership.findings);
     builder.findings.extend(comparison.findings.into_iter().map(|f| locate(f, guest)));
-    let origin_said = Some(said_origin(guest));
-    let remembered = Remembered { vmid, managed: comparison.managed, origin: origin_said };
+    let remembered = Remembered {
+        vmid,
+        managed: &comparison.managed | &membership.managed,
+        node: (&guest.placement).into(),
+        origin: Some(said_origin(guest)),
+    };
     builder.outcomes.insert(guest.address.clone(), remembered);
     builder.changes.push(Change {
         address: guest.address.clone(),
@@ -542,18 +571,20 @@ fn finish(
         position: Some(builder.input.sources.position(guest.span)),
         actions: ids.clone(),
     });
-    ids.last().copied().filter(|_| starts)
+    start.and_then(|place| ids.get(place)).copied()
 }
 
-/// The start, when documents want it running.
-fn add_start(guest: &Guest, made: &mut Made, running: bool) -> bool {
-    let starts = guest.power == Power::Running && !running;
-    if starts {
+/// Pool and HA, and the start, when documents want it running: which step that is.
+fn add_start(guest: &Guest, made: &mut Made, running: bool) -> Option<usize> {
+    made.steps.append(&mut made.membership.before);
+    let start = (guest.power == Power::Running && !running).then_some(made.steps.len());
+    if start.is_some() {
         // A start may wait for others for long.
         let start = Step::new(&made.node, ActionKind::Start, made.reason.clone(), Effect::Start);
         made.steps.push(start.requires(made.owned.clone()));
     }
-    starts
+    made.steps.append(&mut made.membership.after);
+    start
 }
 
 fn facts(guest: &Guest, origin: String) -> Facts {
@@ -563,13 +594,15 @@ fn facts(guest: &Guest, origin: String) -> Facts {
     let ips = spec.cloudinit.ipconfig.values().flat_map(|c| [c.ip.clone(), c.ip6.clone()]);
     Facts {
         origin: Some(origin),
-        cores: spec.cores.map(|c| c.saturating_mul(spec.sockets.unwrap_or(1))),
-        memory: spec.memory,
+        cores: spec.cpus(),
+        memory: spec.memory(),
         disks: boot.into_iter().chain(disks).collect(),
         kept: Vec::new(),
         addresses: ips.flatten().collect(),
         tags: spec.tags.iter().cloned().collect(),
         macs: spec.networks.values().filter_map(|n| n.mac.clone()).collect(),
+        pool: spec.pool.clone(),
+        ha: spec.ha.as_ref().map(|ha| ha.state.word().to_owned()),
     }
 }
 

@@ -1,17 +1,24 @@
 //! The planner: pure and synchronous. Desired graph and live snapshot in, plan out.
 //!
 //! One file for each question: whose is it (`ownership`), which number (`vmid`), where
-//! (`placement`), from what (`template`), and what to do with a guest that is missing
-//! (`create`), there (`update`), no longer wanted (`remove`) or to be made anew (`replace`). `keep`
-//! has the disks that outlive their guests. `steps` makes actions of a difference, `order` joins
-//! guests.
+//! (`placement`; of one that is there: `relocate`), from what (`template`), and what to do with a
+//! guest that is missing (`create`), there (`update`), no longer wanted (`remove`) or to be made anew
+//! (`replace`). `keep` has the disks that outlive their guests. `allow` says what may happen to a
+//! running guest now. `moved`: who was renamed in the documents. `membership` and `affinity`: pools
+//! and HA. `steps` makes actions of a difference, `order` joins guests.
 
+mod affinity;
+mod allow;
 mod build;
 mod create;
 mod keep;
+mod known;
+mod membership;
+mod moved;
 mod order;
 mod ownership;
 mod placement;
+mod relocate;
 mod remove;
 mod replace;
 mod steps;
@@ -20,6 +27,8 @@ mod update;
 mod vmid;
 
 pub use keep::locked_keepers;
+pub(crate) use membership::concerns_ha;
+pub(crate) use moved::mark as mark_of;
 pub use ownership::{Claim, Ownership, half_made_note};
 pub(crate) use template::candidates as template_candidates;
 
@@ -101,6 +110,7 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
             remove::orphans(&mut builder, &ownership);
             let mut starts = create::missing(&mut builder, &ownership);
             starts.extend(update::existing(&mut builder, &ownership));
+            affinity::rules(&mut builder, &ownership);
             order::by_dependency(&mut builder, &starts);
         }
         Intent::Destroy => {

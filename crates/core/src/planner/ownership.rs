@@ -7,10 +7,12 @@ use uuid::Uuid;
 
 use super::Input;
 use super::build::Builder;
+use super::known::Known;
+use super::moved::{self, Moved};
 use crate::address::{Address, STANDALONE};
 use crate::desired::{self, Profile, ProfileKind, VmidRequest};
 use crate::live::{self, Guest, Summary};
-use crate::plan::{Finding, Intent, Weight};
+use crate::plan::{Finding, Intent, Precondition, Weight};
 
 /// What a guest that was read has to do with a profile.
 ///
@@ -33,14 +35,12 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// Does a guest with this claim forbid making another one at the address? One that carries
+    /// The address at which a guest with this claim forbids making another one. One that carries
     /// mark and name, but not the uuid, may be it with its uuid changed.
-    fn contests(&self, address: &Address) -> bool {
+    fn contests(&self) -> Option<&Address> {
         match self {
-            Self::LostMark(a) | Self::Twin(a) | Self::CopiedMark(a) | Self::Converted(a) => {
-                a == address
-            }
-            Self::Member(_) | Self::HalfMade(_) => false,
+            Self::LostMark(a) | Self::Twin(a) | Self::CopiedMark(a) | Self::Converted(a) => Some(a),
+            Self::Member(_) | Self::HalfMade(_) => None,
         }
     }
 }
@@ -53,6 +53,18 @@ pub struct Ownership {
     claims: BTreeMap<u32, Claim>,
     /// Marked guests that could not be read: profile key, and the summary's VMID.
     unread: Vec<(String, u32)>,
+    /// The lowest VMID of those, by profile key and name; the name is none when nobody knows it.
+    unread_by: BTreeMap<(String, Option<String>), u32>,
+    /// The lowest VMID that stands in the way of an address.
+    contested: BTreeMap<Address, u32>,
+    /// Guests without name or claim that are being made.
+    nameless: Vec<u32>,
+    /// Members that still carry the identity of the address they had before.
+    moved: BTreeMap<Address, Moved>,
+    /// Guests that may be moved ones and could not be read, by the new address.
+    moved_unread: BTreeMap<Address, u32>,
+    /// Old ones of moved guests, that are there beside the new: VMID and old address.
+    still_there: BTreeMap<Address, (u32, Address)>,
 }
 
 impl Ownership {
@@ -61,8 +73,9 @@ impl Ownership {
     pub fn of(input: &Input<'_>) -> Self {
         let mut found = Self::default();
         let mut twins: BTreeSet<Address> = BTreeSet::new();
+        let known = Known::new(input);
         for guest in input.snapshot.guests.values() {
-            let Some(claim) = claim(input, guest) else { continue };
+            let Some(claim) = claim(input, &known, guest) else { continue };
             let place = match &claim {
                 Claim::Member(address) => Some((&mut found.members, address)),
                 Claim::HalfMade(address) => Some((&mut found.half_made, address)),
@@ -78,21 +91,104 @@ impl Ownership {
             }
             found.claims.insert(guest.vmid, claim);
         }
-        found.unread = unread(input);
-        for address in twins {
-            found.members.remove(&address);
-            found.half_made.remove(&address);
-            found.disown(&address);
-        }
+        found.disown(&twins);
+        found.adopt_moved(input);
+        found.unread = unread(input, &known);
+        found.index(input);
         found
     }
 
-    fn disown(&mut self, address: &Address) {
+    /// Guests that were renamed in the documents are members at their new address.
+    fn adopt_moved(&mut self, input: &Input<'_>) {
+        self.moved_unread = moved::unread(input);
+        for (address, candidates) in moved::candidates(input) {
+            let taken = self.members.contains_key(address) || self.half_made.contains_key(address);
+            match candidates.as_slice() {
+                [one] if taken => {
+                    self.still_there.insert(address.clone(), (one.vmid, one.from.clone()));
+                }
+                [one] => {
+                    let claim = if one.proof.is_some() {
+                        Claim::Member(address.clone())
+                    } else {
+                        Claim::LostMark(address.clone())
+                    };
+                    self.reclaim(one.vmid, claim);
+                    if let Some(proof) = &one.proof {
+                        self.members.insert(address.clone(), one.vmid);
+                        self.moved.insert(address.clone(), proof.clone());
+                    }
+                }
+                several => {
+                    for one in several.iter().filter(|_| !taken) {
+                        self.reclaim(one.vmid, Claim::Twin(address.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A guest is something else than was thought.
+    fn reclaim(&mut self, vmid: u32, claim: Claim) {
+        let before = self.claims.insert(vmid, claim);
+        let Some(Claim::Member(address) | Claim::HalfMade(address)) = before else { return };
+        for map in [&mut self.members, &mut self.half_made] {
+            if map.get(&address) == Some(&vmid) {
+                map.remove(&address);
+            }
+        }
+    }
+
+    /// The guest under the old address of a moved one that is there as well.
+    pub(super) fn still_there(&self, address: &Address) -> Option<u32> {
+        self.still_there.get(address).map(|(vmid, _)| *vmid)
+    }
+
+    /// The address that the member at this one still is by its identity.
+    pub(super) fn moved_from(&self, address: &Address) -> Option<&Address> {
+        self.moved.get(address).map(|moved| &moved.from)
+    }
+
+    /// What proves the member of an address; none when no document has its profile.
+    pub(super) fn proof(&self, input: &Input<'_>, address: &Address) -> Option<Precondition> {
+        if let Some(moved) = self.moved.get(address) {
+            return Some(moved.proof());
+        }
+        let key = address.key();
+        let profile = input.desired.profiles.iter().find(|profile| profile.key() == key)?;
+        let uuid = identity_of(&input.snapshot.inventory.cluster, profile, address.guest());
+        Some(Precondition::Owned { mark: profile.mark.clone(), uuid })
+    }
+
+    fn disown(&mut self, twins: &BTreeSet<Address>) {
+        for address in twins {
+            self.members.remove(address);
+            self.half_made.remove(address);
+        }
         for claim in self.claims.values_mut() {
-            if matches!(claim, Claim::Member(a) | Claim::HalfMade(a) if a == address) {
+            if let Claim::Member(address) | Claim::HalfMade(address) = claim
+                && twins.contains(address)
+            {
                 *claim = Claim::Twin(address.clone());
             }
         }
+    }
+
+    /// What is asked once for every missing guest, and must not look at every live one each time.
+    fn index(&mut self, input: &Input<'_>) {
+        let inventory = &input.snapshot.inventory.guests;
+        for (vmid, claim) in &self.claims {
+            if let Some(address) = claim.contests() {
+                self.contested.entry(address.clone()).or_insert(*vmid);
+            }
+        }
+        for (key, vmid) in &self.unread {
+            let name = inventory.get(vmid).and_then(|guest| guest.name.clone());
+            self.unread_by.entry((key.clone(), name)).or_insert(*vmid);
+        }
+        let nameless = inventory.values().filter(|g| g.is_being_made() && g.is_unnamed());
+        let unclaimed = nameless.map(|g| g.vmid).filter(|vmid| !self.claims.contains_key(vmid));
+        self.nameless = unclaimed.collect();
     }
 
     /// VMID of the member at this address.
@@ -116,13 +212,11 @@ impl Ownership {
     }
 
     /// The guest that could not be read and may be this one: of its name, or of no known name.
-    pub fn may_be_unread(&self, input: &Input<'_>, address: &Address) -> Option<u32> {
-        let may_be = |vmid: &u32| {
-            let name = input.snapshot.inventory.guests.get(vmid).and_then(|g| g.name.as_deref());
-            name.is_none_or(|name| name == address.guest())
-        };
-        let key = address.key();
-        self.unread.iter().filter(|(k, _)| *k == key).map(|(_, vmid)| *vmid).find(may_be)
+    pub fn may_be_unread(&self, address: &Address) -> Option<u32> {
+        let of = |name: Option<String>| self.unread_by.get(&(address.key(), name)).copied();
+        let named = || of(None).into_iter().chain(of(Some(address.guest().to_owned()))).min();
+        let known = if self.unread_by.is_empty() { None } else { named() };
+        known.or_else(|| self.moved_unread.get(address).copied())
     }
 
     /// A guest that is being made right now by nobody knows whom, and may be this one: at the VMID
@@ -138,10 +232,8 @@ impl Ownership {
             VmidRequest::Fixed(fixed) => vmid == fixed || Some(vmid) == had,
             VmidRequest::Auto => input.desired.scope.vms.contains(vmid),
         };
-        let guests = input.snapshot.inventory.guests.values();
-        guests
-            .filter(|live| live.is_being_made() && live.is_unnamed() && may_be(live.vmid))
-            .find(|live| !self.claims.contains_key(&live.vmid))
+        let vmid = self.nameless.iter().copied().find(|vmid| may_be(*vmid))?;
+        input.snapshot.inventory.guests.get(&vmid)
     }
 
     /// What a reader should know of guests that look like ours and are not, or cannot be read.
@@ -160,97 +252,98 @@ impl Ownership {
             let meant = intent == Intent::Destroy && builder.is_profile_target(key);
             unread_finding(input, key, *vmid, meant)
         });
-        claims.chain(unread).map(about).collect()
+        let both = self.still_there.iter();
+        let both = both.map(|(address, (vmid, from))| moved::both(address, *vmid, from));
+        claims.chain(unread).chain(both).map(about).collect()
     }
 
     /// Live guests that stand in the way of an address without being provably it.
     pub fn in_the_way(&self, address: &Address) -> Option<u32> {
-        let claims = self.claims.iter();
-        let mut found = claims.filter(|(_, claim)| claim.contests(address)).map(|(vmid, _)| *vmid);
-        found.next()
+        self.contested.get(address).copied()
     }
 }
 
-fn unread(input: &Input<'_>) -> Vec<(String, u32)> {
+fn unread(input: &Input<'_>, known: &Known<'_>) -> Vec<(String, u32)> {
     let mut found = Vec::new();
     for guest in crate::read::marked(input.desired, &input.snapshot.inventory) {
         if input.snapshot.guests.contains_key(&guest.vmid) {
             continue;
         }
-        let profiles = input.desired.profiles.iter().filter(|p| guest.tags.contains(&p.mark));
-        found.extend(profiles.map(|p| (p.key().to_owned(), guest.vmid)));
+        found.extend(known.marked(&guest.tags).map(|p| (p.key().to_owned(), guest.vmid)));
     }
     found
 }
 
+/// How the description of a half-made guest begins.
+const HALF_MADE: &str = "pvx is making ";
+
 /// The description a clone carries until it is configured. It names the identity, so that a
 /// half-made guest is recognised without any local file.
 pub fn half_made_note(address: &Address, identity: Uuid) -> String {
-    format!("pvx is making {address} ({identity})")
+    format!("{HALF_MADE}{address} ({identity})")
 }
 
-fn claim(input: &Input<'_>, guest: &Guest) -> Option<Claim> {
+fn claim(input: &Input<'_>, known: &Known<'_>, guest: &Guest) -> Option<Claim> {
     if is_template_vmid(input, guest.vmid) {
         return None;
     }
-    let cluster = &input.snapshot.inventory.cluster;
     let identity = input.kind.identity_of(guest);
+    let named = known.named(identity);
     let tags = tags_of(guest);
     if guest.is_template() {
-        return converted(input, identity, &tags);
+        return converted(named, &tags);
     }
-    let of_profile = |profile: &Profile| {
-        let marked = tags.contains(&profile.mark);
-        let named = profile
-            .guests
-            .iter()
-            .find(|g| identity == Some(identity_of(cluster, profile, g.address.guest())));
-        let known = match (marked, named) {
-            (true, Some(wanted)) => Some(Claim::Member(wanted.address.clone())),
-            (false, Some(wanted)) => Some(Claim::LostMark(wanted.address.clone())),
-            (true, None) => Some(marked_only(input, profile, guest, identity)),
-            (false, None) => None,
-        };
-        // A template may carry a mark: then its clones do, before they are configured.
-        known.into_iter().chain(half_made(cluster, profile, guest).map(Claim::HalfMade)).min()
-    };
-    input.desired.profiles.iter().filter_map(of_profile).min()
+    let wanted = |profile: &Profile| named.iter().find(|(of, _)| std::ptr::eq(*of, profile));
+    let marked = known.marked(&tags).map(|profile| match wanted(profile) {
+        Some((_, wanted)) => Claim::Member(wanted.address.clone()),
+        None => marked_only(known, profile, guest, identity),
+    });
+    let lost = named.iter().filter(|(profile, _)| !tags.contains(&profile.mark));
+    let lost = lost.map(|(_, wanted)| Claim::LostMark(wanted.address.clone()));
+    // A template may carry a mark: then its clones do, before they are configured.
+    let begun = half_made(input, guest).map(Claim::HalfMade);
+    marked.chain(lost).chain(begun).min()
 }
 
 /// A member that somebody made a template of. Other templates are nobody's.
-fn converted(input: &Input<'_>, id: Option<Uuid>, tags: &BTreeSet<String>) -> Option<Claim> {
-    let cluster = &input.snapshot.inventory.cluster;
-    let mut marked = input.desired.profiles.iter().filter(|p| tags.contains(&p.mark));
-    marked.find_map(|profile| {
-        let is_it =
-            |g: &&desired::Guest| id == Some(identity_of(cluster, profile, g.address.guest()));
-        profile.guests.iter().find(is_it).map(|g| Claim::Converted(g.address.clone()))
-    })
+fn converted(named: &[(&Profile, &desired::Guest)], tags: &BTreeSet<String>) -> Option<Claim> {
+    let mut marked = named.iter().filter(|(profile, _)| tags.contains(&profile.mark));
+    marked.next().map(|(_, wanted)| Claim::Converted(wanted.address.clone()))
 }
 
 /// Marked, and none of the wanted guests: ours when its own name proves it (it was removed from
 /// the documents), or a name that is remembered (and it was renamed before), otherwise a copy.
-fn marked_only(input: &Input<'_>, profile: &Profile, guest: &Guest, id: Option<Uuid>) -> Claim {
-    let cluster = &input.snapshot.inventory.cluster;
+fn marked_only(known: &Known<'_>, profile: &Profile, guest: &Guest, id: Option<Uuid>) -> Claim {
     let own = address_in(profile, guest.name());
-    let remembered = input.memory.addresses().filter(|a| a.key() == profile.key());
-    let mut names = std::iter::once(own.clone()).chain(remembered.cloned());
-    let proved = names.find(|a| id == Some(identity_of(cluster, profile, a.guest())));
-    proved.map_or(Claim::CopiedMark(own), Claim::Member)
+    match id {
+        Some(id) if id == known.identity(profile, guest.name()) => Claim::Member(own),
+        Some(id) => known
+            .remembered(profile, id)
+            .map_or(Claim::CopiedMark(own), |address| Claim::Member(address.clone())),
+        None => Claim::CopiedMark(own),
+    }
 }
 
-fn half_made(cluster: &str, profile: &Profile, guest: &Guest) -> Option<Address> {
-    let address = address_in(profile, guest.name());
-    let note = half_made_note(&address, identity_of(cluster, profile, guest.name()));
-    (guest.config.get("description").map(|d| d.trim_end()) == Some(note.as_str()))
-        .then_some(address)
+/// The address whose making was cut off, by the provisional description.
+fn half_made(input: &Input<'_>, guest: &Guest) -> Option<Address> {
+    let note = guest.config.get("description").map(|text| text.trim_end())?;
+    if !note.starts_with(HALF_MADE) {
+        return None;
+    }
+    let cluster = &input.snapshot.inventory.cluster;
+    let of = |profile: &Profile| {
+        let address = address_in(profile, guest.name());
+        let identity = identity_of(cluster, profile, guest.name());
+        (note == half_made_note(&address, identity)).then_some(address)
+    };
+    input.desired.profiles.iter().filter_map(of).min()
 }
 
-fn is_template_vmid(input: &Input<'_>, vmid: u32) -> bool {
+pub(super) fn is_template_vmid(input: &Input<'_>, vmid: u32) -> bool {
     input.desired.scope.templates.is_some_and(|range| range.contains(vmid))
 }
 
-fn tags_of(guest: &Guest) -> BTreeSet<String> {
+pub(super) fn tags_of(guest: &Guest) -> BTreeSet<String> {
     let tags = guest.config.get("tags").map_or("", String::as_str);
     tags.split([';', ',', ' ']).filter(|t| !t.is_empty()).map(str::to_lowercase).collect()
 }

@@ -1,7 +1,7 @@
 //! On which node a new guest is made.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{Guest, Placement};
 use crate::plan::Finding;
@@ -44,7 +44,7 @@ impl Nodes {
         &mut self,
         guest: &Guest,
         index: usize,
-        group_nodes: &[String],
+        group_nodes: &BTreeSet<String>,
         input: &Input<'_>,
     ) -> Result<String, Finding> {
         let node = match &guest.placement {
@@ -72,17 +72,33 @@ impl Nodes {
     }
 
     fn round_robin(&self, guest: &Guest, index: usize) -> Result<String, Finding> {
-        let place = index.checked_rem(self.names.len()).and_then(|i| self.names.get(i));
-        place.cloned().ok_or_else(|| no_nodes(guest))
+        let names = self.preferred(guest);
+        let place = index.checked_rem(names.len()).and_then(|i| names.get(i));
+        place.map(|name| (*name).clone()).ok_or_else(|| no_nodes(guest))
     }
 
-    fn fewest(&self, guest: &Guest, group_nodes: &[String]) -> Result<String, Finding> {
-        let mut order: Vec<&String> = self.names.iter().collect();
+    fn fewest(&self, guest: &Guest, group_nodes: &BTreeSet<String>) -> Result<String, Finding> {
+        let mut order = self.preferred(guest);
         order.sort_by_key(|name| !group_nodes.contains(*name));
         let fits = order.iter().find(|name| self.free(name) >= need(guest));
         // Nothing fits: the roomiest, and of equals the one that would have come first.
         let roomiest = || order.iter().min_by_key(|name| Reverse(self.free(name)));
         fits.or_else(roomiest).map(|name| (*name).clone()).ok_or_else(|| no_nodes(guest))
+    }
+
+    /// Nodes to choose from: those that the HA manager would move the guest to anyway, the best
+    /// first, as far as they are there.
+    fn preferred(&self, guest: &Guest) -> Vec<&String> {
+        let ha = guest.spec.ha.as_ref();
+        let best: Vec<&str> = ha.map(|ha| ha.best_nodes().collect()).unwrap_or_default();
+        let any = |name: &str| ha.is_some_and(|ha| ha.nodes.contains_key(name));
+        let pick = |wanted: &dyn Fn(&str) -> bool| -> Vec<&String> {
+            self.names.iter().filter(|name| wanted(name)).collect()
+        };
+        let choices = [pick(&|name| best.contains(&name)), pick(&any)];
+        let first = choices.into_iter().find(|names| !names.is_empty());
+        let strict = ha.is_some_and(|ha| ha.strict == Some(true) && !ha.nodes.is_empty());
+        first.unwrap_or_else(|| self.names.iter().filter(|_| !strict).collect())
     }
 
     fn free(&self, node: &str) -> u64 {
@@ -92,12 +108,12 @@ impl Nodes {
 }
 
 fn need(guest: &Guest) -> u64 {
-    guest.spec.memory.map_or(DEFAULT_MEMORY, |mib| mib << 20)
+    guest.spec.memory().map_or(DEFAULT_MEMORY, |mib| mib << 20)
 }
 
 fn no_nodes(guest: &Guest) -> Finding {
-    Finding::error("no-node", "no node of the configuration is online")
+    Finding::error("no-node", "no node that it may be on is online")
         .about(&guest.address)
         .at(guest.span)
-        .help("compare cluster.nodes in cluster-config.yaml with `pvx status`")
+        .help("compare cluster.nodes in cluster-config.yaml, and `ha.nodes`, with `pvx status`")
 }

@@ -1,6 +1,6 @@
 //! Guests that are ours and no longer wanted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::{Builder, Step};
 use super::create::live_disks;
@@ -14,35 +14,42 @@ use crate::plan::{ActionKind, Change, Effect, Facts, Finding, Precondition, Reas
 /// Members of the profiles that no document asks for any more.
 pub(super) fn orphans(builder: &mut Builder<'_>, ownership: &Ownership) {
     let reason = Reason::new("not-in-documents", "no longer in the documents");
-    let wanted = |address: &Address| builder.input.desired.guests().any(|g| g.address == *address);
-    let gone: Vec<_> =
-        ownership.owned().filter(|(a, _)| !wanted(a)).map(|(a, v)| (a.clone(), v)).collect();
-    for (address, vmid) in gone {
-        one(builder, ownership, &address, vmid, &reason);
-    }
+    let wanted: BTreeSet<&Address> = builder.input.desired.guests().map(|g| &g.address).collect();
+    let gone = ownership.owned().filter(|(address, _)| !wanted.contains(address));
+    each(builder, ownership, gone, &reason);
 }
 
 /// Every member of the profiles.
 pub(super) fn all(builder: &mut Builder<'_>, ownership: &Ownership) {
     let reason = Reason::new("destroy", "destroy was asked for");
-    let owned: Vec<_> = ownership.owned().map(|(a, v)| (a.clone(), v)).collect();
-    for (address, vmid) in owned {
-        one(builder, ownership, &address, vmid, &reason);
+    each(builder, ownership, ownership.owned(), &reason);
+}
+
+fn each<'o>(
+    builder: &mut Builder<'_>,
+    ownership: &Ownership,
+    guests: impl Iterator<Item = (&'o Address, u32)>,
+    reason: &Reason,
+) {
+    let holders = Holders::new(&builder.input.desired.profiles);
+    for (address, vmid) in guests {
+        if let Some(profile) = holders.of(address) {
+            one(builder, ownership, profile, (address, vmid), reason);
+        }
     }
 }
 
 fn one(
     builder: &mut Builder<'_>,
     ownership: &Ownership,
-    address: &Address,
-    vmid: u32,
+    profile: &Profile,
+    (address, vmid): (&Address, u32),
     reason: &Reason,
 ) {
     let input = builder.input;
     let Some(live) = input.snapshot.guests.get(&vmid).filter(|_| builder.is_target(address)) else {
         return;
     };
-    let Some(profile) = input.desired.profiles.iter().find(|p| holds(p, address)) else { return };
     if let Some(finding) = obstacle(address, live) {
         builder.findings.push(finding);
         return;
@@ -54,8 +61,10 @@ fn one(
     }
     let half_made = ownership.half_made(address) == Some(vmid);
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, address.guest());
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+    let owned = ownership.proof(input, address).unwrap_or(owned);
     let slots = keep::slots(builder, address, live);
-    let away = match keep::put_away(builder, profile, address, live, &slots, reason) {
+    let away = match keep::put_away(builder, profile, address, live, &owned, &slots, reason) {
         Ok(away) => away,
         Err(finding) => {
             builder.findings.push(finding);
@@ -63,11 +72,14 @@ fn one(
         }
     };
     note_detached(builder, address, live);
-    let removal = Removal { live, profile, identity, half_made, reason };
+    let removal = Removal { live, owned: &owned, half_made, reason };
     let steps = removal.steps(builder, &away);
     let actions = builder.chain(address, vmid, steps);
     let lost = lost(builder, live, &slots);
     let effect = lost.effect();
+    if let Some(from) = ownership.moved_from(address) {
+        builder.moved.insert(address.clone(), from.clone());
+    }
     builder.changes.push(Change {
         address: address.clone(),
         verb: Verb::Destroy,
@@ -124,10 +136,29 @@ pub(super) fn lost(builder: &Builder<'_>, live: &live::Guest, slots: &BTreeSet<S
     Lost { disks, kept, bytes }
 }
 
-fn holds(profile: &Profile, address: &Address) -> bool {
-    match profile.kind {
-        ProfileKind::Vm => profile.guests.iter().any(|g| g.address == *address),
-        ProfileKind::Talos | ProfileKind::Generic => profile.name == address.profile(),
+/// The profiles by what they hold: a cluster profile every guest of its name, a standalone VM the
+/// one that it describes.
+struct Holders<'a> {
+    profiles: BTreeMap<&'a str, &'a Profile>,
+    standalone: BTreeMap<&'a Address, &'a Profile>,
+}
+
+impl<'a> Holders<'a> {
+    fn new(profiles: &'a [Profile]) -> Self {
+        let mut all = Self { profiles: BTreeMap::new(), standalone: BTreeMap::new() };
+        for profile in profiles {
+            if profile.kind == ProfileKind::Vm {
+                all.standalone.extend(profile.guests.iter().map(|g| (&g.address, profile)));
+            } else {
+                all.profiles.insert(&profile.name, profile);
+            }
+        }
+        all
+    }
+
+    fn of(&self, address: &Address) -> Option<&'a Profile> {
+        let standalone = self.standalone.get(address);
+        standalone.or_else(|| self.profiles.get(address.profile())).copied()
     }
 }
 
@@ -150,8 +181,8 @@ pub(super) fn obstacle(address: &Address, live: &live::Guest) -> Option<Finding>
 /// A guest that goes.
 pub(super) struct Removal<'a> {
     pub(super) live: &'a live::Guest,
-    pub(super) profile: &'a Profile,
-    pub(super) identity: uuid::Uuid,
+    /// Mark and identity.
+    pub(super) owned: &'a Precondition,
     /// Its making was cut off: it carries neither mark nor identity.
     pub(super) half_made: bool,
     pub(super) reason: &'a Reason,
@@ -181,7 +212,6 @@ impl Removal<'_> {
     }
 
     fn guarded(&self, step: Step, away: &PutAway) -> Step {
-        let owned = Precondition::Owned { mark: self.profile.mark.clone(), uuid: self.identity };
         // A half-made guest carries neither mark nor identity yet: its digest stands for them, or
         // its description when it is written to before.
         match (self.half_made, &self.live.digest, away.guest_proof()) {
@@ -189,7 +219,7 @@ impl Removal<'_> {
             (true, Some(digest), None) => {
                 step.requires(Precondition::Digest { digest: digest.clone() })
             }
-            _ => step.requires(owned),
+            _ => step.requires(self.owned.clone()),
         }
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::build::{Builder, Step};
 use super::create::{self, Starts};
 use super::keep;
-use super::ownership::identity_of;
+use super::ownership::{Ownership, identity_of};
 use super::remove;
 use crate::desired::{Guest, Origin, Profile, VmidRequest};
 use crate::live;
-use crate::plan::{AttributeChange, Change, Effect, Facts, Finding, Reason, Verb};
+use crate::plan::{AttributeChange, Change, Effect, Facts, Finding, Precondition, Reason, Verb};
 
 /// Was `--replace` said for this guest?
 pub(super) fn is_asked(builder: &Builder<'_>, guest: &Guest) -> bool {
@@ -50,18 +50,20 @@ pub(super) fn note_origin(builder: &mut Builder<'_>, guest: &Guest) {
 /// Removes the guest and makes it anew, at its number and on its node unless documents give others.
 pub(super) fn one(
     builder: &mut Builder<'_>,
+    ownership: &Ownership,
     profile: &Profile,
     guest: &Guest,
     live: &live::Guest,
     starts: &mut Starts,
 ) {
-    if let Err(finding) = plan(builder, profile, guest, live, starts) {
+    if let Err(finding) = plan(builder, ownership, profile, guest, live, starts) {
         builder.findings.push(finding);
     }
 }
 
 fn plan(
     builder: &mut Builder<'_>,
+    ownership: &Ownership,
     profile: &Profile,
     guest: &Guest,
     live: &live::Guest,
@@ -76,19 +78,21 @@ fn plan(
     let vmid = number(builder, guest, live)?;
     let node = create::replacement_node(builder, guest, live)?;
     let slots = keep::slots(builder, &guest.address, live);
-    let away = keep::put_away(builder, profile, &guest.address, live, &slots, &reason)?;
-    let removal = remove::Removal { live, profile, identity, half_made: false, reason: &reason };
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+    let owned = ownership.proof(input, &guest.address).unwrap_or(owned);
+    let address = &guest.address;
+    let away = keep::put_away(builder, profile, address, live, &owned, &slots, &reason)?;
+    let removal = remove::Removal { live, owned: &owned, half_made: false, reason: &reason };
     remove::note_detached(builder, &guest.address, live);
     // The old one may have another number.
     let of_old = |step: Step| Step { vmid: step.vmid.or(Some(live.vmid)), ..step };
     let mut steps: Vec<Step> = removal.steps(builder, &away).into_iter().map(of_old).collect();
     let made = create::anew(builder, profile, guest, (vmid, &node), &away, &reason)?;
+    let removed = steps.len();
     steps.extend(made.steps);
     let lost = remove::lost(builder, live, &slots);
     let ids = builder.chain(&guest.address, vmid, steps);
-    if made.starts
-        && let Some(start) = ids.last()
-    {
+    if let Some(start) = made.start.and_then(|place| ids.get(removed + place)) {
         starts.insert(guest.address.clone(), *start);
     }
     builder.findings.extend(made.findings);

@@ -79,8 +79,24 @@ fn write(node: &str, comparison: &Comparison, reason: &Reason, effect: Effect) -
         let both = there.any(|(disk, _)| comparison.set.contains_key(disk));
         steps.insert(if both { steps.len() } else { 0 }, step);
     }
+    steps.extend(configure_as_root(node, comparison, reason, effect));
     steps.extend(resize(true));
     steps
+}
+
+/// What no API token may write.
+pub(super) fn configure_as_root(
+    node: &str,
+    comparison: &Comparison,
+    reason: &Reason,
+    effect: Effect,
+) -> Option<Step> {
+    let (set, delete) = (&comparison.set_as_root, &comparison.delete_as_root);
+    (!set.is_empty() || !delete.is_empty()).then(|| {
+        let delete = delete.iter().cloned().collect();
+        let kind = ActionKind::ConfigureAsRoot { set: set.clone(), delete };
+        Step::new(node, kind, reason.clone(), effect)
+    })
 }
 
 /// Disks that were made together with their guest and are larger than what they were filled from.

@@ -1,12 +1,19 @@
 //! Guests that are wanted and there: what differs, what it costs, and what merely waits.
 
+use std::collections::BTreeSet;
+
+use super::allow::{self, Allowed, Restart};
 use super::build::{Builder, Step};
 use super::create::{Starts, check_allocates, check_cpus, live_disks, migrate_live, wanted};
 use super::keep;
+use super::membership::{Membership, Subject};
+use super::moved;
 use super::ownership::{Ownership, identity_of};
+use super::relocate;
 use super::replace;
 use super::steps::configure;
-use crate::desired::{Guest, Placement, Power, Profile};
+use crate::address::Address;
+use crate::desired::{Guest, Power, Profile};
 use crate::live::{self, Inventory};
 use crate::plan::{
     ActionKind, AttributeChange, Change, Effect, Facts, Finding, Precondition, Reason, Verb,
@@ -23,7 +30,7 @@ pub(super) fn existing(builder: &mut Builder<'_>, ownership: &Ownership) -> Star
             let live =
                 ownership.member(&guest.address).and_then(|vmid| input.snapshot.guests.get(&vmid));
             let Some(live) = live.filter(|_| builder.is_target(&guest.address)) else { continue };
-            one(builder, profile, guest, live, &mut starts);
+            one(builder, ownership, profile, guest, live, &mut starts);
         }
     }
     starts
@@ -31,13 +38,14 @@ pub(super) fn existing(builder: &mut Builder<'_>, ownership: &Ownership) -> Star
 
 fn one(
     builder: &mut Builder<'_>,
+    ownership: &Ownership,
     profile: &Profile,
     guest: &Guest,
     live: &live::Guest,
     starts: &mut Starts,
 ) {
     if replace::is_asked(builder, guest) {
-        replace::one(builder, profile, guest, live, starts);
+        replace::one(builder, ownership, profile, guest, live, starts);
         return;
     }
     let input = builder.input;
@@ -53,40 +61,56 @@ fn one(
     let live = &std::mem::take(&mut back.base);
     replace::note_origin(builder, guest);
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
-    let before = input.memory.managed(&guest.address);
+    let known_as = moved::remembered_as(input, ownership, guest);
+    let before = input.memory.managed(known_as);
     let mut comparison = input.kind.compare(&wanted(guest, identity, before), live);
     back.tell(&mut comparison);
-    note_pending(builder, guest, live, &comparison);
     note_fixed_vmid(builder, guest, live);
-    let managed = comparison.managed.clone();
-    let origin = Some(replace::origin(builder, guest));
-    let remembered = Remembered { vmid: live.vmid, managed, origin };
-    builder.outcomes.insert(guest.address.clone(), remembered);
     let findings = comparison.findings.iter().cloned();
     builder.findings.extend(findings.map(|f| locate(f, guest)));
-    let difference = Difference::between(builder, guest, live, comparison);
+    let mut allowed = allow::allow(allow::mode(input, guest), guest, live, comparison);
+    let held_back = !allowed.held.is_empty();
+    allow::note(builder, guest, live, std::mem::take(&mut allowed.held));
+    let difference = Difference::between(builder, ownership, guest, live, allowed);
+    remember(builder, guest, live, &difference, held_back.then_some(before));
+    if let Some(from) = &guest.moved_from
+        && ownership.still_there(&guest.address).is_none()
+    {
+        builder.moved.insert(guest.address.clone(), from.clone());
+    }
+    if difference.restart.is_none() && !difference.at_rest() {
+        note_pending(builder, guest, live, &difference.comparison);
+    }
     if difference.is_empty() && back.is_nothing() {
         return;
     }
     let inventory = &input.snapshot.inventory;
-    if let Err(finding) = check_allocates(inventory, guest, &difference.comparison, &live.node) {
+    let node = difference.migration.as_ref().map_or(&live.node, |(target, _)| target);
+    let written = if difference.at_rest() { node } else { &live.node };
+    if let Err(finding) = check_allocates(inventory, guest, &difference.comparison, written) {
         builder.findings.push(finding);
     }
-    let node = difference.migration.as_ref().map_or(&live.node, |(target, _)| target);
     if let Err(finding) = check_cpus(inventory, guest, node) {
         builder.findings.push(finding);
     }
     if let Some(lock) = live.lock() {
         builder.findings.push(locked(guest, live, lock));
     }
-    let steps = difference.steps(builder, live, profile, identity);
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+    let owned = ownership.proof(input, &guest.address).unwrap_or(owned);
+    let steps = difference.steps(builder, live, owned);
     let steps = keep::with_return(back, steps);
-    let starting = matches!(steps.last(), Some(step) if step.kind == ActionKind::Start);
+    let starts_it =
+        |step: &Step| matches!(step.kind, ActionKind::Start | ActionKind::Reboot { .. });
+    let start = steps.iter().position(starts_it);
     let ids = builder.chain(&guest.address, live.vmid, steps);
-    if starting && let Some(id) = ids.last() {
+    if let Some(id) = start.and_then(|place| ids.get(place)) {
         starts.insert(guest.address.clone(), *id);
     }
-    let change = difference.change(builder, guest, live, ids);
+    let mut change = difference.change(builder, guest, live, ids);
+    if let Some(from) = ownership.moved_from(&guest.address) {
+        change.reason = format!("was {from} in the documents");
+    }
     builder.changes.push(change);
 }
 
@@ -96,78 +120,147 @@ struct Difference {
     /// The node it moves to, and the step that moves it.
     migration: Option<(String, Step)>,
     power: Option<Power>,
+    membership: Membership,
+    restart: Option<Restart>,
 }
 
 impl Difference {
     fn between(
         builder: &mut Builder<'_>,
+        ownership: &Ownership,
         guest: &Guest,
         live: &live::Guest,
-        comparison: Comparison,
+        allowed: Allowed,
     ) -> Self {
+        let Allowed { comparison, restart, .. } = allowed;
         let power = match (guest.power, live.running) {
             (Power::Running, false) => Some(Power::Running),
             (Power::Stopped, true) => Some(Power::Stopped),
             _ => None,
         };
-        let wanted_move = match &guest.placement {
-            Placement::Node(node) if *node != live.node => {
-                let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
-                let added = &super::create::comes_to(&comparison);
-                Some((node, migrate_live(builder, guest, live, added, node, &reason)))
-            }
-            _ => None,
-        };
-        let migration = wanted_move.and_then(|(node, step)| match step {
-            Ok(step) => Some((node.clone(), step)),
-            Err(finding) => {
-                builder.findings.push(finding);
-                None
-            }
+        let known_as = moved::remembered_as(builder.input, ownership, guest);
+        let moves = migration(builder, guest, live, known_as, &comparison);
+        let migration = moves.unwrap_or_else(|finding| {
+            builder.findings.push(finding);
+            None
         });
-        Self { comparison, migration, power }
+        let node = migration.as_ref().map_or(live.node.as_str(), |(target, _)| target);
+        let mut membership = Membership::of(
+            builder.input,
+            &Subject {
+                guest,
+                vmid: live.vmid,
+                nodes: (&live.node, node),
+                runs: power.map_or(live.running, |power| power == Power::Running),
+                managed_before: builder.input.memory.managed(known_as),
+                moved_from: ownership.moved_from(&guest.address),
+            },
+        );
+        builder.findings.append(&mut membership.findings);
+        Self { comparison, migration, power, membership, restart }
     }
 
     fn is_empty(&self) -> bool {
-        self.comparison.is_empty() && self.migration.is_none() && self.power.is_none()
+        let still = self.migration.is_none() && self.power.is_none() && self.restart.is_none();
+        self.comparison.is_empty() && still && self.membership.is_empty()
     }
 
-    /// Configure where it is, move, then start; or shut down after all else.
-    fn steps(
-        &self,
-        builder: &Builder<'_>,
-        live: &live::Guest,
-        profile: &Profile,
-        identity: uuid::Uuid,
-    ) -> Vec<Step> {
-        let options = builder.input.options;
-        let reason = Reason::new("differs", "the documents say otherwise");
-        let effect = dearest(&self.comparison.attributes).unwrap_or(Effect::Live);
-        let digest = live.digest.clone();
-        let mut steps = configure(&live.node, &self.comparison, &reason, effect, digest);
+    /// Is it shut down before it is written to?
+    fn at_rest(&self) -> bool {
+        self.restart == Some(Restart::Offline) || self.power == Some(Power::Stopped)
+    }
+
+    fn steps(&self, builder: &Builder<'_>, live: &live::Guest, owned: Precondition) -> Vec<Step> {
+        let mut steps = match self.at_rest() {
+            true => self.at_rest_steps(builder, live, &owned),
+            false => self.running_steps(builder, live),
+        };
+        if let Some(first) = steps.first_mut() {
+            first.preconditions.insert(0, owned);
+        }
+        steps
+    }
+
+    /// Configure where it is, move, then start or reboot.
+    fn running_steps(&self, builder: &Builder<'_>, live: &live::Guest) -> Vec<Step> {
+        let mut steps = self.writes(&live.node, live.digest.clone());
+        steps.extend(self.membership.before.iter().cloned());
         let mut node = live.node.as_str();
         if let Some((target, step)) = &self.migration {
             steps.push(step.clone());
             node = target;
         }
-        match self.power {
-            Some(Power::Running) => {
-                let reason = Reason::new("stopped", "the documents want it running");
-                steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
-            }
-            Some(Power::Stopped) => {
-                let reason = Reason::new("running", "the documents want it stopped");
-                let (timeout, force) = (options.shutdown_timeout, options.force_stop);
-                let kind = ActionKind::Shutdown { timeout, force };
-                steps.push(Step::new(node, kind, reason, Effect::Stop));
-            }
-            Some(Power::Unmanaged) | None => {}
+        if self.power == Some(Power::Running) {
+            let reason = Reason::new("stopped", "the documents want it running");
+            steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
         }
-        let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
-        if let Some(first) = steps.first_mut() {
-            first.preconditions.insert(0, owned);
+        if self.restart == Some(Restart::Reboot) {
+            let reason = Reason::new("waits", self.waiting());
+            let kind = ActionKind::Reboot { timeout: builder.input.options.shutdown_timeout };
+            steps.push(Step::new(node, kind, reason, Effect::Reboot));
         }
+        steps.extend(self.membership.after.iter().cloned());
         steps
+    }
+
+    /// Move, shut down, configure where it is then, and start again what the documents do not want
+    /// stopped. The stop writes what waited, so no digest is known for the writes: they ask whose
+    /// guest it is instead.
+    fn at_rest_steps(
+        &self,
+        builder: &Builder<'_>,
+        live: &live::Guest,
+        owned: &Precondition,
+    ) -> Vec<Step> {
+        let mut steps: Vec<Step> = self.membership.before.clone();
+        let mut node = live.node.as_str();
+        if let Some((target, step)) = &self.migration {
+            steps.push(step.clone());
+            node = target;
+        }
+        steps.push(self.shutdown(builder, node));
+        let mut writes = self.writes(node, None);
+        if let Some(first) = writes.first_mut() {
+            first.preconditions.push(owned.clone());
+        }
+        steps.extend(writes);
+        if self.restart.is_some() {
+            let reason = Reason::new("offline", "it was shut down to be changed");
+            steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
+        }
+        steps.extend(self.membership.after.iter().cloned());
+        steps
+    }
+
+    fn shutdown(&self, builder: &Builder<'_>, node: &str) -> Step {
+        let options = builder.input.options;
+        let timeout = options.shutdown_timeout;
+        if self.restart.is_some() {
+            // A change is no reason to pull the plug.
+            let kind = ActionKind::Shutdown { timeout, force: false };
+            let reason = Reason::new("offline", "it cannot be changed while it runs");
+            return Step::new(node, kind, reason, Effect::Offline);
+        }
+        let kind = ActionKind::Shutdown { timeout, force: options.force_stop };
+        let reason = Reason::new("running", "the documents want it stopped");
+        Step::new(node, kind, reason, Effect::Stop)
+    }
+
+    fn writes(&self, node: &str, digest: Option<String>) -> Vec<Step> {
+        let reason = Reason::new("differs", "the documents say otherwise");
+        // The reboot is a step of its own.
+        let written = |effect| if effect == Effect::Reboot { Effect::Pending } else { effect };
+        let effect = dearest(&self.comparison.attributes).map_or(Effect::Live, written);
+        configure(node, &self.comparison, &reason, effect, digest)
+    }
+
+    /// `2 values wait for a cold boot`
+    fn waiting(&self) -> String {
+        let waits = |a: &&AttributeChange| a.effect == Effect::Reboot;
+        match self.comparison.attributes.iter().filter(waits).count() {
+            1 => "a value waits for a cold boot".to_owned(),
+            count => format!("{count} values wait for a cold boot"),
+        }
     }
 
     fn change(
@@ -182,15 +275,22 @@ impl Difference {
             Some(Power::Stopped) => Some(Effect::Stop),
             Some(Power::Unmanaged) | None => None,
         };
+        let reason = match (power, self.comparison.is_empty(), self.restart) {
+            (Some(effect), ..) => power_reason(effect).to_owned(),
+            (None, true, Some(_)) => self.waiting(),
+            _ => "differs from the documents".to_owned(),
+        };
         let moves = self.migration.is_some().then_some(Effect::Migrate);
         let verb = if self.migration.is_some() {
             Verb::Migrate
-        } else if self.comparison.is_empty() {
+        } else if self.comparison.is_empty() && self.membership.is_empty() {
             Verb::Power
         } else {
             Verb::Change
         };
-        let effect = [dearest(&self.comparison.attributes), power, moves];
+        let mut attributes = self.comparison.attributes;
+        attributes.extend(self.membership.attributes);
+        let effect = [dearest(&attributes), power, moves];
         Change {
             address: guest.address.clone(),
             verb,
@@ -200,12 +300,45 @@ impl Difference {
             running: live.running,
             facts: Facts { disks: live_disks(builder, live), ..Facts::default() },
             effect: effect.into_iter().flatten().max().unwrap_or(Effect::Live),
-            reason: power.map_or("differs from the documents", power_reason).to_owned(),
-            attributes: self.comparison.attributes,
+            reason,
+            attributes,
             position: Some(builder.input.sources.position(guest.span)),
             actions,
         }
     }
+}
+
+/// The node that the guest moves to, and the step that moves it.
+fn migration(
+    builder: &Builder<'_>,
+    guest: &Guest,
+    live: &live::Guest,
+    known_as: &Address,
+    comparison: &Comparison,
+) -> Result<Option<(String, Step)>, Finding> {
+    let target = relocate::target(builder.input, guest, live, known_as)?;
+    let Some(node) = target else { return Ok(None) };
+    let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
+    let step =
+        migrate_live(builder, guest, live, &super::create::comes_to(comparison), node, &reason)?;
+    Ok(Some((node.to_owned(), step)))
+}
+
+/// What state says of the guest from now on. While something is held back, nothing that documents
+/// said `before` is forgotten: what they no longer say is still to be reset.
+fn remember(
+    builder: &mut Builder<'_>,
+    guest: &Guest,
+    live: &live::Guest,
+    difference: &Difference,
+    before: Option<&BTreeSet<String>>,
+) {
+    let managed = difference.comparison.managed.union(&difference.membership.managed);
+    let managed = managed.chain(before.into_iter().flatten()).cloned().collect();
+    let node = (&guest.placement).into();
+    let origin = Some(replace::origin(builder, guest));
+    let remembered = Remembered { vmid: live.vmid, managed, node, origin };
+    builder.outcomes.insert(guest.address.clone(), remembered);
 }
 
 /// Nothing moves to a node that does not answer.

@@ -157,6 +157,15 @@ impl Folder {
         self.sync()
     }
 
+    /// Forgets one guest of a profile; a file that does not know it is not touched.
+    pub(super) fn forget(&self, profile: &str, address: &Address) -> Result<(), StateError> {
+        let known = self.read(profile)?.is_some_and(|s| s.guests.contains_key(address));
+        if !known {
+            return Ok(());
+        }
+        self.update(profile, |guests| drop(guests.remove(address)))
+    }
+
     /// Path of one of the profile's files.
     pub(super) fn file(&self, profile: &str, extension: &str) -> PathBuf {
         self.path.join(format!("{}.{extension}", file_name(profile)))

@@ -1,8 +1,9 @@
 //! Journals and state files of all profiles that a plan touches, as the executor's history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Folder, Journal, ProfileLock, Record, StateError};
+use super::{Folder, Journal, ProfileLock, Record, Remembered, StateError};
+use crate::address::Address;
 use crate::execute::History;
 use crate::plan::{Change, Plan, Verb};
 
@@ -43,16 +44,30 @@ impl Histories {
                 }
             }
         }
-        let changed =
-            |address: &crate::address::Address| plan.changes.iter().any(|c| c.address == *address);
-        for (address, remembered) in plan.outcomes.iter().filter(|(a, _)| !changed(a)) {
-            let remembered = remembered.clone();
-            self.folder.update(&address.key(), |guests| {
-                guests.insert(address.clone(), remembered);
+        let changed: BTreeSet<&Address> = plan.changes.iter().map(|c| &c.address).collect();
+        // One write a profile: its file holds all of its guests.
+        let mut unchanged: BTreeMap<String, Vec<(&Address, &Remembered)>> = BTreeMap::new();
+        for (address, remembered) in plan.outcomes.iter().filter(|(a, _)| !changed.contains(a)) {
+            unchanged.entry(address.key()).or_default().push((address, remembered));
+        }
+        for (profile, outcomes) in unchanged {
+            self.folder.update(&profile, |guests| {
+                guests.extend(outcomes.iter().map(|(a, r)| ((*a).clone(), (*r).clone())));
             })?;
+            for (address, _) in &outcomes {
+                self.forget_old(plan, address)?;
+            }
         }
         drop(self.locks);
         Ok(())
+    }
+}
+
+impl Histories {
+    /// A guest that was renamed in the documents is remembered under its new address alone.
+    fn forget_old(&self, plan: &Plan, address: &crate::address::Address) -> Result<(), StateError> {
+        let Some(old) = plan.moved.get(address) else { return Ok(()) };
+        self.folder.forget(&old.key(), old)
     }
 }
 
@@ -76,6 +91,7 @@ impl History for Histories {
             _ => {
                 guests.remove(&address);
             }
-        })
+        })?;
+        self.forget_old(plan, &change.address)
     }
 }

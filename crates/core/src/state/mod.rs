@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
+use crate::desired::Placement;
 
 /// What was applied to one guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,38 @@ pub struct Remembered {
     /// What it was made from, as documents said it (`debian-13`); nothing when that is not known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin: Option<String>,
+    /// The node that documents asked for. Files of an older pvx do not say.
+    #[serde(default, skip_serializing_if = "AskedNode::is_unknown")]
+    pub node: AskedNode,
+}
+
+/// Which node documents asked for when they were last applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskedNode {
+    /// Nobody remembers.
+    #[default]
+    Unknown,
+    /// None: pvx chose one.
+    Any,
+    /// This one.
+    Named(String),
+}
+
+impl AskedNode {
+    /// Does nobody remember?
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+}
+
+impl From<&Placement> for AskedNode {
+    fn from(placement: &Placement) -> Self {
+        match placement {
+            Placement::Node(node) => Self::Named(node.clone()),
+            Placement::Spread | Placement::Pack => Self::Any,
+        }
+    }
 }
 
 /// What is remembered of all guests of the documents at hand.
@@ -35,6 +68,7 @@ pub struct Remembered {
 pub struct Memory(BTreeMap<Address, Remembered>);
 
 static NOTHING: BTreeSet<String> = BTreeSet::new();
+static UNKNOWN: AskedNode = AskedNode::Unknown;
 
 impl Memory {
     /// What documents managed on this guest; nothing when it is not remembered.
@@ -52,6 +86,11 @@ impl Memory {
         self.0.get(address).and_then(|r| r.origin.as_deref())
     }
 
+    /// The node that documents asked for when the guest was last applied.
+    pub fn node(&self, address: &Address) -> &AskedNode {
+        self.0.get(address).map_or(&UNKNOWN, |r| &r.node)
+    }
+
     /// Every guest that is remembered.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.0.keys()
@@ -61,6 +100,11 @@ impl Memory {
     pub fn suppose(&mut self, address: Address, vmid: u32) {
         let nothing_more = || Remembered { vmid, ..Remembered::default() };
         self.0.entry(address).or_insert_with(nothing_more);
+    }
+
+    /// Forgets a guest.
+    pub fn forget(&mut self, address: &Address) {
+        self.0.remove(address);
     }
 
     /// Remembers a guest.

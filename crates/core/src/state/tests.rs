@@ -1,11 +1,11 @@
 //! State files, locks and journals on disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use tempfile::TempDir;
 
-use super::{Folder, Histories, Journal, Record, Remembered, StateError};
+use super::{AskedNode, Folder, Histories, Journal, Record, Remembered, StateError};
 use crate::address::Address;
 use crate::execute::History;
 use crate::plan::{ActionGraph, Change, Effect, Facts, Intent, Plan, VERSION, Verb};
@@ -21,7 +21,7 @@ fn address(guest: &str) -> Address {
 }
 
 fn remembered(vmid: u32) -> Remembered {
-    Remembered { vmid, managed: BTreeSet::from(["cores".to_owned()]), origin: None }
+    Remembered { vmid, managed: BTreeSet::from(["cores".to_owned()]), ..Remembered::default() }
 }
 
 fn insert(folder: &Folder, guest: &str, vmid: u32) {
@@ -155,8 +155,10 @@ fn plan(changes: Vec<Change>, outcomes: &[(&str, u32)]) -> Plan {
         profiles: Vec::new(),
         changes,
         actions: ActionGraph::default(),
+        held: Vec::new(),
         findings: Vec::new(),
         outcomes: outcomes.iter().map(|(g, vmid)| (address(g), remembered(*vmid))).collect(),
+        moved: BTreeMap::new(),
     }
 }
 
@@ -191,6 +193,39 @@ fn what_is_destroyed_is_forgotten() {
     let mut histories = Histories::lock(folder.clone(), ["k3s"]).unwrap();
     histories.settled(&plan, &plan.changes[0]).unwrap();
     assert_eq!(folder.load(["k3s"]).unwrap().vmid(&address("w01")), None);
+}
+
+#[test]
+fn a_renamed_guest_is_remembered_under_its_new_address_alone() {
+    let (_root, folder) = folder();
+    // One is settled by this run; one was before, and only state did not know it yet.
+    for old in ["w08", "w09"] {
+        let old = Address::new("old", old);
+        folder.update("old", |guests| drop(guests.insert(old, remembered(7)))).unwrap();
+    }
+    let mut plan = plan(vec![change("w01", Verb::Change)], &[("w01", 7), ("w02", 7)]);
+    plan.moved.insert(address("w01"), Address::new("old", "w09"));
+    plan.moved.insert(address("w02"), Address::new("old", "w08"));
+    let mut histories = Histories::lock(folder.clone(), ["k3s", "old"]).unwrap();
+    histories.settled(&plan, &plan.changes[0]).unwrap();
+    let memory = || folder.load(["k3s", "old"]).unwrap();
+    assert_eq!(memory().vmid(&Address::new("old", "w09")), None);
+    assert_eq!(memory().vmid(&Address::new("old", "w08")), Some(7));
+    histories.close(&plan, true).unwrap();
+    assert_eq!(memory().addresses().cloned().collect::<Vec<_>>(), [address("w01"), address("w02")]);
+}
+
+#[test]
+fn files_of_an_older_pvx_do_not_know_the_node() {
+    let (_root, folder) = folder();
+    let node = |name: &str| AskedNode::Named(name.to_owned());
+    let one = Remembered { node: node("pve1"), ..remembered(1000) };
+    folder.update("k3s", |guests| drop(guests.insert(address("w01"), one))).unwrap();
+    insert(&folder, "w02", 1001);
+    assert_eq!(*folder.load(["k3s"]).unwrap().node(&address("w01")), node("pve1"));
+    let text = fs::read_to_string(folder.path().join("k3s.json")).unwrap();
+    assert_eq!(text.matches("\"node\"").count(), 1, "unknown is not written: {text}");
+    assert!(folder.load(["k3s"]).unwrap().node(&address("w02")).is_unknown());
 }
 
 #[test]

@@ -20,6 +20,44 @@ pub fn equal(key: &str, a: &str, b: &str) -> bool {
     a == b || canonical(kind, a) == canonical(kind, b)
 }
 
+/// The value of one property inside the stored value of `key`, other spellings of its name
+/// included.
+#[must_use]
+pub fn property(key: &str, stored: &str, name: &str) -> Option<String> {
+    let Kind::Properties(format) = kind_of(key) else { return None };
+    let parsed = PropertyString::parse(stored, format.default_key).ok()?;
+    let is_it = |found: &str| {
+        found == name || format.aliases.iter().any(|(from, to)| *from == found && *to == name)
+    };
+    parsed.iter().find(|(found, _)| is_it(found)).map(|(_, value)| value.to_owned())
+}
+
+/// Whether two values of one property mean the same; an absent one is the property's default.
+#[must_use]
+pub fn same_property(key: &str, name: &str, a: Option<&str>, b: Option<&str>) -> bool {
+    let Kind::Properties(format) = kind_of(key) else { return a == b };
+    let kind = format.kinds.iter().find(|(k, _)| *k == name).map_or(Kind::Text, |(_, kind)| *kind);
+    let default = format.defaults.iter().find(|(k, _)| *k == name).map(|(_, default)| *default);
+    let form = |value: Option<&str>| value.or(default).map(|value| canonical(kind, value));
+    form(a) == form(b)
+}
+
+/// The property that may stand without its name in values of `key`.
+#[must_use]
+pub fn default_key(key: &str) -> Option<&'static str> {
+    match kind_of(key) {
+        Kind::Properties(format) => format.default_key,
+        _ => None,
+    }
+}
+
+/// Other spellings of a property's name.
+#[must_use]
+pub fn aliases(key: &str, name: &str) -> Vec<&'static str> {
+    let Kind::Properties(format) = kind_of(key) else { return Vec::new() };
+    format.aliases.iter().filter(|(_, to)| *to == name).map(|(from, _)| *from).collect()
+}
+
 /// One form for all spellings of a value.
 #[derive(Debug, PartialEq)]
 enum Canonical {
@@ -39,6 +77,7 @@ fn canonical(kind: Kind, text: &str) -> Canonical {
         Kind::Address => Canonical::Text(address(text)),
         Kind::List => Canonical::Items(items(text)),
         Kind::Set => Canonical::Items(sorted(items(text))),
+        Kind::Numbers => Canonical::Items(numbers(text)),
         Kind::Hotplug => Canonical::Items(hotplug(text)),
         Kind::Tags => Canonical::Text(Tags::parse(text).to_string()),
         Kind::SshKeys => Canonical::Items(ssh_keys::lines(text).into_iter().collect()),
@@ -121,6 +160,22 @@ fn address(text: &str) -> String {
 fn items(text: &str) -> Vec<String> {
     let separator = |c: char| matches!(c, ';' | ',' | '\0') || c.is_whitespace();
     text.split(separator).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// Each number of a list of numbers and ranges; what is neither stays text.
+fn numbers(text: &str) -> Vec<String> {
+    /// More than any list of CPUs or VLANs has.
+    const MOST: u32 = 8192;
+    let range = |item: &str| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (first, last) = (first.trim().parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?);
+        (first <= last && last - first < MOST).then_some(first..=last)
+    };
+    let expanded = items(text).into_iter().flat_map(|item| match range(&item) {
+        Some(numbers) => numbers.map(|n| n.to_string()).collect(),
+        None => vec![item],
+    });
+    sorted(expanded.collect())
 }
 
 fn sorted(mut items: Vec<String>) -> Vec<String> {

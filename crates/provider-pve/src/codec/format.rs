@@ -23,6 +23,8 @@ pub(super) enum Kind {
     List,
     /// A list in which order does not count.
     Set,
+    /// Numbers and ranges of them (`0,5,8-11`).
+    Numbers,
     /// `hotplug`: a set, with `1` for the default one.
     Hotplug,
     /// Tags of a guest.
@@ -52,7 +54,8 @@ const PLAIN: Properties =
     Properties { default_key: None, aliases: &[], kinds: &[], defaults: &[], nic: false };
 
 use Kind::{
-    Address, Boolean, Description, Hotplug, List, NoCase, Number, Set, Size, SshKeys, Tags, Text,
+    Address, Boolean, Description, Hotplug, List, NoCase, Number, Numbers, Set, Size, SshKeys,
+    Tags, Text,
 };
 
 static DRIVE: Properties = Properties {
@@ -128,7 +131,7 @@ static NET: Properties = Properties {
         ("rate", Number),
         ("tag", Number),
         ("mtu", Number),
-        ("trunks", Set),
+        ("trunks", Numbers),
         ("firewall", Boolean),
         ("link_down", Boolean),
         ("host-tunnel", Boolean),
@@ -234,7 +237,28 @@ static SPICE: Properties = Properties {
 };
 
 static NUMA_NODE: Properties =
-    Properties { kinds: &[("memory", Number), ("cpus", Set), ("hostnodes", Set)], ..PLAIN };
+    Properties { kinds: &[("memory", Number), ("cpus", Numbers), ("hostnodes", Numbers)], ..PLAIN };
+
+static SEV: Properties = Properties {
+    default_key: Some("type"),
+    kinds: &[
+        ("no-debug", Boolean),
+        ("no-key-sharing", Boolean),
+        ("allow-smt", Boolean),
+        ("kernel-hashes", Boolean),
+    ],
+    defaults: &[
+        ("no-debug", "0"),
+        ("no-key-sharing", "0"),
+        ("allow-smt", "1"),
+        ("kernel-hashes", "0"),
+    ],
+    ..PLAIN
+};
+
+static TDX: Properties = Properties { default_key: Some("type"), ..PLAIN };
+
+static IVSHMEM: Properties = Properties { kinds: &[("size", Number)], ..PLAIN };
 
 static CUSTOM: Properties = Properties { ..PLAIN };
 
@@ -246,7 +270,11 @@ pub(super) fn kind_of(key: &str) -> Kind {
         | "template" => Boolean,
         "balloon" | "cores" | "cpulimit" | "cpuunits" | "migrate_downtime" | "migrate_speed"
         | "shares" | "smp" | "snaptime" | "sockets" | "vcpus" => Number,
+        "affinity" => Numbers,
         "agent" => Kind::Properties(&AGENT),
+        "amd-sev" => Kind::Properties(&SEV),
+        "intel-tdx" => Kind::Properties(&TDX),
+        "ivshmem" => Kind::Properties(&IVSHMEM),
         "boot" => Kind::Properties(&BOOT),
         "cdrom" => Kind::Properties(&DRIVE),
         "cicustom" => Kind::Properties(&CUSTOM),

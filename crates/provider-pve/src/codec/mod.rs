@@ -24,7 +24,7 @@ pub use agent::Agent;
 pub use boolean::{format_boolean, parse_boolean};
 pub use boot::Boot;
 pub use drive::{Drive, Volume};
-pub use equal::equal;
+pub use equal::{aliases, default_key, equal, property, same_property};
 pub use ip_config::IpConfig;
 pub use nic::{NIC_MODELS, Nic, normalize_mac};
 pub use property_string::{PropertyError, PropertyString};

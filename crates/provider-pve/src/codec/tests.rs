@@ -40,6 +40,10 @@ const SAME: &[(&str, &str, &str)] = &[
     ("cpu", "x86-64-v2-AES,flags=+aes;-pcid", "flags=-pcid;+aes,cputype=x86-64-v2-AES,hidden=0"),
     ("hostpci0", "0000:0A:00.0,pcie=1", "pcie=on,host=0000:0a:00.0,rombar=1"),
     ("vga", "serial0", "type=serial0"),
+    ("affinity", "0,1,5", "5,0-1"),
+    ("net1", "virtio,trunks=1;2;3", "virtio,trunks=1-3"),
+    ("numa0", "cpus=0-1,memory=512", "memory=512,cpus=1;0"),
+    ("amd-sev", "std", "type=std,allow-smt=1"),
     ("net0", "virtio,,bridge=vmbr0", "virtio,bridge=vmbr0"),
 ];
 
@@ -75,6 +79,8 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("nameserver", "10.0.0.1 10.0.0.2", "10.0.0.2 10.0.0.1"),
     ("sshkeys", "a%20b", "a%20c"),
     ("virtio0", "a:b,iothread=1", "a:b"),
+    ("affinity", "0-1", "0-2"),
+    ("affinity", "1-0", "0-1"),
     ("meta", "creation-qemu=10.2.2,ctime=1", "ctime=1,creation-qemu=10.2.2"),
 ];
 

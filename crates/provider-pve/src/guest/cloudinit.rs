@@ -1,10 +1,10 @@
 //! Cloud-init: a drive for every guest that wants one, and the keys that are written onto it.
 
 use pvx_core::desired;
-use pvx_core::plan::Finding;
+use pvx_core::plan::{Effect, Finding};
 
 use super::differ::Differ;
-use super::{disk, effect};
+use super::disk;
 use crate::codec::{IpConfig, encode_ssh_keys};
 
 pub(super) fn compare(differ: &mut Differ<'_>) {
@@ -101,7 +101,7 @@ fn drive(differ: &mut Differ<'_>) {
         differ.finding(Finding::error("cloudinit-storage", text).help("give `storage`"));
         return;
     };
-    let ovmf = spec.bios.as_deref().or(differ.stored("bios")) == Some("ovmf");
+    let ovmf = spec.text("bios").or(differ.stored("bios")) == Some("ovmf");
     let free =
         |slot: &&str| !differ.live.config.contains_key(*slot) && !spec.disks.contains_key(*slot);
     let slots = if ovmf { ["scsi1", "scsi2", "sata5"] } else { ["ide2", "scsi1", "sata5"] };
@@ -110,8 +110,8 @@ fn drive(differ: &mut Differ<'_>) {
         differ.finding(Finding::error("cloudinit-slot", text).help("free one of them"));
         return;
     };
-    let effect = effect::of_key(slot, differ.live);
-    differ.attribute(slot, None, Some(&format!("cloud-init drive on {storage}")), effect);
+    let what = format!("cloud-init drive on {storage}");
+    differ.attribute(slot, None, Some(&what), Effect::Live);
     differ.set(slot, &format!("{storage}:cloudinit"));
     differ.allocates_on(&storage);
 }

@@ -26,9 +26,21 @@ impl<'a> Differ<'a> {
         self.live.config.get(key).map(String::as_str)
     }
 
+    /// What the key will hold: what is going to be written, else what is stored.
+    pub(super) fn current(&self, key: &str) -> Option<String> {
+        self.out.set.get(key).map(String::as_str).or(self.stored(key)).map(str::to_owned)
+    }
+
     /// Documents manage this path from now on.
     pub(super) fn manage(&mut self, path: &str) {
+        self.out.managed_keys.insert(effect::key_of(path).to_owned());
         self.out.managed.insert(path.to_owned());
+    }
+
+    /// This path is this key of Proxmox.
+    pub(super) fn name_key(&mut self, path: &str, key: &str) {
+        self.out.managed_keys.insert(key.to_owned());
+        self.out.keys.insert(path.to_owned(), key.to_owned());
     }
 
     /// Documents managed this path when the guest was last applied, and do not now.
@@ -49,14 +61,14 @@ impl<'a> Differ<'a> {
     /// A key that holds one value, unless Proxmox takes both to be the same.
     pub(super) fn value(&mut self, path: &str, key: &str, wanted: &str, default: Option<&str>) {
         self.manage(path);
+        self.name_key(path, key);
         let stored = self.stored(key);
         let same = match stored {
             Some(stored) => codec::equal(key, stored, wanted),
             None => default.is_some_and(|d| codec::equal(key, d, wanted)),
         };
         if !same {
-            let effect = effect::of_key(key, self.live);
-            self.attribute(path, stored, Some(wanted), effect);
+            self.attribute(path, stored, Some(wanted), Effect::Live);
             self.set(key, wanted);
         }
     }
@@ -68,12 +80,16 @@ impl<'a> Differ<'a> {
 
     /// Resets a key that documents no longer say.
     pub(super) fn reset(&mut self, path: &str, key: &str) {
+        self.name_key(path, key);
+        if self.live.pending.iter().any(|p| p.key == key && p.next.is_none()) {
+            self.manage(path); // it was reset, and waits
+        }
         if let Some(stored) = self.stored(key) {
             let change = AttributeChange {
                 path: path.to_owned(),
                 before: Some(stored.to_owned()),
                 after: None,
-                effect: effect::of_key(key, self.live),
+                effect: Effect::Live,
                 reason: "no longer in the documents: back to Proxmox's default".to_owned(),
             };
             self.out.attributes.push(change);
@@ -81,6 +97,8 @@ impl<'a> Differ<'a> {
         }
     }
 
+    /// What differs, for people. What writing a key costs is decided when all is known; an effect
+    /// that is more than that (a move, a loss) stands.
     pub(super) fn attribute(
         &mut self,
         path: &str,
@@ -158,7 +176,8 @@ impl<'a> Differ<'a> {
         self.out.findings.push(finding);
     }
 
-    pub(super) fn finish(self) -> Comparison {
+    pub(super) fn finish(mut self) -> Comparison {
+        effect::settle(&mut self.out, self.live);
         self.out
     }
 }

@@ -1,190 +1,220 @@
-//! What a change costs: the written decision table.
+//! What a change costs, decided from live facts: is the guest running, what does its `hotplug`
+//! say, what is it running with. The written table of keys is [`rule`]; this is the decision.
 //!
-//! From qemu-server `vmconfig_hotplug_pending` (src/PVE/QemuServer.pm): some keys apply at once,
-//! some hot-plug when the guest's `hotplug` says so, all others wait for the next cold boot.
+//! Proxmox decides for a key as a whole, from the value that runs and the value that is to be
+//! (qemu-server `vmconfig_hotplug_pending`), and so does this, after everything else is known: an
+//! option that could change at once waits when another option of the same drive has to.
+
+mod count;
+mod device;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+pub use rule::{Feature, Rule, property, rule, table};
+
+use std::collections::BTreeMap;
 
 use pvx_core::live::Guest;
-use pvx_core::plan::Effect;
+use pvx_core::plan::{AttributeChange, Effect};
+use pvx_core::provider::Comparison;
 
-/// Keys that Proxmox applies at once on a running guest (`$fast_plug_option`), and that are no
-/// matter of what runs inside.
-const AT_ONCE: &[&str] =
-    &["name", "description", "onboot", "protection", "startup", "tags", "hookscript", "template"];
+use super::disk;
+use crate::codec;
 
-/// Keys of cloud-init beside `ipconfigN` (`$confdesc_cloudinit`). They are stored at once, but the
-/// drive with them is written anew only when the guest starts, or at once with `cloudinit` in
-/// `hotplug`.
-const CLOUDINIT: &[&str] = &[
-    "ciuser",
-    "cipassword",
-    "sshkeys",
-    "nameserver",
-    "searchdomain",
-    "cicustom",
-    "ciupgrade",
-    "citype",
-];
+/// What the change of one key costs on a guest as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cost {
+    pub(super) effect: Effect,
+    /// Can the guest notice it before its next cold boot?
+    pub(super) noticed: bool,
+    /// Why it is not live, in a few words.
+    pub(super) why: String,
+}
 
-/// Properties of a network device that change on the host's side of it, hot-plug or not
-/// (`vmconfig_update_net`). All others are the device itself, which is unplugged and plugged in.
-const NIC_AT_ONCE: &[&str] = &["bridge", "tag", "firewall", "trunks", "rate", "link_down"];
+impl Cost {
+    fn live() -> Self {
+        Self { effect: Effect::Live, noticed: true, why: String::new() }
+    }
 
-/// What is hot-plugged when `hotplug` is not set.
+    fn unnoticed() -> Self {
+        Self { noticed: false, ..Self::live() }
+    }
+
+    fn pending(why: impl Into<String>) -> Self {
+        Self { effect: Effect::Pending, noticed: true, why: why.into() }
+    }
+
+    /// Proxmox refuses it while the guest runs.
+    fn offline(why: impl Into<String>) -> Self {
+        Self { effect: Effect::Offline, noticed: true, why: why.into() }
+    }
+
+    /// Waits because `hotplug` does not name the feature.
+    fn off(feature: Feature) -> Self {
+        Self::pending(format!("hot-plug of {} is off", feature.word()))
+    }
+
+    /// At once when `hotplug` names the feature.
+    fn plugged(feature: Feature, guest: &Guest) -> Self {
+        if hotplugs(guest, feature) { Self::live() } else { Self::off(feature) }
+    }
+}
+
+/// The cost of changing `key` from the value that runs to another; `None` is no value.
+pub(super) fn of_change(
+    key: &str,
+    before: Option<&str>,
+    after: Option<&str>,
+    guest: &Guest,
+) -> Cost {
+    if key == "tpmstate0" && other_tpm(before, after) {
+        let why = "the version of a TPM cannot change".to_owned();
+        return Cost { effect: Effect::Replace, noticed: true, why };
+    }
+    let same = match (before, after) {
+        (Some(before), Some(after)) => codec::equal(key, before, after),
+        (before, after) => before == after,
+    };
+    // The latter takes back what waits.
+    if !guest.running || same {
+        return Cost::live();
+    }
+    match rule(key) {
+        Rule::Unnoticed => Cost::unnoticed(),
+        Rule::Live => Cost::live(),
+        Rule::Plug(feature) => Cost::plugged(feature, guest),
+        Rule::Usb => usb(guest),
+        Rule::Vcpus => count::vcpus(after, guest),
+        Rule::Memory => count::memory(before, after, guest),
+        Rule::Balloon => count::balloon(before, after),
+        Rule::Agent => device::agent(before, after),
+        Rule::Hotplug => hotplug(before, after),
+        Rule::Cloudinit => cloudinit(guest),
+        Rule::Nic => device::nic(before, after, guest),
+        Rule::Drive | Rule::FixedDrive => device::drive(key, before, after, guest),
+        Rule::Pending | Rule::Stored | Rule::Fixed => Cost::pending("needs a cold boot"),
+    }
+}
+
+/// Qemu-server `prohibit_tpm_version_change`.
+fn other_tpm(before: Option<&str>, after: Option<&str>) -> bool {
+    let version = |text: &str| {
+        let drive = codec::Drive::parse(text).ok();
+        drive.and_then(|drive| drive.get("version").map(str::to_owned))
+    };
+    match (before, after) {
+        (Some(before), Some(after)) => version(before) != version(after),
+        _ => false,
+    }
+}
+
+/// USB needs an OS that knows the xHCI controller, and a machine of 7.1 at least.
+fn usb(guest: &Guest) -> Cost {
+    let cost = Cost::plugged(Feature::Usb, guest);
+    let known = matches!(running(guest, "ostype"), Some("l26" | "win8" | "win10" | "win11"));
+    match cost.effect {
+        Effect::Live if !known => Cost::pending("hot-plug of usb needs ostype l26, or Windows 8"),
+        Effect::Live if machine_below(guest, (7, 1)) => {
+            Cost::pending("hot-plug of usb needs a machine of 7.1")
+        }
+        _ => cost,
+    }
+}
+
+/// Is the machine pinned to a version (`pc-q35-6.2`) before this one?
+fn machine_below(guest: &Guest, least: (u32, u32)) -> bool {
+    let machine = running(guest, "machine").unwrap_or_default();
+    let kind = machine.split(',').next().unwrap_or_default();
+    let version = kind.rsplit('-').next().unwrap_or_default();
+    let mut parts = version.split(['.', '+']).map(|part| part.parse::<u32>().ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) < least,
+        _ => false,
+    }
+}
+
+/// `hotplug` itself: memory and cpu are matters of how QEMU was started.
+fn hotplug(before: Option<&str>, after: Option<&str>) -> Cost {
+    let text = [before, after].map(Option::unwrap_or_default).join(" ");
+    match ["cpu", "memory"].into_iter().find(|word| text.contains(word)) {
+        Some(word) => Cost::pending(format!("hot-plug of {word} needs a cold boot")),
+        None => Cost::live(),
+    }
+}
+
+/// The values are stored at once. The drive that carries them is written when the guest starts, or
+/// at once with `cloudinit` in `hotplug`.
+fn cloudinit(guest: &Guest) -> Cost {
+    let has_drive = disk::volumes(guest).iter().any(|volume| volume.cloudinit);
+    if !has_drive {
+        return Cost::unnoticed();
+    }
+    if hotplugs(guest, Feature::Cloudinit) {
+        return Cost::live();
+    }
+    Cost::pending("written to its cloud-init drive at the next boot")
+}
+
+/// What is hot-plugged when `hotplug` is not set, or 1.
 const DEFAULT_HOTPLUG: &str = "network,disk,usb";
 
-/// The effect of changing `key` on this guest.
-pub(super) fn of_key(key: &str, guest: &Guest) -> Effect {
-    let kind = key.trim_end_matches(|c: char| c.is_ascii_digit());
-    if AT_ONCE.contains(&key) {
-        return Effect::Live;
-    }
-    if !guest.running {
-        return Effect::Live;
-    }
-    let hot = match kind {
-        _ if CLOUDINIT.contains(&key) || kind == "ipconfig" => hotplugs(guest, "cloudinit"),
-        "net" => hotplugs(guest, "network"),
-        "scsi" | "virtio" => hotplugs(guest, "disk"),
-        "memory" => hotplugs(guest, "memory") && guest.config.get("numa").is_some_and(|v| v == "1"),
-        _ => false,
-    };
-    if hot { Effect::Live } else { Effect::Pending }
-}
-
-/// The effect of changing these properties of a network device that is there and stays. They are
-/// one value: one property that has to wait makes all of them wait. `bridged`: it has a bridge
-/// before and after; coming from or going to QEMU's own NAT is another device.
-pub(super) fn of_nic<'a>(
-    names: impl IntoIterator<Item = &'a str>,
-    bridged: bool,
-    guest: &Guest,
-) -> Effect {
-    let at_once = bridged && names.into_iter().all(|name| NIC_AT_ONCE.contains(&name));
-    if guest.running && at_once { Effect::Live } else { of_key("net0", guest) }
-}
-
-/// The effect of changing an option of a drive that stays where it is (qemu-server
-/// `vmconfig_update_disk`: limits apply at once, as does what only backups, replication and migration
-/// read; most others are skipped, and wait; the rest, such as `serial` or `werror`, is stored at once
-/// and is read by the next cold boot all the same).
-pub(super) fn of_drive_option(name: &str, guest: &Guest) -> Effect {
-    let limit = ["mbps", "iops", "bps"].iter().any(|prefix| name.starts_with(prefix));
-    if !guest.running || limit || matches!(name, "backup" | "replicate" | "shared") {
-        Effect::Live
-    } else {
-        Effect::Pending
-    }
-}
-
-/// Does the guest's `hotplug` name this feature? `1` means the default, `0` nothing.
-fn hotplugs(guest: &Guest, feature: &str) -> bool {
-    let stored = guest.config.get("hotplug").map_or("1", String::as_str);
-    let list = match stored {
+/// Does the `hotplug` that the guest runs with name this feature? `0` names nothing.
+fn hotplugs(guest: &Guest, feature: Feature) -> bool {
+    let list = match running(guest, "hotplug").unwrap_or("1") {
         "0" => "",
         "1" => DEFAULT_HOTPLUG,
         other => other,
     };
-    list.split([',', ';', ' ']).any(|f| f == feature)
+    list.split([',', ';', ' ']).any(|word| word == feature.word())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn guest(running: bool, hotplug: Option<&str>) -> Guest {
-        let mut guest = Guest { running, ..Guest::default() };
-        if let Some(value) = hotplug {
-            guest.config.insert("hotplug".into(), value.into());
-        }
-        guest
+/// The value that the guest runs with: not one that waits.
+fn running<'a>(guest: &'a Guest, key: &str) -> Option<&'a str> {
+    match guest.pending.iter().find(|pending| pending.key == key) {
+        Some(pending) => pending.running.as_deref(),
+        None => guest.config.get(key).map(String::as_str),
     }
+}
 
-    #[test]
-    fn options_of_a_drive() {
-        use Effect::{Live, Pending};
-        let table = [
-            ("ssd", true, Pending),
-            ("discard", true, Pending),
-            ("iothread", true, Pending),
-            ("ssd", false, Live),
-            ("mbps_rd", true, Live),
-            ("iops_max", true, Live),
-            ("backup", true, Live),
-        ];
-        for (name, running, effect) in table {
-            assert_eq!(of_drive_option(name, &guest(running, None)), effect, "{name} {running}");
+/// Says of every attribute what it costs, and of every key whether the guest can notice.
+pub(super) fn settle(out: &mut Comparison, guest: &Guest) {
+    let set = out.set.iter().map(|(key, value)| (key, Some(value.as_str())));
+    let all = set.chain(out.delete.iter().map(|key| (key, None)));
+    let cost = |(key, after): (&String, Option<&str>)| {
+        (key.clone(), of_change(key, running(guest, key), after, guest))
+    };
+    let costs: BTreeMap<String, Cost> = all.map(cost).collect();
+    for attribute in &mut out.attributes {
+        let key = key_of(&attribute.path).to_owned();
+        let key = out.keys.entry(attribute.path.clone()).or_insert(key);
+        let grows =
+            attribute.path.ends_with(".size") && out.resize.iter().any(|(slot, _)| slot == key);
+        if let Some(cost) = costs.get(key).filter(|_| !grows) {
+            apply(attribute, cost);
         }
-    }
-
-    #[test]
-    fn properties_of_a_network_device() {
-        use Effect::{Live, Pending};
-        let table: &[(&[&str], bool, Option<&str>, Effect)] = &[
-            (&["bridge"], true, Some("0"), Live),
-            (&["tag"], true, Some("disk"), Live),
-            (&["firewall", "trunks", "rate", "link_down"], true, Some("0"), Live),
-            (&["model"], true, Some("disk"), Pending),
-            (&["macaddr"], true, Some("disk"), Pending),
-            (&["mtu"], true, Some("disk"), Pending),
-            (&["queues"], true, Some("disk"), Pending),
-            (&["mtu"], true, None, Live),
-            (&["model"], true, Some("network"), Live),
-            // One value: all of it waits.
-            (&["tag", "mtu"], true, Some("0"), Pending),
-            (&["tag", "mtu"], true, None, Live),
-            // From or to QEMU's own NAT.
-            (&["bridge"], false, Some("0"), Pending),
-            (&["bridge"], false, None, Live),
-        ];
-        for (names, bridged, hotplug, effect) in table {
-            let of = |running| of_nic(names.iter().copied(), *bridged, &guest(running, *hotplug));
-            assert_eq!(of(true), *effect, "{names:?} {bridged} {hotplug:?}");
-            assert_eq!(of(false), Live, "{names:?}");
+        // Until it takes effect it is a matter of the documents, so that it is seen to the end.
+        if attribute.effect == Effect::Pending && out.delete.contains(key) {
+            out.managed.insert(attribute.path.clone());
         }
     }
+    let unnoticed = costs.into_iter().filter(|(_, cost)| !cost.noticed).map(|(key, _)| key);
+    out.unnoticed = unnoticed.collect();
+}
 
-    #[test]
-    fn cloudinit_waits_for_the_next_boot() {
-        for key in CLOUDINIT.iter().chain(&["ipconfig0", "ipconfig31"]) {
-            let table = [
-                (false, None, Effect::Live),
-                (true, None, Effect::Pending),
-                (true, Some("1"), Effect::Pending),
-                (true, Some("network,disk"), Effect::Pending),
-                (true, Some("network,cloudinit"), Effect::Live),
-            ];
-            for (running, hotplug, effect) in table {
-                assert_eq!(of_key(key, &guest(running, hotplug)), effect, "{key} {hotplug:?}");
-            }
-        }
+fn apply(attribute: &mut AttributeChange, cost: &Cost) {
+    // A move or a loss is more than the write that belongs to it.
+    if attribute.effect > Effect::Pending {
+        return;
     }
+    attribute.effect = cost.effect;
+    if !cost.why.is_empty() {
+        attribute.reason.clone_from(&cost.why);
+    }
+}
 
-    #[test]
-    fn the_decision_table() {
-        use Effect::{Live, Pending};
-        let table = [
-            ("tags", true, None, Live),
-            ("tags", false, None, Live),
-            ("cores", false, None, Live),
-            ("cores", true, None, Pending),
-            ("cores", true, Some("network,disk,cpu"), Pending),
-            ("memory", true, None, Pending),
-            ("memory", true, Some("memory"), Pending), // needs numa
-            ("net0", true, None, Live),
-            ("net0", true, Some("0"), Pending),
-            ("net0", true, Some("disk"), Pending),
-            ("scsi1", true, Some("1"), Live),
-            ("ide2", true, None, Pending),
-            ("sata0", true, None, Pending),
-            ("efidisk0", true, None, Pending),
-            ("bios", true, None, Pending),
-        ];
-        for (key, running, hotplug, effect) in table {
-            assert_eq!(
-                of_key(key, &guest(running, hotplug)),
-                effect,
-                "{key} {running} {hotplug:?}"
-            );
-        }
-    }
+/// Proxmox's key of a path of attributes or of documents, where it is a part of it.
+pub(super) fn key_of(path: &str) -> &str {
+    let path = path.strip_prefix("disks.").unwrap_or(path);
+    path.split('.').next().unwrap_or(path)
 }

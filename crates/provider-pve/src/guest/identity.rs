@@ -1,11 +1,11 @@
 //! Name, identity, tags, and what a clone takes over from its template.
 
 use pvx_core::live::Guest;
-use pvx_core::plan::KEEPS;
+use pvx_core::plan::{Effect, KEEPS};
 use uuid::Uuid;
 
 use super::differ::Differ;
-use super::{effect, unnamed};
+use super::unnamed;
 use crate::codec::{Drive, Nic, Smbios, Tags};
 
 /// The smbios uuid of a guest.
@@ -28,8 +28,9 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
             .and_then(|mut smbios| smbios.set_uuid(wanted.identity).is_ok().then_some(smbios));
         if let Some(smbios) = kept.or_else(|| Smbios::from_uuid(wanted.identity).ok()) {
             let uuid = wanted.identity.to_string();
-            let effect = effect::of_key("smbios1", differ.live);
-            differ.attribute("smbios1.uuid", None, Some(&uuid), effect);
+            // It counts from the moment it is written, because pending values are read merged in.
+            // A running guest itself sees it at its next cold boot: no reason to reboot it.
+            differ.attribute("smbios1.uuid", None, Some(&uuid), Effect::Live);
             differ.set("smbios1", &smbios.to_string());
         }
     }
@@ -44,7 +45,7 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
     let provisional = is_provisional(differ.live);
     if provisional
         && differ.stored("description").is_some_and(named)
-        && wanted.spec.description.is_none()
+        && !wanted.spec.settings.contains_key("description")
     {
         differ.reset("description", "description");
     }

@@ -1,24 +1,32 @@
 //! VMs (`qemu`): how Proxmox spells what documents say, and what differs on a live one. Pure.
 //!
-//! `scalar` has the keys that hold one value, `network`, `disk` and `cloudinit` those that hold
-//! property strings, `effect` the written decision of what a change costs.
+//! `setting` compares the keys of the schema's table, `scalar` has what is peculiar about single
+//! ones; `network`, `disk` and `cloudinit` are compared in their own ways, `raw` as text; `ha` is
+//! what the HA manager is told; `effect` is the written decision of what a change costs.
 
 mod cloudinit;
 mod differ;
 mod disk;
 mod effect;
+mod ha;
 mod identity;
 mod kept;
 mod network;
+mod raw;
+mod root;
 mod scalar;
+mod setting;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unnamed;
 
-use std::collections::BTreeMap;
+pub use effect::{Feature, Rule, property, rule, table};
 
-use pvx_core::live::Guest;
-use pvx_core::provider::{Comparison, GuestKind, Volume, Wanted};
+use std::collections::{BTreeMap, BTreeSet};
+
+use pvx_core::desired::Ha;
+use pvx_core::live::{Guest, Properties};
+use pvx_core::provider::{Comparison, GuestKind, HaComparison, HaRule, Volume, Wanted};
 use uuid::Uuid;
 
 use differ::Differ;
@@ -66,20 +74,42 @@ impl GuestKind for Qemu {
         if let Some(slot) = disk::boot_disk(base) {
             differ.default("boot", &format!("order={slot}"));
         }
-        differ.finish()
+        finish(differ, base)
     }
 
     fn compare(&self, wanted: &Wanted<'_>, live: &Guest) -> Comparison {
         let mut differ = Differ::new(wanted, live);
         compare_all(&mut differ);
-        differ.finish()
+        finish(differ, live)
     }
+
+    fn compare_ha(
+        &self,
+        wanted: &Ha,
+        managed_before: &BTreeSet<String>,
+        live: Option<&Properties>,
+        runs: bool,
+    ) -> HaComparison {
+        ha::resource(wanted, managed_before, live, runs)
+    }
+
+    fn compare_rule(&self, wanted: &HaRule<'_>, live: Option<&Properties>) -> HaComparison {
+        ha::rule(wanted, live)
+    }
+}
+
+fn finish(differ: Differ<'_>, live: &Guest) -> Comparison {
+    let mut comparison = differ.finish();
+    root::split(&mut comparison, live);
+    comparison
 }
 
 fn compare_all(differ: &mut Differ<'_>) {
     identity::compare(differ);
-    scalar::compare(differ);
+    setting::compare(differ);
+    scalar::balloon(differ);
     disk::compare(differ);
     network::compare(differ);
     cloudinit::compare(differ);
+    raw::compare(differ);
 }

@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 
 use pvx_core::desired::Network;
-use pvx_core::plan::Finding;
+use pvx_core::plan::{Effect, Finding};
 
 use super::differ::Differ;
-use super::effect;
-use crate::codec::{NIC_MODELS, Nic, format_boolean, normalize_mac, parse_boolean};
+use crate::codec::{self, NIC_MODELS, Nic, normalize_mac};
 
 /// The model of a device that documents give none.
 const DEFAULT_MODEL: &str = "virtio";
@@ -42,7 +41,6 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
         return;
     };
     differ.manage(slot);
-    let had_bridge = nic.get("bridge").is_some();
     let mut changes = Vec::new();
     for (name, value) in properties(wanted) {
         differ.manage(&format!("{slot}.{name}"));
@@ -58,18 +56,12 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
         }
     }
     changes.extend(dropped(differ, slot, &mut nic));
-    let bridged = had_bridge && nic.get("bridge").is_some();
-    let names = changes.iter().map(|change| change.name);
-    let effect = if fresh {
-        effect::of_key(slot, differ.live)
-    } else {
-        effect::of_nic(names, bridged, differ.live)
-    };
     for Change { name, before, after } in &changes {
-        differ.attribute(&format!("{slot}.{name}"), before.as_deref(), after.as_deref(), effect);
+        let path = format!("{slot}.{name}");
+        differ.attribute(&path, before.as_deref(), after.as_deref(), Effect::Live);
     }
     if fresh && changes.is_empty() {
-        differ.attribute(slot, None, Some(nic.model()), effect);
+        differ.attribute(slot, None, Some(nic.model()), Effect::Live);
     }
     if fresh || !changes.is_empty() {
         differ.set(slot, &nic.to_string());
@@ -100,16 +92,14 @@ fn dropped<'a>(differ: &Differ<'a>, slot: &str, nic: &mut Nic) -> Vec<Change<'a>
 }
 
 /// What the document says of a device, in Proxmox's names.
-fn properties(network: &Network) -> Vec<(&'static str, String)> {
-    let texts = [
+fn properties(network: &Network) -> Vec<(&str, String)> {
+    let named = [
         ("model", network.model.clone()),
         ("bridge", network.bridge.clone()),
         ("macaddr", network.mac.clone()),
-        ("tag", network.tag.map(|v| v.to_string())),
-        ("firewall", network.firewall.map(|v| format_boolean(v).to_owned())),
-        ("mtu", network.mtu.map(|v| v.to_string())),
     ];
-    texts.into_iter().filter_map(|(name, value)| value.map(|v| (name, v))).collect()
+    let named = named.into_iter().filter_map(|(name, value)| value.map(|v| (name, v)));
+    named.chain(network.options.iter().map(|(k, v)| (k.as_str(), v.clone()))).collect()
 }
 
 fn current(nic: &Nic, name: &str) -> Option<String> {
@@ -123,9 +113,8 @@ fn current(nic: &Nic, name: &str) -> Option<String> {
 fn same(name: &str, before: Option<&str>, wanted: &str) -> bool {
     match (name, before) {
         ("macaddr", Some(before)) => normalize_mac(before) == normalize_mac(wanted),
-        // A device without the option has no firewall.
-        ("firewall", before) => parse_boolean(before.unwrap_or("0")) == parse_boolean(wanted),
-        (_, before) => before == Some(wanted),
+        ("model" | "bridge" | "macaddr", before) => before == Some(wanted),
+        (_, before) => codec::same_property("net0", name, before, Some(wanted)),
     }
 }
 

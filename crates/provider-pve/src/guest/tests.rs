@@ -6,6 +6,7 @@ mod disks;
 mod identity;
 mod networks;
 mod scalars;
+mod schema;
 mod unnamed;
 
 use std::collections::BTreeSet;

@@ -14,7 +14,7 @@ use crate::client::{ApiError, ApiPath, Request, Upid, WaitOptions};
 use crate::cluster::{Cluster, provider_error};
 
 /// How long the look at the deadline itself may take.
-const LAST_LOOK: Duration = Duration::from_secs(2);
+pub(super) const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// The service state that the HA manager leaves only when someone disables the service by hand
 /// (pve-ha-manager `PVE::HA::Manager`, next_state_error).
@@ -31,19 +31,19 @@ enum Goal {
 
 /// What is to be waited for after a task of the HA manager.
 #[derive(Debug)]
-struct Watch {
+pub(super) struct Watch {
     goal: Goal,
-    vmid: u32,
+    pub(super) vmid: u32,
     /// The node that took the request: the one the guest was on.
     from: String,
     /// The node it was last seen on.
-    node: String,
+    pub(super) node: String,
 }
 
 /// What one look at the guest showed.
 #[derive(Debug, Default)]
-struct Seen {
-    reached: bool,
+pub(super) struct Seen {
+    pub(super) reached: bool,
     /// The HA manager's word for the guest (`started`, `migrate`, `error`, …).
     state: Option<String>,
 }
@@ -83,6 +83,15 @@ impl Watch {
             "hamigrate" => Goal::Moved,
             _ => return None,
         };
+        Self::to(goal, upid)
+    }
+
+    /// After a reboot, which the HA manager has no part in.
+    pub(super) fn reboot(upid: &Upid) -> Option<Self> {
+        if upid.kind == "qmreboot" { Self::to(Goal::Running, upid) } else { None }
+    }
+
+    fn to(goal: Goal, upid: &Upid) -> Option<Self> {
         // `100`, or a service id: `vm:100`.
         let vmid = upid.id.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
         Some(Self { goal, vmid, from: upid.node.clone(), node: upid.node.clone() })
@@ -134,7 +143,7 @@ impl Cluster {
         }
     }
 
-    async fn look(&self, watch: &mut Watch) -> Result<Seen, ApiError> {
+    pub(super) async fn look(&self, watch: &mut Watch) -> Result<Seen, ApiError> {
         if watch.goal == Goal::Moved {
             let Some(row) = self.row(watch.vmid).await? else { return Ok(Seen::default()) };
             let arrived = row.node != watch.from && row.lock.as_deref() != Some("migrate");

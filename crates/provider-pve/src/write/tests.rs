@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pvx_core::address::Address;
-use pvx_core::plan::{Action, ActionId, ActionKind, Effect, Reason};
+use pvx_core::plan::{Action, ActionId, ActionKind, Effect, HaChange, Reason};
 use pvx_core::provider::{Begun, ErrorClass};
 use serde_json::json;
 
@@ -39,6 +39,7 @@ fn clone(full: bool, storage: Option<&str>, target: Option<&str>) -> ActionKind 
         target: target.map(str::to_owned),
         name: "w01".to_owned(),
         note: "note".to_owned(),
+        pool: storage.map(|_| "lab".to_owned()),
     }
 }
 
@@ -48,6 +49,11 @@ fn map(key: &str, value: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn requests() {
+    let pool = |join: Option<&str>, leave: Option<&str>| ActionKind::Pool {
+        join: join.map(str::to_owned),
+        leave: leave.map(str::to_owned),
+    };
+    let ha = |change| ActionKind::Ha { change };
     let configure = |set, delete: &[&str], background| ActionKind::Configure {
         set,
         delete: delete.iter().map(|key| (*key).to_owned()).collect(),
@@ -59,7 +65,8 @@ fn requests() {
         with_local_disks,
     };
     let all = [
-        ActionKind::Create { config: map("cores", "2") },
+        ActionKind::Create { config: map("cores", "2"), pool: None },
+        ActionKind::Create { config: map("cores", "2"), pool: Some("lab".to_owned()) },
         clone(true, Some("shared"), Some("pve2")),
         clone(false, None, None),
         configure(map("cores", "2"), &[], false),
@@ -72,6 +79,19 @@ fn requests() {
         ActionKind::Shutdown { timeout: 120, force: false },
         ActionKind::Shutdown { timeout: 120, force: true },
         ActionKind::Destroy,
+        pool(Some("lab"), None),
+        pool(Some("lab"), Some("other")),
+        pool(None, Some("lab")),
+        ha(HaChange::Add { set: map("state", "started") }),
+        ha(HaChange::Update { set: map("state", "stopped"), delete: vec!["comment".to_owned()] }),
+        ha(HaChange::Remove),
+        ha(HaChange::AddRule { rule: "r".to_owned(), set: map("type", "node-affinity") }),
+        ha(HaChange::UpdateRule {
+            rule: "r".to_owned(),
+            set: map("type", "node-affinity"),
+            delete: vec!["strict".to_owned(), "disable".to_owned()],
+        }),
+        ha(HaChange::RemoveRule { rule: "r".to_owned() }),
     ];
     let lines: Vec<_> = all.into_iter().map(sent).collect();
     insta::assert_snapshot!(lines.join("\n"));

@@ -19,7 +19,7 @@ fn clone_on_shared_storage_goes_straight_to_its_node() {
     let mut guest = lab.guest("k3s", "w01");
     guest.placement = on("pve2");
     guest.spec.boot_disk = Some(40 * GIB);
-    let net = Network { bridge: Some("vmbr1".into()), tag: Some(20), ..Network::default() };
+    let net = Network { bridge: Some("vmbr1".into()), ..Network::default() }.with("tag", "20");
     guest.spec.networks.insert("net0".into(), net);
     let ip = IpConfig {
         ip: Some("10.0.0.61/24".into()),
@@ -90,12 +90,12 @@ fn from_nothing_with_ovmf_and_cloud_init() {
     guest.placement = on("pve2");
     let spec = &mut guest.spec;
     spec.storage = Some("local-lvm".into());
-    spec.bios = Some("ovmf".into());
-    spec.machine = Some("q35".into());
-    spec.scsihw = Some("virtio-scsi-single".into());
+    spec.set("bios", "ovmf");
+    spec.set_property("machine", "type", "q35");
+    spec.set("scsihw", "virtio-scsi-single");
     spec.efidisk_pre_enrolled_keys = Some(true);
-    spec.agent = Some(true);
-    spec.description = Some("git\n".into());
+    spec.set_property("agent", "enabled", "1");
+    spec.set("description", "git\n");
     let options = BTreeMap::from([
         ("ssd".to_owned(), "1".to_owned()),
         ("discard".to_owned(), "on".to_owned()),
@@ -109,7 +109,8 @@ fn from_nothing_with_ovmf_and_cloud_init() {
         ..Disk::default()
     };
     spec.disks.insert("virtio1".into(), data);
-    let net = Network { bridge: Some("vmbr0".into()), firewall: Some(true), ..Network::default() };
+    let net = Network { bridge: Some("vmbr0".into()), ..Network::default() };
+    let net = net.with("firewall", "1");
     spec.networks.insert("net0".into(), net);
     spec.cloudinit.drive = true;
     spec.cloudinit.user = Some("debian".into());
@@ -136,7 +137,7 @@ fn spread_pack_and_power() {
     for guest in &mut guests[4..] {
         guest.group = "packed".into();
         guest.placement = Placement::Pack;
-        guest.spec.memory = Some(7 << 10);
+        guest.spec.set("memory", "7168");
     }
     guests[1].power = Power::Stopped;
     guests[2].power = Power::Unmanaged;
@@ -358,7 +359,7 @@ fn more_vcpus_than_the_node_has() {
         node.cpus = 2;
     }
     let mut guest = lab.guest("k3s", "w01");
-    guest.spec.cores = Some(4);
+    guest.spec.set("cores", "4");
     lab.profile("k3s", vec![guest]);
     let text = lab.apply();
     assert!(text.contains("× too-many-cpus: k3s/w01 wants 4 vCPUs, node pve1 has 2"), "{text}");

@@ -180,7 +180,7 @@ fn half_gone() -> Lab {
 #[test]
 fn a_guest_that_stayed_gets_its_disk_back_before_anything_else_is_written() {
     let mut lab = half_gone();
-    lab.first().spec.cores = Some(4);
+    lab.first().spec.set("cores", "4");
     let disk = lab.first().spec.disks.get_mut("scsi1").unwrap();
     disk.options.insert("ssd".into(), "1".into());
     assert_snapshot!(lab.apply());

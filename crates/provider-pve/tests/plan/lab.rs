@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pvx_core::address::{Address, STANDALONE};
 use pvx_core::desired::{
     CloneMode, Desired, Guest, GuestSpec, Origin, Placement, Power, Profile, ProfileKind, Scope,
-    TemplateRef, VmidRange, VmidRequest,
+    Setting, TemplateRef, VmidRange, VmidRequest,
 };
 use pvx_core::diagnostic::{Sources, Span};
 use pvx_core::live::{self, Inventory, Node, Snapshot, Storage, Summary};
@@ -30,13 +30,23 @@ pub(crate) struct Lab {
     here: Span,
 }
 
+/// Two cores, 2 GiB.
+fn two_cores() -> BTreeMap<String, Setting> {
+    let said = [("cores", "2"), ("memory", "2048")];
+    said.map(|(key, value)| (key.to_owned(), Setting::Value(value.to_owned()))).into()
+}
+
 impl Lab {
     pub(crate) fn new() -> Self {
         let mut sources = Sources::default();
         let here = Span { source: sources.add("k3s.yaml", "name: k3s\n"), start: 0, len: 4 };
         let mut lab = Self {
             desired: Desired { scope: scope(), ..Desired::default() },
-            snapshot: Snapshot { inventory: inventory(), ..Snapshot::default() },
+            snapshot: Snapshot {
+                inventory: inventory(),
+                ha: Some(live::Ha::default()),
+                ..Snapshot::default()
+            },
             memory: Memory::default(),
             options: Options::default(),
             sources,
@@ -83,7 +93,15 @@ impl Lab {
     pub(crate) fn config(&mut self, vmid: u32, key: &str, value: &str) {
         let guest = self.snapshot.guests.get_mut(&vmid).unwrap();
         guest.config.insert(key.to_owned(), value.to_owned());
-        self.snapshot.inventory.guests.insert(vmid, summary(guest));
+        let pool = self.pool(vmid);
+        let guest = &self.snapshot.guests[&vmid];
+        let summary = Summary { pool, ..summary(guest) };
+        self.snapshot.inventory.guests.insert(vmid, summary);
+    }
+
+    /// The pool a guest is in.
+    pub(crate) fn pool(&self, vmid: u32) -> Option<String> {
+        self.snapshot.inventory.guests.get(&vmid)?.pool.clone()
     }
 
     pub(crate) fn get(&self, vmid: u32, key: &str) -> &str {
@@ -102,8 +120,7 @@ impl Lab {
             origin: clone_of(SHARED, CloneMode::Full),
             spec: GuestSpec {
                 tags: BTreeSet::from([profile.to_owned(), mark]),
-                cores: Some(2),
-                memory: Some(2048),
+                settings: two_cores(),
                 ..GuestSpec::default()
             },
             after: BTreeSet::new(),
@@ -216,6 +233,7 @@ pub(crate) fn summary(guest: &live::Guest) -> Summary {
         status: if guest.running { "running" } else { "stopped" }.to_owned(),
         memory: GIB,
         lock: guest.lock().map(str::to_owned),
+        pool: None,
     }
 }
 
@@ -231,6 +249,7 @@ fn scope() -> Scope {
 fn inventory() -> Inventory {
     let mut inventory =
         Inventory { cluster: "lab".to_owned(), quorate: true, ..Inventory::default() };
+    inventory.pools = ["blue", "green"].map(str::to_owned).into();
     for node in NODES {
         let live = Node { online: true, cpus: 8, memory: 16 * GIB };
         inventory.nodes.insert(node.to_owned(), live);

@@ -8,18 +8,24 @@
     reason = "a test that meets the unexpected has to stop"
 )]
 
+mod allow;
+mod corpus;
 mod create;
 mod drives;
 mod keep;
 mod lab;
+mod membership;
+mod moved;
 mod order;
 mod ownership;
 mod random;
 mod read;
+mod relocate;
 mod remove;
 mod replace;
 mod reset;
 mod simulate;
+mod simulate_ha;
 mod text;
 mod update;
 mod value;

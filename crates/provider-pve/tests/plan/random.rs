@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use pvx_core::address::Address;
 use pvx_core::desired::{
-    CloneMode, Disk, Guest, IpConfig, Network, Origin, Placement, Power, VmidRequest,
+    Affinity, CloneMode, Disk, Guest, Ha, HaState, IpConfig, Network, Origin, Placement, Power,
+    VmidRequest,
 };
 use pvx_core::plan::{ActionKind, Intent, Plan};
 
@@ -29,6 +31,8 @@ struct Sketch {
     scalars: (Option<bool>, Option<bool>, Option<bool>, Option<&'static str>),
     power: u8,
     ssd: Option<bool>,
+    pool: Option<&'static str>,
+    ha: Option<(HaState, Vec<&'static str>, Option<u32>)>,
 }
 
 fn sketch() -> impl Strategy<Value = Sketch> {
@@ -60,7 +64,13 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     let first = (option(1..5), proptest::option::of(256_u64..4096), tags, placement, origin, size);
     let flag = || proptest::option::of(any::<bool>());
     let second = (extra, networks, any::<bool>(), flag(), scalars, 0_u8..3, flag());
-    (first, second).prop_map(|(a, b)| Sketch {
+    let pool = prop::sample::select(vec![None, Some("blue"), Some("green")]);
+    let state = prop::sample::select(HaState::ALL.to_vec());
+    let nodes = prop::sample::select(vec![vec![], vec!["pve1"], vec!["pve2", "pve3"]]);
+    let ha = proptest::option::of((state, nodes, proptest::option::of(0_u32..4)));
+    (first, second, pool, ha).prop_map(|(a, b, pool, ha)| Sketch {
+        pool,
+        ha,
         cores: a.0,
         memory: a.1,
         tags: a.2,
@@ -83,10 +93,21 @@ fn guest(lab: &Lab, name: &str, sketch: &Sketch) -> Guest {
     guest.power = [Power::Running, Power::Stopped, Power::Unmanaged][usize::from(sketch.power)];
     let spec = &mut guest.spec;
     spec.tags.extend(sketch.tags.iter().cloned());
-    (spec.cores, spec.memory) = (sketch.cores, sketch.memory);
-    (spec.onboot, spec.agent, spec.protection) = (sketch.scalars.0, sketch.scalars.1, None);
-    spec.bios = sketch.scalars.2.map(|o| if o { "ovmf" } else { "seabios" }.to_owned());
-    spec.description = sketch.scalars.3.map(str::to_owned);
+    spec.settings.clear();
+    let flag = |on: bool| if on { "1" } else { "0" }.to_owned();
+    let said = [
+        ("cores", sketch.cores.map(|n| n.to_string())),
+        ("memory", sketch.memory.map(|n| n.to_string())),
+        ("onboot", sketch.scalars.0.map(flag)),
+        ("bios", sketch.scalars.2.map(|o| if o { "ovmf" } else { "seabios" }.to_owned())),
+        ("description", sketch.scalars.3.map(str::to_owned)),
+    ];
+    for (key, value) in said.into_iter().filter_map(|(key, v)| v.map(|v| (key, v))) {
+        spec.set(key, value);
+    }
+    if let Some(on) = sketch.scalars.1 {
+        spec.set_property("agent", "enabled", flag(on));
+    }
     spec.boot_disk = sketch.disk.map(|gib| gib * GIB);
     if let Some((slot, gib, storage)) = sketch.extra {
         let storage = storage.map(str::to_owned);
@@ -95,7 +116,10 @@ fn guest(lab: &Lab, name: &str, sketch: &Sketch) -> Guest {
     }
     for (index, (bridge, tag, firewall)) in &sketch.networks {
         let bridge = bridge.map(|b| format!("vmbr{b}"));
-        let network = Network { bridge, tag: *tag, firewall: *firewall, ..Network::default() };
+        let tag = tag.map(|tag| ("tag".to_owned(), tag.to_string()));
+        let firewall = firewall.map(|on| ("firewall".to_owned(), flag(on)));
+        let options = tag.into_iter().chain(firewall).collect();
+        let network = Network { bridge, options, ..Network::default() };
         spec.networks.insert(format!("net{index}"), network);
     }
     spec.cloudinit.drive = sketch.cloudinit;
@@ -107,6 +131,19 @@ fn guest(lab: &Lab, name: &str, sketch: &Sketch) -> Guest {
     if let Some(ssd) = sketch.ssd {
         let options = BTreeMap::from([("ssd".to_owned(), u8::from(ssd).to_string())]);
         spec.disks.insert("scsi0".into(), Disk { options, ..Disk::default() });
+    }
+    spec.pool = sketch.pool.map(str::to_owned);
+    spec.ha = sketch.ha.as_ref().map(|(state, nodes, max_restart)| Ha {
+        state: *state,
+        nodes: nodes.iter().map(|node| ((*node).to_owned(), 1)).collect(),
+        max_restart: *max_restart,
+        ..Ha::default()
+    });
+    // Documents in which the two differ are refused.
+    if let Some((state, ..)) = &sketch.ha
+        && guest.power != Power::Unmanaged
+    {
+        guest.power = state.power().unwrap_or(guest.power);
     }
     // Storage is given: without it much of this is refused, as it should be.
     spec.storage = Some("shared".to_owned());
@@ -149,13 +186,39 @@ fn add_foreign(lab: &mut Lab, foreign: &BTreeMap<u32, (bool, u8)>) {
     }
 }
 
+impl Lab {
+    /// Somebody moves what pvx owns and can move.
+    fn move_by_hand(&mut self, node: &str) {
+        for guest in self.snapshot.guests.values_mut().filter(|g| g.vmid >= 1000) {
+            let ours = guest.config.get("tags").is_some_and(|tags| tags.contains("pvx-k3s"));
+            let copy = guest.name() == "w01-copy";
+            let shared = !guest.config.values().any(|value| value.starts_with("local-lvm:"));
+            if ours && shared && !copy {
+                guest.node = node.to_owned();
+                self.snapshot.inventory.guests.get_mut(&guest.vmid).unwrap().node = node.to_owned();
+            }
+        }
+    }
+}
+
 fn touched(plan: &Plan) -> BTreeSet<u32> {
     plan.actions.iter().map(|action| action.vmid).collect()
 }
 
-fn names(lab: &mut Lab, sketches: &[Sketch]) -> Vec<Guest> {
+fn names(lab: &mut Lab, sketches: &[Sketch], affinity: Option<Affinity>) -> Vec<Guest> {
     let all = sketches.iter().enumerate();
-    all.map(|(n, sketch)| guest(lab, &format!("w{:02}", n + 1), sketch)).collect()
+    let mut guests: Vec<Guest> =
+        all.map(|(n, sketch)| guest(lab, &format!("w{:02}", n + 1), sketch)).collect();
+    for guest in &mut guests {
+        if let Some(ha) = &mut guest.spec.ha {
+            ha.affinity = affinity;
+        }
+    }
+    guests
+}
+
+fn affinity() -> impl Strategy<Value = Option<Affinity>> {
+    prop::sample::select(vec![None, Some(Affinity::Apart), Some(Affinity::Together)])
 }
 
 proptest! {
@@ -170,18 +233,29 @@ proptest! {
         foreign in foreign(),
         forget in any::<bool>(),
         fixed in proptest::option::of(1000_u32..1010),
+        affinities in (affinity(), affinity()),
+        rename in any::<bool>(),
+        elsewhere in prop::sample::select(vec![None, Some("pve1"), Some("pve3")]),
     ) {
         let mut lab = Lab::new();
         add_foreign(&mut lab, &foreign);
         let strangers = lab.snapshot.clone();
-        let guests = names(&mut lab, &before);
+        let guests = names(&mut lab, &before, affinities.0);
         lab.profile("k3s", guests);
         if let Some(vmid) = fixed {
             lab.first().vmid = VmidRequest::Fixed(vmid);
         }
         for step in 0..4 {
             if step == 1 {
-                lab.desired.profiles[0].guests = names(&mut lab, &after);
+                lab.desired.profiles[0].guests = names(&mut lab, &after, affinities.1);
+                if rename {
+                    let old = Address::new("k3s", "w01");
+                    lab.first().address = Address::new("k3s", "renamed");
+                    lab.first().moved_from = Some(old);
+                }
+                if let Some(node) = elsewhere {
+                    lab.move_by_hand(node);
+                }
                 if forget {
                     lab.memory = pvx_core::state::Memory::default();
                 }

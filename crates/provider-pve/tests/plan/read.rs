@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use pvx_core::desired::VmidRequest;
-use pvx_core::live::{Guest, GuestRef, Inventory, Snapshot};
+use pvx_core::live::{Guest, GuestRef, Ha, Inventory, Snapshot};
 use pvx_core::provider::{ProviderError, Reader};
 use pvx_core::state::Remembered;
 use pvx_provider_pve::guest::Qemu;
@@ -29,6 +29,10 @@ impl Reader for Asked<'_> {
             Some(guest)
         };
         Ok(wanted.iter().filter_map(live).collect())
+    }
+
+    async fn ha(&self) -> Result<Ha, ProviderError> {
+        Ok(self.snapshot.ha.clone().unwrap_or_default())
     }
 }
 
@@ -151,6 +155,10 @@ impl Reader for Moving<'_> {
     async fn guests(&self, wanted: &[GuestRef], _: bool) -> Result<Vec<Guest>, ProviderError> {
         let live = |g: &GuestRef| self.after.guests.get(&g.vmid).filter(|l| l.node == g.node);
         Ok(wanted.iter().filter_map(live).cloned().collect())
+    }
+
+    async fn ha(&self) -> Result<Ha, ProviderError> {
+        panic!("nobody manages HA here")
     }
 }
 

@@ -27,7 +27,7 @@ fn options_of_the_shutdown() {
 
 #[test]
 fn a_protected_orphan_is_an_error_and_nothing_is_done_to_it() {
-    let mut lab = made(|g| g.spec.protection = Some(true));
+    let mut lab = made(|g| g.spec.set("protection", "1"));
     lab.desired.profiles[0].guests.clear();
     assert_snapshot!(lab.apply());
     assert_snapshot!(lab.destroy());

@@ -12,11 +12,11 @@ use crate::lab::{Lab, made};
 fn much() -> Lab {
     made(|g| {
         let spec = &mut g.spec;
-        spec.onboot = Some(true);
-        spec.cpu = Some("host".into());
-        spec.agent = Some(true);
-        spec.machine = Some("q35".into());
-        let net = Network { bridge: Some("vmbr1".into()), tag: Some(7), ..Network::default() };
+        spec.set("onboot", "1");
+        spec.set_property("cpu", "cputype", "host");
+        spec.set_property("agent", "enabled", "1");
+        spec.set_property("machine", "type", "q35");
+        let net = Network { bridge: Some("vmbr1".into()), ..Network::default() }.with("tag", "7");
         spec.networks.insert("net0".into(), net.clone());
         spec.networks.insert("net1".into(), net);
         let options = BTreeMap::from([("ssd".to_owned(), "1".to_owned())]);

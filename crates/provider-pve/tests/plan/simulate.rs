@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pvx_core::live::Guest;
+use pvx_core::live::{Guest, Summary};
 use pvx_core::plan::{Action, ActionKind, Plan, Precondition};
 use uuid::Uuid;
 
@@ -16,6 +16,9 @@ impl Lab {
         for id in plan.actions.sequence().unwrap() {
             self.act(plan.actions.get(id).unwrap());
         }
+        for old in plan.moved.values() {
+            self.memory.forget(old);
+        }
         for (address, remembered) in &plan.outcomes {
             self.memory.insert(address.clone(), remembered.clone());
         }
@@ -23,9 +26,18 @@ impl Lab {
 
     fn act(&mut self, action: &Action) {
         let vmid = action.vmid;
+        let pool = match &action.kind {
+            ActionKind::Create { pool, .. } | ActionKind::Clone { pool, .. } => pool.clone(),
+            ActionKind::Pool { join, leave } => {
+                assert_eq!(*leave, self.pool(vmid), "VM {vmid} is not a pool member");
+                join.clone()
+            }
+            _ => self.pool(vmid),
+        };
+        assert!(pool.iter().all(|pool| self.snapshot.inventory.pools.contains(pool)));
         assert!(self.snapshot.inventory.nodes[&action.node].online, "{action:?}");
         match &action.kind {
-            ActionKind::Create { config } => self.create(action, config),
+            ActionKind::Create { config, .. } => self.create(action, config),
             ActionKind::Clone { .. } => self.clone_template(action),
             ActionKind::Reassign { disk, target, target_disk } => {
                 self.reassign(action, disk, *target, target_disk);
@@ -33,7 +45,10 @@ impl Lab {
             _ => self.change(action),
         }
         match self.snapshot.guests.get(&vmid) {
-            Some(guest) => drop(self.snapshot.inventory.guests.insert(vmid, summary(guest))),
+            Some(guest) => {
+                let summary = Summary { pool, ..summary(guest) };
+                self.snapshot.inventory.guests.insert(vmid, summary);
+            }
             None => drop(self.snapshot.inventory.guests.remove(&vmid)),
         }
     }
@@ -60,7 +75,8 @@ impl Lab {
     }
 
     fn clone_template(&mut self, action: &Action) {
-        let ActionKind::Clone { source, full, storage, target, name, note } = &action.kind else {
+        let ActionKind::Clone { source, full, storage, target, name, note, .. } = &action.kind
+        else {
             unreachable!()
         };
         let template = self.snapshot.guests[source].clone();
@@ -142,12 +158,22 @@ impl Lab {
                 assert!(!guest.running, "VM already running");
                 guest.running = true;
             }
-            ActionKind::Shutdown { .. } => guest.running = false,
+            ActionKind::Shutdown { .. } => {
+                guest.running = false;
+                guest.pending.clear();
+            }
+            ActionKind::Reboot { .. } => {
+                assert!(guest.running, "VM not running");
+                guest.pending.clear();
+            }
             ActionKind::Destroy => {
                 assert!(!guest.running && !guest.is_protected());
                 self.snapshot.guests.remove(&action.vmid);
+                self.purge_ha(action.vmid);
                 return;
             }
+            ActionKind::Pool { .. } => {}
+            ActionKind::Ha { change } => self.high_availability(action.vmid, change),
             ActionKind::Create { .. } | ActionKind::Clone { .. } => unreachable!(),
             ActionKind::MoveDisk { disk, storage, format } => {
                 let mut drive = Value::parse(&guest.config[disk]);

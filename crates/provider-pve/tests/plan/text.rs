@@ -1,6 +1,8 @@
 //! A plan as a few lines of text.
 
-use pvx_core::plan::{Action, ActionKind, Change, Finding, Plan, Precondition, Verb, Weight};
+use pvx_core::plan::{
+    Action, ActionKind, Change, Finding, HaChange, Plan, Precondition, Verb, Weight,
+};
 
 pub(crate) fn of(plan: &Plan) -> String {
     let actions = plan.actions.iter().map(|a| action(plan, a));
@@ -14,16 +16,18 @@ fn action(plan: &Plan, action: &Action) -> String {
     let (vmid, node) = (action.vmid, &action.node);
     let mut line = format!("{} {} ", action.id, action.kind.verb());
     line += &match &action.kind {
-        ActionKind::Create { config } => {
+        ActionKind::Create { config, pool } => {
+            let pool = pool.iter().map(|p| format!(" in {p}")).collect::<String>();
             let config: Vec<_> = config.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            format!("{vmid} {}", config.join(" "))
+            format!("{vmid} {}{pool}", config.join(" "))
         }
-        ActionKind::Clone { source, full, storage, target, name, .. } => {
+        ActionKind::Clone { source, full, storage, target, name, pool, .. } => {
+            let pool = pool.iter().map(|p| format!(" in {p}")).collect::<String>();
             let mode = if *full { "full" } else { "linked" };
             let storage = storage.iter().map(|s| format!(" storage={s}"));
             let target = target.iter().map(|t| format!(" target={t}"));
             let options: String = storage.chain(target).collect();
-            format!("{source}→{vmid} {mode}{options} name={name}")
+            format!("{source}→{vmid} {mode}{options} name={name}{pool}")
         }
         ActionKind::Configure { set, delete, background } => {
             let set = set.iter().map(|(k, v)| format!(" {k}={v}"));
@@ -31,6 +35,11 @@ fn action(plan: &Plan, action: &Action) -> String {
             let background = background.then(|| " in the background".to_owned());
             let all: String = set.chain(delete).chain(background).collect();
             format!("{vmid}{all}")
+        }
+        ActionKind::ConfigureAsRoot { set, delete } => {
+            let set = set.iter().map(|(k, v)| format!(" {k}={v}"));
+            let delete = delete.iter().map(|k| format!(" -{k}"));
+            format!("{vmid}{}", set.chain(delete).collect::<String>())
         }
         ActionKind::Resize { disk, size } => format!("{vmid} {disk}={}MiB", size >> 20),
         ActionKind::Migrate { target, online, with_local_disks } => {
@@ -53,7 +62,7 @@ fn action(plan: &Plan, action: &Action) -> String {
             let leave = leave.iter().map(|p| format!(" -{p}"));
             format!("{vmid}{}", join.chain(leave).collect::<String>())
         }
-        ActionKind::Ha { change } => format!("{vmid} {change:?}"),
+        ActionKind::Ha { change } => format!("{vmid} {}", ha(change)),
         ActionKind::Snippet { storage, name, .. } => format!("{vmid} {storage}:snippets/{name}"),
         ActionKind::Shutdown { timeout, force } => {
             format!("{vmid} within {timeout}s{}", if *force { ", then force" } else { "" })
@@ -72,6 +81,25 @@ fn action(plan: &Plan, action: &Action) -> String {
         line += &format!(" needs {}", needs.join(" "));
     }
     line
+}
+
+fn ha(change: &HaChange) -> String {
+    let set = |set: &std::collections::BTreeMap<String, String>| {
+        set.iter().map(|(k, v)| format!(" {k}={v}")).collect::<String>()
+    };
+    let delete = |keys: &[String]| keys.iter().map(|k| format!(" -{k}")).collect::<String>();
+    match change {
+        HaChange::Add { set: all } => format!("add{}", set(all)),
+        HaChange::Update { set: some, delete: keys } => {
+            format!("update{}{}", set(some), delete(keys))
+        }
+        HaChange::Remove => "remove".to_owned(),
+        HaChange::AddRule { rule, set: all } => format!("add rule {rule}{}", set(all)),
+        HaChange::UpdateRule { rule, set: some, delete: keys } => {
+            format!("update rule {rule}{}{}", set(some), delete(keys))
+        }
+        HaChange::RemoveRule { rule } => format!("remove rule {rule}"),
+    }
 }
 
 fn precondition(precondition: &Precondition) -> String {

@@ -16,14 +16,14 @@ fn unchanged_is_empty() {
 #[test]
 fn cores_of_a_running_guest_wait_for_its_reboot() {
     let mut lab = made(|_| {});
-    lab.first().spec.cores = Some(4);
+    lab.first().spec.set("cores", "4");
     assert_snapshot!(lab.apply());
 }
 
 #[test]
 fn cores_of_a_stopped_guest() {
     let mut lab = made(|g| g.power = Power::Unmanaged);
-    lab.first().spec.cores = Some(4);
+    lab.first().spec.set("cores", "4");
     assert_snapshot!(lab.apply());
 }
 
@@ -107,7 +107,7 @@ fn power_alone() {
 fn another_node_while_it_runs() {
     let mut lab = made(|_| {});
     lab.first().placement = Placement::Node("pve3".into());
-    lab.first().spec.cores = Some(4);
+    lab.first().spec.set("cores", "4");
     assert_snapshot!(lab.apply());
 }
 
@@ -143,7 +143,7 @@ fn a_locked_guest_is_not_written_to() {
     let mut lab = made(|_| {});
     lab.config(1000, "lock", "backup");
     assert_eq!(lab.apply(), "nothing to do");
-    lab.first().spec.cores = Some(4);
+    lab.first().spec.set("cores", "4");
     assert!(lab.apply().contains("× locked: k3s/w01 (1000) is locked: backup"));
 }
 

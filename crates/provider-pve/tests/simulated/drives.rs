@@ -39,7 +39,7 @@ impl One {
     }
 
     async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
-        self.lab.plan_with(documents, intent, &self.memory, &self.options).await
+        self.lab.plan_with(documents, intent, &self.options, &self.memory).await
     }
 
     fn remember(&mut self, plan: &Plan) {

@@ -23,8 +23,11 @@ use tempfile::TempDir;
 /// The cluster under test.
 pub(crate) struct Lab {
     pub(crate) sim: Sim,
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
     folder: TempDir,
+    /// What a state file would say; nothing unless the lab remembers.
+    memory: Mutex<Memory>,
+    remembers: bool,
 }
 
 /// Keeps nothing: what pvx needs is on the cluster.
@@ -51,7 +54,33 @@ impl Lab {
         let pin: Fingerprint = sim.fingerprint().parse().unwrap();
         let options = ClientOptions::new(vec![endpoint], TlsTrust::Fingerprints(vec![pin]), token);
         let cluster = Cluster::new(Client::new(options).unwrap());
-        Self { sim, cluster, folder: tempfile::tempdir().unwrap() }
+        Self {
+            sim,
+            cluster,
+            folder: tempfile::tempdir().unwrap(),
+            memory: Mutex::default(),
+            remembers: false,
+        }
+    }
+
+    /// The same, with a state that remembers what was applied.
+    pub(crate) async fn remembering(world: World) -> Self {
+        Self { remembers: true, ..Self::start(world).await }
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        self.memory.lock().unwrap().clone()
+    }
+
+    fn remember(&self, plan: &Plan) {
+        if !self.remembers {
+            return;
+        }
+        let mut memory = self.memory.lock().unwrap();
+        plan.moved.values().for_each(|old| memory.forget(old));
+        for (address, remembered) in &plan.outcomes {
+            memory.insert(address.clone(), remembered.clone());
+        }
     }
 
     /// Documents by file name, checked: a test never plans from broken ones.
@@ -79,25 +108,30 @@ impl Lab {
         (loaded.desired, loaded.sources)
     }
 
-    pub(crate) async fn read(&self, desired: &Desired, replace: &[String]) -> Snapshot {
+    pub(crate) async fn read(
+        &self,
+        desired: &Desired,
+        memory: &Memory,
+        replace: &[String],
+    ) -> Snapshot {
         let inventory = self.cluster.inventory().await.unwrap();
-        let memory = Memory::default();
-        let snapshot = read::snapshot(&self.cluster, inventory, desired, &memory, &Qemu, replace);
+        let snapshot = read::snapshot(&self.cluster, inventory, desired, memory, &Qemu, replace);
         snapshot.await.unwrap()
     }
 
     pub(crate) async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
-        self.plan_with(documents, intent, &Memory::default(), &Options::default()).await
+        self.plan_with(documents, intent, &Options::default(), &self.memory()).await
     }
 
+    /// A plan with what was applied before, and what the user says.
     pub(crate) async fn plan_with(
         &self,
         documents: &(Desired, Sources),
         intent: Intent,
-        memory: &Memory,
         options: &Options,
+        memory: &Memory,
     ) -> Plan {
-        let snapshot = self.read(&documents.0, &options.replace).await;
+        let snapshot = self.read(&documents.0, memory, &options.replace).await;
         let input = Input {
             desired: &documents.0,
             snapshot: &snapshot,
@@ -141,6 +175,7 @@ impl Lab {
         let plan = self.plan(documents, Intent::Apply).await;
         assert!(!plan.is_blocked(), "{:#?}", plan.findings);
         self.carry_out(&plan).await;
+        self.remember(&plan);
         let again = self.plan(documents, Intent::Apply).await;
         assert!(again.is_empty(), "{:#?}", again.changes);
         plan

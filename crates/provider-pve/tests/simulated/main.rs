@@ -10,5 +10,9 @@
 
 mod convergence;
 mod drives;
+mod effects;
 mod harness;
+mod keys;
+mod observe;
+mod placement;
 mod requests;

@@ -14,6 +14,7 @@ mod busy;
 mod ha;
 mod lost;
 mod power;
+mod reboot;
 mod routing;
 mod secrecy;
 mod server;

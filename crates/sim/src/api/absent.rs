@@ -1,5 +1,5 @@
 //! Reads of single things of which the world has none: what the real server says when there is no
-//! such mapping, rule, job or network.
+//! such rule, job or network.
 
 use super::call::{Call, Reply};
 use super::cluster::subdirs;
@@ -30,9 +30,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/firewall/ipset/{name}", set).may(AUDIT),
     Endpoint::get("/cluster/firewall/rules/{pos}", rule).may(AUDIT),
     Endpoint::get("/cluster/jobs/realm-sync/{id}", job).may(AUDIT),
-    Endpoint::get("/cluster/mapping/dir/{id}", |call| mapping(call, "dir")),
-    Endpoint::get("/cluster/mapping/pci/{id}", |call| mapping(call, "pci")),
-    Endpoint::get("/cluster/mapping/usb/{id}", |call| mapping(call, "usb")),
     Endpoint::get("/cluster/metrics/server/{id}", |call| {
         missing(format!("status server entry '{}' does not exist", given(call, "id")))
     })
@@ -106,17 +103,11 @@ fn rule(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 /// Any of the three on a mapping; a check of many paths says nothing of what it missed.
-fn mapped(call: &Call<'_>, path: &str) -> Result<(), Refusal> {
+pub(super) fn mapped(call: &Call<'_>, path: &str) -> Result<(), Refusal> {
     if call.may(path, &["Mapping.Use", "Mapping.Modify", "Mapping.Audit"]) {
         return Ok(());
     }
     Err(Refusal::permission(""))
-}
-
-fn mapping(call: &Call<'_>, kind: &str) -> Result<Reply, Refusal> {
-    let id = given(call, "id");
-    mapped(call, &format!("/mapping/{kind}/{id}"))?;
-    missing(format!("mapping '{id}' not found"))
 }
 
 fn network(call: &Call<'_>, kind: &str) -> Result<Reply, Refusal> {

@@ -1,5 +1,5 @@
-//! Lists of what this cluster has none of: containers, replication jobs, mappings,
-//! networks of the SDN, firewall rules, ACME accounts, metric servers. Permissions, parameters and
+//! Lists of what this cluster has none of: containers, replication jobs, networks
+//! of the SDN, firewall rules, ACME accounts, metric servers. Permissions, parameters and
 //! shapes are the real ones.
 
 use serde_json::json;
@@ -15,7 +15,6 @@ const GUEST: Permission = Permission::All("/vms/{vmid}", &["VM.Audit"]);
 const NODE: Permission = Permission::All("/nodes/{node}", &["Sys.Audit"]);
 const ZONE: Permission = Permission::All("/sdn/zones/{zone}", &["SDN.Audit"]);
 const PENDING: &[Param] = &[optional("running", Kind::Bool), optional("pending", Kind::Bool)];
-const CHECK_NODE: &[Param] = &[optional("check-node", Kind::Format(Format::Node))];
 const REFS: &[Param] = &[optional("type", Kind::Enum(&["alias", "ipset"]))];
 const ZONES: &[&str] = &["evpn", "faucet", "qinq", "simple", "vlan", "vxlan"];
 const CONTROLLERS: &[&str] = &["bgp", "evpn", "faucet", "isis"];
@@ -30,9 +29,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/firewall/refs", none).with(REFS).may(AUDIT),
     Endpoint::get("/cluster/firewall/rules", none).may(AUDIT),
     Endpoint::get("/cluster/jobs/realm-sync", none).may(AUDIT),
-    Endpoint::get("/cluster/mapping/dir", none).with(CHECK_NODE),
-    Endpoint::get("/cluster/mapping/pci", none).with(CHECK_NODE),
-    Endpoint::get("/cluster/mapping/usb", none).with(CHECK_NODE),
     Endpoint::get("/cluster/metrics/server", none).may(AUDIT),
     Endpoint::get("/cluster/qemu/custom-cpu-models", none),
     Endpoint::get("/cluster/replication", none),

@@ -32,6 +32,7 @@ mod ha_rules;
 mod ha_status;
 mod indexes;
 mod inside;
+pub(crate) mod mapping;
 pub(crate) mod methods;
 pub(crate) mod names;
 mod node;

@@ -64,7 +64,7 @@ fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let guest = call.guest()?;
     check_lock(guest).map_err(Refusal::die)?;
     let sid = sid_of(guest.vmid);
-    let resources = Resources::of(guest);
+    let resources = Resources::of(call.world, guest);
     let (mut allowed, mut refused) = (Vec::new(), Map::new());
     for other in call.world.nodes.values().filter(|other| other.name != node) {
         let mut why = Map::new();
@@ -72,9 +72,8 @@ fn precondition(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         if !missing.is_empty() {
             why.insert("unavailable_storages".to_owned(), json!(missing));
         }
-        // Nothing is mapped on any node.
-        if !resources.mapped.is_empty() {
-            let keys: Vec<&String> = resources.mapped.keys().collect();
+        let keys = resources.missing_on(call.world, &other.name);
+        if !keys.is_empty() {
             why.insert("unavailable-resources".to_owned(), json!(keys));
         }
         let (_, apart) = motion_info(call.world, &sid, &other.name);

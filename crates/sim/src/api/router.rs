@@ -38,6 +38,7 @@ pub(crate) const TABLES: &[&[Endpoint]] = &[
     super::empty::ENDPOINTS,
     super::file_restore::ENDPOINTS,
     super::indexes::ENDPOINTS,
+    super::mapping::ENDPOINTS,
     super::ha_resources::ENDPOINTS,
     super::ha_rules::ENDPOINTS,
     super::ha_status::ENDPOINTS,

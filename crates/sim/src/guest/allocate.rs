@@ -180,7 +180,7 @@ pub(crate) fn to_copy(world: &mut World, node: &str, drive: &Drive, now: i64) ->
 
 /// A file of the node that is imported by its path.
 fn file_to_import(world: &mut World, node: &str, source: &str, now: i64) -> Result<Volume, String> {
-    let fs = crate::shell::fs::Fs { world, node, now: now / 1000 };
+    let fs = crate::shell::fs::Fs { world, node, now: now / 1000, umask: crate::shell::fs::UMASK };
     let image = fs.image(source).map_err(|_| format!("can't find file '{source}'"))?;
     Ok(Volume {
         format: image.format,

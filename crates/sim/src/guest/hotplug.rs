@@ -65,12 +65,17 @@ pub(crate) fn apply(
             true => custom_files(world, &guest).map_err(Not::Ever),
             false => Ok(()),
         };
-        match written.and_then(|()| change(&guest, &features, &key, &value, now)) {
+        match written.and_then(|()| change(world, &guest, &features, &key, &value, now)) {
             Ok(value) => {
                 guest.pending.remove(&key);
                 let old = guest.config.get(&key).cloned();
                 pending::record(&mut guest, &key, old.as_deref(), Some(&value));
-                pending::set(world, &mut guest, &key, value);
+                if left_behind(&key, old.as_deref(), &value) {
+                    guest.config.insert(key, value);
+                    pending::drop_used(&mut guest);
+                } else {
+                    pending::set(world, &mut guest, &key, value);
+                }
             }
             Err(Not::Yet) => {}
             Err(Not::Ever(text)) => {
@@ -85,6 +90,14 @@ pub(crate) fn apply(
     }
     world.guests.insert(vmid, guest);
     errors
+}
+
+/// The volume of a cloud-init drive is freed when the drive is emptied; when it gets another
+/// medium the volume stays on its storage, and nothing names it any more (`vmconfig_update_disk`).
+fn left_behind(key: &str, old: Option<&str>, new: &str) -> bool {
+    let Some(old) = old.filter(|_| keys::is_drive(key)).map(Drive::parse) else { return false };
+    let new = Drive::parse(new);
+    old.is_cloudinit() && new.file() != "none" && new.file() != old.file()
 }
 
 /// Whether the cloud-init drive is written anew with each change.
@@ -203,23 +216,58 @@ fn removable(guest: &Guest, features: &Features, key: &str, now: i64) -> Result<
     }
 }
 
-/// `vm_deviceunplug`. A PCI device goes when the system inside lets it go.
+/// `get_bootdisks`: a drive of the order, or `bootdisk` when there is no order.
+fn boots(guest: &Guest, key: &str) -> bool {
+    let boot = guest.get("boot").unwrap_or_default();
+    let order = parse(formats::BOOT, boot).unwrap_or_default();
+    if boot.is_empty() || order.get("legacy").is_some() {
+        return guest.get("bootdisk") == Some(key);
+    }
+    keys::is_drive(key) && boot_order(boot).iter().any(|device| device == key)
+}
+
+/// `vm_deviceunplug`. A PCI device goes when the system inside lets it go; a disk behind a SCSI
+/// controller goes as it is, but a controller of its own goes with it.
 fn unplug(guest: &Guest, key: &str, now: i64) -> Result<(), Not> {
-    if boot_order(guest.get("boot").unwrap_or_default()).iter().any(|device| device == key)
-        && keys::is_drive(key)
-    {
+    if boots(guest, key) {
         return Err(never(format!("can't unplug bootdisk '{key}'")));
     }
-    if !key.starts_with("scsi") && !agent::booted(guest, now) {
-        return Err(never(format!(
-            "error on hot-unplugging device '{key}' - still busy in guest?"
-        )));
+    let busy = match keys::split_number(key) {
+        Some(("ide" | "sata", _)) => {
+            return Err(never(format!("can't unplug device '{key}'")));
+        }
+        Some(("scsi", number)) => controller(guest, key, number),
+        _ => Some(key.to_owned()),
+    };
+    match busy {
+        Some(device) if !agent::booted(guest, now) => {
+            Err(never(format!("error on hot-unplugging device '{device}' - still busy in guest?")))
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// The controller that goes with a SCSI disk (`qemu_deletescsihw`, `scsihw_infos`): that of its
+/// own, or one that has no other disk.
+fn controller(guest: &Guest, key: &str, number: u32) -> Option<String> {
+    let most = match guest.get("scsihw") {
+        Some("virtio-scsi-single") => return Some(format!("virtioscsi{number}")),
+        None | Some("lsi" | "lsi53c810") => 7,
+        Some(_) => 256,
+    };
+    let group = number / most;
+    // The real check looks at all disks below the controller's last, those of earlier ones too.
+    let below = (most - 1) * (group + 1);
+    let other =
+        guest.config.keys().filter(|other| *other != key).any(
+            |other| matches!(keys::split_number(other), Some(("scsi", number)) if number < below),
+        );
+    (!other).then(|| format!("scsihw{group}"))
 }
 
 /// The value to store when a change applies at once.
 fn change(
+    world: &World,
     guest: &Guest,
     features: &Features,
     key: &str,
@@ -235,7 +283,7 @@ fn change(
         "tablet" => when(features.usb)?,
         "usb" => {
             usb(guest, features)?;
-            devices::usb(value).map_err(Not::Ever)?;
+            devices::usb(world, &guest.node, value).map_err(Not::Ever)?;
         }
         "vcpus" => {
             when(features.cpu)?;
@@ -293,25 +341,49 @@ fn memory(guest: &Guest, value: &str, now: i64) -> Result<String, Not> {
     if new > MOST_MIB {
         return Err(never(format!("you cannot add more memory than max mem {MOST_MIB} MB!")));
     }
-    if new < old && !agent::booted(guest, now) {
-        return Err(never("400 Parameter verification failed.\ndimm0: error unplug memory module"));
+    let module = if huge { 1024 } else { 512 };
+    if new > old {
+        return Ok(modules(fixed, module, new).1.to_string());
     }
-    Ok(modules(fixed, if huge { 1024 } else { 512 }, new).to_string())
+    let (count, size) = fewer(fixed, module, old, new);
+    if count > 0 && !agent::booted(guest, now) {
+        let text = format!(
+            "400 Parameter verification failed.\ndimm{}: error unplug memory module",
+            count - 1
+        );
+        return Err(never(text));
+    }
+    Ok(size.to_string())
 }
 
-/// The size that is reached when modules are added until `wanted` is met.
-fn modules(fixed: u64, mut module: u64, wanted: u64) -> u64 {
-    let mut size = fixed;
+/// How many modules are added until `wanted` is met, and the size that is reached.
+fn modules(fixed: u64, mut module: u64, wanted: u64) -> (u64, u64) {
+    let (mut count, mut size) = (0, fixed);
     for _ in 0..8 {
         for _ in 0..32 {
             if size >= wanted {
-                return size;
+                return (count, size);
             }
             size = size.saturating_add(module);
+            count += 1;
         }
         module = module.saturating_mul(2);
     }
-    size
+    (count, size)
+}
+
+/// How many modules a guest of a size has, and the size when the last ones are taken away until
+/// it is no more than `wanted`.
+fn fewer(fixed: u64, module: u64, size: u64, wanted: u64) -> (u64, u64) {
+    let (count, mut left) = modules(fixed, module, size);
+    for index in (0..count).rev() {
+        if left <= wanted {
+            break;
+        }
+        // They double every 32.
+        left = left.saturating_sub(module << (index / 32));
+    }
+    (count, left)
 }
 
 /// `vmconfig_update_net`: the host's side of a card changes without plugging.
@@ -331,9 +403,9 @@ fn card(guest: &Guest, features: &Features, key: &str, value: &str, now: i64) ->
         when(features.network)?;
         return plug();
     };
-    let number = |values: &Values, name: &str| {
-        values.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
-    };
+    // A number that is not given is not 0 (`safe_num_ne`).
+    let number =
+        |values: &Values, name: &str| values.get(name).map(|text| text.parse::<u64>().unwrap_or(0));
     let same_device = ["model", "macaddr"].iter().all(|name| old.get(name) == new.get(name))
         && ["queues", "mtu"].iter().all(|name| number(&old, name) == number(&new, name));
     if same_device && old.get("bridge").is_some() && new.get("bridge").is_some() {
@@ -361,7 +433,7 @@ fn agent_options(guest: &Guest, value: &str) -> Result<(), Not> {
         values.0.remove("fstrim_cloned_disks");
         values
     };
-    when(guest.get("agent").is_some_and(|old| read(old) == read(value)))
+    when(guest.get("agent").is_some_and(|old| old != "0" && read(old) == read(value)))
 }
 
 /// Options of a disk that need a cold boot.
@@ -389,175 +461,5 @@ fn disk(guest: &Guest, features: &Features, key: &str, value: &str, now: i64) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::world::guest::Running;
-
-    const CONFIG: &[(&str, &str)] = &[
-        ("boot", "order=scsi0"),
-        ("cores", "2"),
-        ("ide2", "none,media=cdrom"),
-        ("memory", "2048"),
-        ("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0,tag=5"),
-        ("ostype", "l26"),
-        ("sata0", "vmdata:100/vm-100-disk-3.raw,size=1G"),
-        ("scsi0", "vmdata:100/vm-100-disk-0.raw,size=1G"),
-        ("scsi1", "vmdata:100/vm-100-disk-1.raw,size=1G"),
-        ("virtio0", "vmdata:100/vm-100-disk-2.raw,size=1G"),
-    ];
-
-    fn play(hotplug: &str, booted: bool, key: &str, value: Option<&str>) -> (Guest, Errors) {
-        let mut world = World::truth();
-        let mut guest = Guest::new(100, "pve1", CONFIG);
-        if !hotplug.is_empty() {
-            guest.config.insert("hotplug".into(), hotplug.into());
-        }
-        let booted_ms = booted.then_some(0);
-        guest.running = Some(Running { since_ms: 0, booted_ms, pid: 1, paused: false });
-        match value {
-            Some(value) => drop(guest.pending.insert(key.into(), value.into())),
-            None => drop(guest.pending_delete.insert(key.into(), false)),
-        }
-        world.add_guest(guest);
-        let errors = apply(&mut world, 100, &BTreeSet::from([key.to_owned()]), &Errors::new(), 10);
-        (world.guest(100).unwrap().clone(), errors)
-    }
-
-    #[test]
-    fn what_applies_and_what_waits() {
-        let (new, now, waits) = (None, true, false);
-        type Row = (&'static str, &'static str, &'static str, Option<&'static str>, bool);
-        let net = "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=6";
-        let scsi1 = "vmdata:100/vm-100-disk-1.raw,size=1G";
-        let table: &[Row] = &[
-            ("", "name", "x", new, now),
-            ("0", "name", "x", new, now),
-            ("", "migrate_speed", "5", new, now),
-            ("", "cores", "4", new, waits),
-            ("", "affinity", "0", new, waits),
-            ("", "cpulimit", "1", new, now),
-            ("", "cpuunits", "50", new, now),
-            ("", "balloon", "512", new, now),
-            ("", "balloon", "0", new, waits),
-            ("", "memory", "4096", new, waits),
-            ("memory", "memory", "4096", new, now),
-            ("", "vcpus", "1", new, waits),
-            ("cpu", "vcpus", "1", new, now),
-            ("", "tablet", "0", new, now),
-            ("disk", "tablet", "0", new, waits),
-            ("", "usb0", "spice", new, now),
-            ("", "hotplug", "disk", new, now),
-            ("", "hotplug", "disk,memory", new, waits),
-            ("0", "net0", net, new, now),
-            ("0", "net0", "virtio=BC:24:11:00:00:02,bridge=vmbr0", new, waits),
-            ("", "net0", "virtio=BC:24:11:00:00:02,bridge=vmbr0", new, now),
-            ("0", "net1", "virtio=BC:24:11:00:00:02,bridge=vmbr0", new, waits),
-            ("", "scsi2", "vmdata:100/vm-100-disk-9.raw", new, now),
-            ("0", "scsi2", "vmdata:100/vm-100-disk-9.raw", new, waits),
-            ("", "sata1", "vmdata:100/vm-100-disk-9.raw", new, waits),
-            ("0", "scsi1", "backup=0", Some(scsi1), now),
-            ("0", "scsi1", "mbps=10", Some(scsi1), now),
-            ("", "scsi1", "cache=writeback", Some(scsi1), waits),
-            ("", "scsi1", "ssd=1", Some(scsi1), waits),
-            ("0", "ide2", "local:iso/truth.iso,media=cdrom", new, now),
-            ("", "efidisk0", "vmdata:100/vm-100-disk-9.raw", new, waits),
-            ("", "agent", "1", new, waits),
-        ];
-        for (hotplug, key, value, base, at_once) in table {
-            let value = base.map_or((*value).to_owned(), |base| format!("{base},{value}"));
-            let (guest, errors) = play(hotplug, true, key, Some(&value));
-            assert_eq!(errors, Errors::new(), "{key} {value}");
-            assert_eq!(guest.get(key) == Some(value.as_str()), *at_once, "{hotplug} {key} {value}");
-            assert_eq!(guest.pending.contains_key(*key), !*at_once, "{hotplug} {key} {value}");
-        }
-    }
-
-    #[test]
-    fn what_is_removed_and_what_waits() {
-        for (hotplug, key, at_once) in [
-            ("", "scsi1", true),
-            ("0", "scsi1", false),
-            ("", "virtio0", true),
-            ("", "sata0", false),
-            ("", "ide2", false),
-            ("", "net0", true),
-            ("0", "net0", false),
-            ("", "cores", false),
-        ] {
-            let (guest, errors) = play(hotplug, true, key, None);
-            assert_eq!(errors, Errors::new(), "{key}");
-            assert_eq!(guest.get(key).is_none(), at_once, "{hotplug} {key}");
-            assert_eq!(guest.pending_delete.contains_key(key), !at_once, "{hotplug} {key}");
-        }
-        assert_eq!(
-            play("", true, "scsi1", None).0.get("unused0"),
-            Some("vmdata:100/vm-100-disk-1.raw")
-        );
-    }
-
-    #[test]
-    fn what_is_refused() {
-        let busy = "error on hot-unplugging device 'net0' - still busy in guest?";
-        for (hotplug, booted, key, value, text) in [
-            ("", true, "scsi0", None, "can't unplug bootdisk 'scsi0'"),
-            ("", false, "net0", None, busy),
-            (
-                "0",
-                true,
-                "net0",
-                Some("virtio=BC:24:11:00:00:01,bridge=vmbr9"),
-                "bridge 'vmbr9' is neither a linux nor an OVS bridge!",
-            ),
-            (
-                "",
-                true,
-                "net1",
-                Some("virtio=BC:24:11:00:00:02,bridge=vmbr9"),
-                "VM 100 qmp command 'netdev_add' failed - network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status 512",
-            ),
-            ("", true, "sata0", Some("none,media=cdrom"), "unable to change media type"),
-            ("", true, "usb0", Some("mapping=stick"), "USB device mapping not found for 'stick'"),
-            ("cpu", true, "vcpus", Some("9"), "you can't add more vcpus than maxcpus"),
-            (
-                "memory",
-                true,
-                "memory",
-                Some("512"),
-                "memory can't be lower than 1024 MB at /usr/share/perl5/PVE/QemuServer/Memory.pm line 219.",
-            ),
-        ] {
-            let (guest, errors) = play(hotplug, booted, key, value);
-            let text = format!("hotplug problem - {text}\n");
-            assert_eq!(errors, Errors::from([(key.to_owned(), text)]), "{key}");
-            assert!(guest.pending.contains_key(key) || guest.pending_delete.contains_key(key));
-        }
-    }
-
-    #[test]
-    fn memory_comes_in_modules() {
-        for (value, stored) in [("2048", "2048"), ("2100", "2560"), ("4096", "4096")] {
-            let (guest, _) = play("memory", true, "memory", Some(value));
-            assert_eq!(guest.get("memory"), Some(stored), "{value}");
-        }
-        assert_eq!(modules(1024, 512, 20_480), 20_480);
-    }
-
-    #[test]
-    fn the_cloudinit_drive_lags_unless_it_is_hot_plugged() {
-        for (hotplug, key, lags) in [
-            ("network,disk,usb", "scsi2", true),
-            ("network,cloudinit", "scsi2", false),
-            ("network,disk,usb", "unused0", false),
-        ] {
-            let mut world = World::truth();
-            let mut guest = Guest::new(100, "pve1", &[("hotplug", hotplug)]);
-            let drive = "vmdata:100/vm-100-cloudinit.raw,media=cdrom";
-            guest.config.insert(key.into(), drive.into());
-            guest.pending.insert("ciuser".into(), "debian".into());
-            world.add_guest(guest);
-            apply(&mut world, 100, &BTreeSet::new(), &Errors::new(), 0);
-            let guest = world.guest(100).unwrap();
-            assert_eq!((guest.get("ciuser"), guest.cloudinit.is_empty()), (Some("debian"), !lags));
-        }
-    }
-}
+#[path = "hotplug_tests.rs"]
+mod tests;

@@ -42,7 +42,7 @@ pub(crate) fn command(world: &mut World, vmid: u32, command: &str, moment: Momen
     match command {
         "fsfreeze-freeze" | "fsfreeze-thaw" => return freeze(world, vmid, command),
         "shutdown" | "suspend-disk" => {
-            crate::work::power::power_off(world, vmid);
+            crate::work::power::gone(world, vmid);
             return json!({});
         }
         _ => {}

@@ -12,12 +12,12 @@ use crate::world::guest::Guest;
 pub(crate) fn check(world: &World, guest: &Guest, log: &mut Vec<String>) -> Result<(), String> {
     let machine = guest.get("machine").unwrap_or_default();
     machine::runs(machine, &guest.node)?;
-    devices::check(guest)?;
+    devices::check(world, guest)?;
     processors(world, guest, log)?;
     devices::check_display(guest)?;
     memory(guest)?;
     machine::check(machine)?;
-    devices::check_directories(guest)?;
+    devices::check_directories(world, guest)?;
     cards(world, guest, log)
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Shell {
     /// What runs when the shell ends (`trap … EXIT`).
     on_exit: Option<String>,
     options: Options,
+    /// The permission bits that new files do not get.
+    umask: u32,
     /// `$?`.
     status: i32,
     stop: Option<Stop>,
@@ -104,6 +106,7 @@ impl Shell {
             temporary: Vec::new(),
             on_exit: None,
             options: Options::default(),
+            umask: fs::UMASK,
             status: 0,
             stop: None,
             guarded: 0,
@@ -160,7 +163,7 @@ impl Shell {
     pub(crate) fn fs<R>(&self, work: impl FnOnce(&mut Fs<'_>) -> R) -> R {
         let now = self.shared.clock.moment().seconds();
         let mut world = self.shared.world();
-        work(&mut Fs { world: &mut world, node: &self.node, now })
+        work(&mut Fs { world: &mut world, node: &self.node, now, umask: self.umask })
     }
 
     /// A path as the shell's folder sees it.

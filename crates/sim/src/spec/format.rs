@@ -49,6 +49,8 @@ pub(crate) struct WorldFile {
     pub(crate) operator: Option<WordOr<OperatorSpec>>,
     /// High availability.
     pub(crate) ha: HaSpec,
+    /// Devices and directories of nodes under one name, for `hostpciN`, `usbN` and `virtiofsN`.
+    pub(crate) mappings: MappingsSpec,
     /// Options of the datacenter, as in `datacenter.cfg`.
     pub(crate) options: BTreeMap<String, Text>,
     /// Who may log in by SSH. Without it root may, by any key or password.
@@ -255,6 +257,33 @@ pub(crate) struct HaRuleSpec {
     pub(crate) disable: bool,
     /// Comment.
     pub(crate) comment: Option<String>,
+}
+
+/// Devices and directories of nodes under one name, by kind and id. What a mapping names is there.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MappingsSpec {
+    /// PCI devices: `node=pve1,path=0000:01:00.0,id=8086:1521`.
+    pub(crate) pci: BTreeMap<String, Many<String, MappingSpec>>,
+    /// USB devices: `node=pve1,id=1234:abcd`, with or without `path=1-2`.
+    pub(crate) usb: BTreeMap<String, Many<String, MappingSpec>>,
+    /// Directories: `node=pve1,path=/srv/share`.
+    pub(crate) dir: BTreeMap<String, Many<String, MappingSpec>>,
+}
+
+/// A mapping: an entry for each device.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MappingSpec {
+    /// The devices, as in the API.
+    pub(crate) map: Vec<String>,
+    /// Description.
+    pub(crate) description: Option<String>,
+    /// PCI devices that can be divided.
+    pub(crate) mdev: Option<bool>,
+    /// PCI devices that can be moved while they work.
+    #[serde(rename = "live-migration-capable")]
+    pub(crate) live: Option<bool>,
 }
 
 /// A task that ended.

@@ -265,7 +265,7 @@ pub(crate) fn mount_point(storage: &Storage) -> Option<String> {
 
 /// Whether a node has a folder at a path.
 fn is_folder(world: &mut World, node: &str, path: &str) -> bool {
-    crate::shell::fs::Fs { world, node, now: 0 }.is_folder(path)
+    crate::shell::fs::Fs { world, node, now: 0, umask: crate::shell::fs::UMASK }.is_folder(path)
 }
 
 /// What a new storage stands on: the root file system, or what another storage of the world shows

@@ -210,6 +210,9 @@ pub(crate) fn apply(
     }
     let Some(guest) = world.guests.get_mut(&update.vmid) else { return Ok(()) };
     pending::cleanup(guest);
+    if guest.pending.is_empty() && guest.pending_delete.is_empty() {
+        return Ok(());
+    }
     if guest.running.is_none() {
         let errors = pending::apply_but(world, update.vmid, &change.denied);
         let is_cloudinit = |key: &&String| {

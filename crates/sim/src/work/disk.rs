@@ -242,7 +242,15 @@ impl Move {
         }
         let target = allocate::storage_of(stage.world, &self.storage)?;
         let format = allocate::wanted_format(target, self.format.as_deref(), &from.format);
+        let other = self.format.as_ref().filter(|asked| **asked != format);
+        let unsupported = other.map(|asked| {
+            format!(
+                "format '{asked}' is not supported by the target storage '{}' - using '{format}' instead",
+                self.storage
+            )
+        });
         stage.say(format!("create full clone of drive {} ({})", self.disk, drive.file()));
+        unsupported.into_iter().for_each(|line| stage.say(line));
         let (volid, bytes) = if drive.is_cloudinit() {
             let now = stage.moment.now;
             let made = allocate::cloudinit_volume(
@@ -273,7 +281,10 @@ impl Move {
         let old = drive.file().to_owned();
         let Some(new) = self.made.take() else { return Ok(Next::Done) };
         drive.set("file", &new);
-        drive.set("size", size::print(from.size));
+        // What no slot has is known by its name alone.
+        if !keys::is_numbered(&self.disk, "unused") {
+            drive.set("size", size::print(from.size));
+        }
         drive.values.0.remove("format");
         let mut kept = None;
         if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {

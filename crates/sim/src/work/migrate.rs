@@ -90,7 +90,7 @@ impl Migrate {
         }
         let memory = measure(guest).memory;
         let warnings = crate::guest::warnings::warnings(guest);
-        let resources = Resources::of(guest);
+        let resources = Resources::of(stage.world, guest);
         let target = &self.target;
         let ip = stage.world.nodes.get(target).map_or_else(String::new, |node| node.ip.clone());
         if !reachable(stage.world, target) {
@@ -137,9 +137,21 @@ impl Migrate {
         if resources.mapped.is_empty() {
             return Ok(());
         }
-        let keys: Vec<&str> = resources.mapped.keys().map(String::as_str).collect();
-        let (target, keys) = (&self.target, keys.join(", "));
-        Err(format!("can't migrate to '{target}': missing mapped devices {keys}"))
+        let target = &self.target;
+        let missing = resources.missing_on(stage.world, target);
+        if !missing.is_empty() {
+            let keys = missing.join(", ");
+            return Err(format!("can't migrate to '{target}': missing mapped devices {keys}"));
+        }
+        let held = resources.held();
+        if running && !held.is_empty() {
+            let held = held.join(", ");
+            return Err(format!(
+                "can't live migrate running VM which uses following mapped devices: {held}"
+            ));
+        }
+        stage.say("migrating VM which uses mapped local devices");
+        Ok(())
     }
 
     /// `scan_local_volumes`: what has to be copied, or why that cannot be.

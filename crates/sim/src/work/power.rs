@@ -125,15 +125,15 @@ impl Power {
         if guest.running.is_some() {
             return Err(format!("VM {} already running", self.vmid));
         }
+        let resumes = suspended || guest.get("vmstate").is_some();
         if stage.number == 1 {
-            let cloudinit = prepare_start(stage, guest)?;
-            let mut log = Vec::new();
-            // What waits is in effect from this start on.
-            let mut fresh = guest.clone();
-            if !suspended {
-                fresh.config.retain(|key, _| !guest.pending_delete.contains_key(key));
-                fresh.config.extend(guest.pending.clone());
+            if !resumes {
+                self.apply_pending(stage);
             }
+            // What waited is in effect from now on, whatever comes of this start.
+            let fresh = stage.world.guest(self.vmid).unwrap_or(guest).clone();
+            let cloudinit = prepare_start(stage, &fresh)?;
+            let mut log = Vec::new();
             let refused = crate::guest::start::check(stage.world, &fresh, &mut log);
             stage.log.append(&mut log);
             refused?;
@@ -141,11 +141,10 @@ impl Power {
             super::suspend::announce(stage, guest);
             return Ok(Next::After(START_MS + if cloudinit { CLOUDINIT_MS } else { 0 }));
         }
-        if suspended || guest.get("vmstate").is_some() {
+        if resumes {
             super::suspend::load(stage, guest);
             return Ok(Next::Done);
         }
-        pending::apply(stage.world, self.vmid);
         if let Some(guest) = stage.world.guests.get_mut(&self.vmid) {
             guest.cloudinit.clear();
         }
@@ -158,6 +157,12 @@ impl Power {
             guest.running = Some(Running { since_ms: moment.now, booted_ms, pid, paused: false });
         }
         Ok(Next::Done)
+    }
+
+    /// What cannot be applied is warned of, and waits on.
+    fn apply_pending(&self, stage: &mut Stage<'_>) {
+        let errors = pending::apply(stage.world, self.vmid);
+        stage.log.extend(errors.values().map(|text| text.trim_end().to_owned()));
     }
 
     fn stopping(&self, stage: &mut Stage<'_>, guest: &Guest) -> Result<Next, String> {
@@ -265,19 +270,28 @@ fn startup_down(guest: &Guest) -> Option<i64> {
     down.filter(|seconds| *seconds > 0)
 }
 
-/// QEMU ended: the clean-up makes pending changes real.
+/// QEMU was ended: the clean-up makes pending changes real.
 pub(crate) fn power_off(world: &mut World, vmid: u32) {
+    gone(world, vmid);
+    pending::apply(world, vmid);
+}
+
+/// QEMU ended by itself, as when the system inside powers off: pending changes wait for the next
+/// start, or for the next change (`qm cleanup`).
+pub(crate) fn gone(world: &mut World, vmid: u32) {
     if let Some(guest) = world.guests.get_mut(&vmid) {
         guest.running = None;
         guest.inside = crate::guest::inside::Inside::default();
     }
-    pending::apply(world, vmid);
 }
 
 /// What comes before QEMU: the volumes are looked at and the cloud-init drive is written, made
 /// anew when a rollback brought back a drive without its volume. True when there is such a drive.
 pub(super) fn prepare_start(stage: &mut Stage<'_>, guest: &Guest) -> Result<bool, String> {
-    custom_files(stage.world, guest)?;
+    // Without a drive to write, nobody looks for the snippets.
+    if drives(guest).iter().any(|(_, drive)| drive.is_cloudinit()) {
+        custom_files(stage.world, guest)?;
+    }
     missing_volumes(stage.world, guest)?;
     let mut cloudinit = false;
     for (_, drive) in drives(guest).iter().filter(|(_, drive)| drive.is_cloudinit()) {

@@ -8,6 +8,7 @@ pub(crate) mod guest;
 pub(crate) mod jobs;
 pub(crate) mod lab;
 pub(crate) mod lock;
+pub(crate) mod mapping;
 pub(crate) mod node;
 pub(crate) mod past;
 pub(crate) mod privileges;
@@ -64,6 +65,9 @@ pub struct World {
     pub(crate) tasks: Tasks,
     #[serde(default)]
     pub(crate) ha: crate::ha::Ha,
+    /// Devices and directories of the nodes under one name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) mappings: mapping::Mappings,
     /// `/cluster/resources` lags as pvestatd does.
     #[serde(default)]
     pub(crate) lag: bool,
@@ -155,6 +159,7 @@ impl World {
             options: BTreeMap::new(),
             tasks: Tasks::default(),
             ha: crate::ha::Ha::default(),
+            mappings: mapping::Mappings::new(),
             lag: false,
             domain: "lab.internal".to_owned(),
             operator: (String::new(), String::new()),

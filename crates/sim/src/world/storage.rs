@@ -167,6 +167,9 @@ pub struct Volume {
     /// Something on it boots, obeys the power button and runs the guest agent.
     #[serde(default)]
     pub bootable: bool,
+    /// Permission bits of its file that were set by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
     /// Text, for snippets; of a backup, the guest's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

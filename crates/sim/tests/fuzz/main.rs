@@ -210,7 +210,7 @@ fn a_million_requests() {
     // Enough of each kind, or the requests test nothing.
     let well: u64 = tally.tasks.values().map(|(well, _)| well).sum();
     assert!(tally.share(&[200]) > 0.35, "{text}");
-    assert!(tally.share(&[200, 500]) > 0.6, "{text}");
+    assert!(tally.share(&[200, 500]) > 0.58, "{text}");
     assert!(tally.share(&[401]) < 0.1, "{text}");
     assert!(well > count / 40, "{text}");
     for status in [400, 403, 501] {

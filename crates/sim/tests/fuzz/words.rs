@@ -192,6 +192,18 @@ pub(crate) const GOOD: &[(&str, &[&str])] = &[
     ("thinpool", &["data"]),
     ("archive", &["local:backup/x.vma.zst"]),
     ("sid", &["vm:100", "vm:101"]),
+    (
+        "map",
+        &[
+            "node=pve1,path=0000:01:00.0,id=8086:1521",
+            "node=pve1,id=1234:abcd",
+            "node=pve2,path=/srv",
+        ],
+    ),
+    ("id", &["dev", "nightly"]),
+    ("hostpci", &["mapping=dev", "0000:01:00.0"]),
+    ("usb", &["spice", "mapping=dev"]),
+    ("virtiofs", &["dev"]),
     ("affinity-rule", &["positive"]),
     ("dns", &["192.0.2.1"]),
     ("search", &["lab.test"]),

@@ -22,7 +22,7 @@ pub const ROOT: &str = "PVEAPIToken=root@pam!lab=11111111-2222-4333-8444-0000000
 
 pub struct Script {
     pub direct: Direct,
-    /// The `Authorization` of whoever calls.
+    /// The `Authorization` of whoever calls, or a user who is logged in.
     pub caller: String,
     /// What paths stand below that do not begin with a slash.
     pub below: &'static str,
@@ -48,13 +48,19 @@ impl Script {
         let (path, form) = (path.trim_end_matches('/'), form.join("&"));
         let body = matches!(method, "POST" | "PUT");
         let query = !body && !form.is_empty();
+        let token = self.caller.starts_with("PVEAPIToken").then(|| self.caller.clone());
+        let ticket = token.is_none().then(|| self.direct.ticket(&self.caller));
+        let (cookie, csrf) = ticket.unzip();
         let told = self.direct.ask(&Ask {
             method: method.to_owned(),
             target: if query { format!("{path}?{form}") } else { path.to_owned() },
-            authorization: Some(self.caller.clone()),
+            authorization: token,
+            cookie: cookie.map(|text| {
+                format!("PVEAuthCookie={}", utf8_percent_encode(&text, NON_ALPHANUMERIC))
+            }),
+            csrf,
             content_type: "application/x-www-form-urlencoded".to_owned(),
             body: if body { form.into_bytes() } else { Vec::new() },
-            ..Ask::default()
         });
         let body = serde_json::from_slice(&told.body).unwrap_or(Value::Null);
         (told, body)

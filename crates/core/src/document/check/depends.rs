@@ -7,15 +7,22 @@ use super::Documents;
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
 
+/// Unknown guests for which a known one of nearly that name is looked for, which means comparing
+/// with all of them.
+const MOST_NEAREST: usize = 50;
+
 pub(super) fn check(documents: &Documents, desired: &Desired, problems: &mut Vec<Diagnostic>) {
     let known: BTreeSet<String> = desired.guests().map(|guest| guest.address.to_string()).collect();
     let own = |name: &str| format!("{}/{name}", crate::address::STANDALONE);
     let mut edges: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut unknown = 0;
     for vm in &documents.standalone {
         for wanted in &vm.depends_on {
             let address = wanted.value.to_string();
             if !known.contains(&address) {
-                let label = nearest(&address, known.iter().map(String::as_str))
+                unknown += 1;
+                let known = known.iter().filter(|_| unknown <= MOST_NEAREST);
+                let label = nearest(&address, known.map(String::as_str))
                     .map_or_else(|| "not known".to_owned(), |a| format!("did you mean '{a}'?"));
                 problems.push(
                     Diagnostic::error(

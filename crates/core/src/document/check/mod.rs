@@ -3,6 +3,7 @@
 mod addresses;
 mod depends;
 mod disks;
+pub(super) mod ha;
 mod isolation;
 mod names;
 mod nodes;
@@ -33,6 +34,7 @@ pub(crate) fn all(documents: &Documents, desired: &Desired) -> Vec<Diagnostic> {
     disks::check(desired, &mut problems);
     isolation::check(documents, &mut problems);
     depends::check(documents, desired, &mut problems);
+    ha::check(desired, &mut problems);
     problems
 }
 
@@ -52,18 +54,21 @@ pub(crate) fn circle<'n>(edges: &BTreeMap<&'n str, Vec<&'n str>>) -> Option<Vec<
     let mut done: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
     for start in edges.keys() {
         let mut way: Vec<(&str, usize)> = vec![(start, 0)];
+        let mut places: BTreeMap<&str, usize> = BTreeMap::from([(*start, 0)]);
         while let Some((name, tried)) = way.last_mut() {
             let next = edges.get(name).and_then(|wanted| wanted.get(*tried)).copied();
             *tried += 1;
             let Some(next) = next else {
                 done.insert(*name);
+                places.remove(*name);
                 way.pop();
                 continue;
             };
-            if let Some(from) = way.iter().position(|(name, _)| *name == next) {
-                return Some(way.iter().skip(from).map(|(name, _)| *name).collect());
+            if let Some(from) = places.get(next) {
+                return Some(way.iter().skip(*from).map(|(name, _)| *name).collect());
             }
             if !done.contains(next) && edges.contains_key(next) {
+                places.insert(next, way.len());
                 way.push((next, 0));
             }
         }

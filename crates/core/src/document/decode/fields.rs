@@ -7,6 +7,7 @@ use super::super::nearest::nearest;
 use super::super::yaml::{Entry, Kind, Node};
 use super::value;
 use crate::diagnostic::{Diagnostic, Span, Spanned};
+use crate::schema::Key;
 
 /// Problems of one document that are shown; a file with more is not what it seems.
 pub(crate) const MOST_PROBLEMS: usize = 50;
@@ -17,6 +18,8 @@ pub(crate) struct Fields<'n, 'p> {
     span: Span,
     entries: &'n [Entry],
     known: Vec<&'static str>,
+    /// Keys with a number: `usb0`, `usb1`, …
+    numbered: Vec<&'static Key>,
     /// Keys with a problem of their own, which no help offers.
     refused: &'static [&'static str],
     /// Where problems go.
@@ -36,7 +39,15 @@ impl<'n, 'p> Fields<'n, 'p> {
             problems.push(value::wrong_type(node, key, "a mapping"));
             return None;
         };
-        Some(Self { what, span: node.span, entries, known: Vec::new(), refused: &[], problems })
+        Some(Self {
+            what,
+            span: node.span,
+            entries,
+            known: Vec::new(),
+            numbered: Vec::new(),
+            refused: &[],
+            problems,
+        })
     }
 
     /// Where the mapping begins.
@@ -52,6 +63,17 @@ impl<'n, 'p> Fields<'n, 'p> {
             .find(|entry| entry.key.value == key)
             .map(|entry| &entry.value)
             .filter(|node| node.kind != Kind::Null)
+    }
+
+    /// The values of a key of the table, by name: several when it has numbers.
+    pub(crate) fn take_key(&mut self, key: &'static Key) -> Vec<(&'n str, &'n Node)> {
+        if key.slots == 0 {
+            return self.take(key.name).map(|node| (key.name, node)).into_iter().collect();
+        }
+        self.numbered.push(key);
+        let named = |entry: &&Entry| key.matches(&entry.key.value);
+        let found = self.entries.iter().filter(named).filter(|e| e.value.kind != Kind::Null);
+        found.map(|entry| (entry.key.value.as_str(), &entry.value)).collect()
     }
 
     /// Takes keys that would hold a secret: they are refused, and not offered as known ones.
@@ -154,17 +176,20 @@ impl<'n, 'p> Fields<'n, 'p> {
 
     /// Reports unknown and repeated keys.
     pub(crate) fn finish(self) {
+        #[cfg(test)]
+        met::keep(self.what, &self.known, &self.numbered);
         let mut first: HashMap<&str, Span> = HashMap::new();
         for entry in self.entries {
             let key = entry.key.value.as_str();
             if self.refused.contains(&key) {
                 continue;
             }
-            if !self.known.contains(&key) {
+            let numbered = self.numbered.iter().any(|known| known.matches(key));
+            if !numbered && !self.known.contains(&key) {
                 let problem = unknown_key(entry, self.what);
                 // Beyond what is shown of one document, a problem is only counted.
                 self.problems.push(if self.problems.len() < MOST_PROBLEMS {
-                    offer_keys(problem, entry, &self.known)
+                    offer_keys(problem, entry, &self.known, &self.numbered)
                 } else {
                     problem
                 });
@@ -174,6 +199,32 @@ impl<'n, 'p> Fields<'n, 'p> {
                 first.insert(key, entry.key.span);
             }
         }
+    }
+}
+
+/// Which keys each kind of mapping was asked for: held against the tables of the reference.
+#[cfg(test)]
+pub(crate) mod met {
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use crate::schema::Key;
+
+    type Known = BTreeMap<&'static str, BTreeSet<String>>;
+
+    thread_local! {
+        static KNOWN: RefCell<Known> = RefCell::default();
+    }
+
+    pub(super) fn keep(what: &'static str, known: &[&'static str], numbered: &[&'static Key]) {
+        let names = known.iter().map(|name| (*name).to_owned());
+        let names = names.chain(numbered.iter().map(|key| key.title()));
+        KNOWN.with_borrow_mut(|all| all.entry(what).or_default().extend(names));
+    }
+
+    /// What this thread has met so far.
+    pub(crate) fn all() -> Known {
+        KNOWN.with_borrow(Clone::clone)
     }
 }
 
@@ -224,10 +275,16 @@ fn unknown_key(entry: &Entry, what: &str) -> Diagnostic {
 }
 
 /// Adds the place, the nearest known key, and all known keys.
-fn offer_keys(problem: Diagnostic, entry: &Entry, known: &[&'static str]) -> Diagnostic {
+fn offer_keys(
+    problem: Diagnostic,
+    entry: &Entry,
+    known: &[&'static str],
+    numbered: &[&'static Key],
+) -> Diagnostic {
     let label = nearest(&entry.key.value, known.iter().copied())
         .map_or_else(|| "not known".to_owned(), |key| format!("did you mean '{key}'?"));
-    let mut sorted = known.to_vec();
+    let titles = numbered.iter().map(|key| key.title());
+    let mut sorted: Vec<String> = known.iter().map(|k| (*k).to_owned()).chain(titles).collect();
     sorted.sort_unstable();
     problem.at(entry.key.span, label).help(format!("known here: {}", sorted.join(", ")))
 }

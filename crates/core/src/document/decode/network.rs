@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::super::yaml::{Kind, Node};
 use super::fields::Fields;
-use super::names;
 use super::slots::{self, Slots};
 use super::vm::PlacesByPath;
+use super::{names, setting};
 use crate::desired::Network;
 use crate::diagnostic::{Diagnostic, Spanned};
+use crate::schema::NIC;
 
 /// Device models (qemu-server, QemuServer/Network.pm `$nic_model_list`).
 const MODELS: [&str; 14] = [
@@ -72,17 +73,12 @@ fn read(
     network.bridge = text("bridge", fields.parsed("bridge", names::identifier));
     network.model = text("model", fields.word("model", &MODELS));
     network.mac = text("mac", fields.parsed("mac", names::mac));
-    if let Some(tag) = fields.integer("tag", 1..=4094) {
-        keep("tag", tag.span);
-        network.tag = u16::try_from(tag.value).ok();
-    }
-    if let Some(firewall) = fields.boolean("firewall") {
-        keep("firewall", firewall.span);
-        network.firewall = Some(firewall.value);
-    }
-    if let Some(mtu) = fields.integer("mtu", 1..=65520) {
-        keep("mtu", mtu.span);
-        network.mtu = Some(mtu.value);
+    for property in NIC.properties {
+        let Some(node) = fields.take(property.name) else { continue };
+        if let Some(value) = setting::scalar(node, property.name, property.shape, fields.problems) {
+            keep(property.name, node.span);
+            network.options.insert(property.name.to_owned(), value);
+        }
     }
     fields.finish();
     Some(network)

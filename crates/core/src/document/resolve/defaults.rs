@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Resolver;
-use crate::desired::{Guest, Origin, ProfileKind};
+use crate::desired::{Guest, GuestSpec, Origin, ProfileKind};
 use crate::diagnostic::{Span, Spanned};
 
 /// Fills in `defaults`.
@@ -16,8 +16,8 @@ pub(super) fn apply(resolver: &Resolver<'_>, guest: &mut Guest) {
     let defaults = &config.defaults;
     let (spec, places) = (&mut guest.spec, &mut guest.places);
     fill(&mut spec.storage, &defaults.storage, "storage", places);
-    fill(&mut spec.cpu, &defaults.cpu, "cpu", places);
-    fill(&mut spec.agent, &defaults.guest_agent, "agent", places);
+    property(spec, &defaults.cpu, ("cpu", "cputype"), places, Clone::clone);
+    property(spec, &defaults.guest_agent, ("agent", "enabled"), places, |on| flag(*on));
     if let Some(bridge) = &defaults.network_bridge {
         spec.networks.entry("net0".to_owned()).or_default();
         for (slot, network) in &mut spec.networks {
@@ -28,13 +28,46 @@ pub(super) fn apply(resolver: &Resolver<'_>, guest: &mut Guest) {
     if guest.origin != Origin::Empty {
         return;
     }
-    fill(&mut spec.bios, &defaults.bios, "bios", places);
-    fill(&mut spec.machine, &defaults.machine, "machine", places);
-    fill(&mut spec.scsihw, &defaults.scsi_controller, "scsihw", places);
+    value(spec, &defaults.bios, "bios", places);
+    property(spec, &defaults.machine, ("machine", "type"), places, Clone::clone);
+    value(spec, &defaults.scsi_controller, "scsihw", places);
     // Only OVMF has an EFI vars disk.
-    if spec.bios.as_deref() == Some("ovmf") {
+    if spec.text("bios") == Some("ovmf") {
         let keys = &defaults.efidisk_pre_enrolled_keys;
         fill(&mut spec.efidisk_pre_enrolled_keys, keys, "efidisk_pre_enrolled_keys", places);
+    }
+}
+
+fn flag(on: bool) -> String {
+    if on { "1" } else { "0" }.to_owned()
+}
+
+/// A key that holds one value.
+fn value(
+    spec: &mut GuestSpec,
+    default: &Option<Spanned<String>>,
+    key: &str,
+    places: &mut BTreeMap<String, Span>,
+) {
+    if let Some(default) = default.as_ref().filter(|_| !spec.settings.contains_key(key)) {
+        spec.set(key, default.value.clone());
+        places.insert(key.to_owned(), default.span);
+    }
+}
+
+/// The one property that a default of the configuration is about.
+fn property<T>(
+    spec: &mut GuestSpec,
+    default: &Option<Spanned<T>>,
+    (key, name): (&str, &str),
+    places: &mut BTreeMap<String, Span>,
+    text: impl Fn(&T) -> String,
+) {
+    let path = format!("{key}.{name}");
+    if let Some(default) = default.as_ref().filter(|_| spec.text(&path).is_none()) {
+        spec.set_property(key, name, text(&default.value));
+        places.entry(key.to_owned()).or_insert(default.span);
+        places.insert(path, default.span);
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::decode::profile::Profile;
 use super::super::nearest::nearest;
 use super::{Resolver, address, defaults};
 use crate::address::Address;
-use crate::desired::{CloneMode, Guest, Origin, Placement, Power, TemplateRef, VmidRequest};
+use crate::desired::{CloneMode, Guest, Origin, Placement, TemplateRef, VmidRequest};
 use crate::diagnostic::Diagnostic;
 
 /// How many guests a group has: `count`, or else one for each assignment.
@@ -84,7 +84,7 @@ fn blank(profile: &Profile, group: &Group, assignment: Option<&Assignment>, inde
         origin: Origin::Template { template, clone },
         spec,
         after: BTreeSet::new(),
-        power: group.vm.power.unwrap_or(Power::Running),
+        power: super::power(group.vm.power, &group.vm.spec),
         pinned: false,
         moved_from: None,
         apply_changes: None,

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::config::ClusterConfig;
 use super::decode::profile::Profile as ProfileDocument;
 use super::decode::standalone::Standalone;
-use crate::desired::{Guest, GuestSpec, Profile, ProfileKind};
+use crate::desired::{Guest, GuestSpec, Power, Profile, ProfileKind};
 use crate::diagnostic::{Diagnostic, Spanned};
 
 /// Guests of one run, at most; a larger number is a slip in some `count`.
@@ -101,6 +101,12 @@ fn profile_mark(name: &str) -> String {
 
 fn standalone_mark(name: &str) -> String {
     format!("pvx-{}.{name}", crate::address::STANDALONE)
+}
+
+/// What a guest should be doing: what its document says, else what the HA manager makes of it.
+fn power(said: Option<Power>, spec: &GuestSpec) -> Power {
+    let by_ha = spec.ha.as_ref().and_then(|ha| ha.state.power());
+    said.or(by_ha).unwrap_or(Power::Running)
 }
 
 /// Tags of a guest: what documents say, and what pvx adds.

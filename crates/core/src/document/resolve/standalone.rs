@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::decode::standalone::Standalone;
 use super::{Resolver, address, defaults};
 use crate::address::{Address, STANDALONE};
-use crate::desired::{CloneMode, Guest, Origin, Placement, Power, ProfileKind, VmidRequest};
+use crate::desired::{CloneMode, Guest, Origin, Placement, ProfileKind, VmidRequest};
 use crate::diagnostic::Diagnostic;
 
 /// The guest. Problems are what only shows when keys are seen together.
@@ -57,7 +57,7 @@ fn blank(document: &Standalone) -> Guest {
             .iter()
             .map(|wanted| wanted.value.clone())
             .collect::<BTreeSet<_>>(),
-        power: document.vm.power.unwrap_or(Power::Running),
+        power: super::power(document.vm.power, &document.vm.spec),
         pinned: false,
         moved_from: None,
         apply_changes: None,

@@ -245,7 +245,7 @@ nodes:
     );
     let loaded = lab.load(&["k3s.yaml"]);
     assert!(loaded.diagnostics.is_empty(), "{}", lab.render(&loaded));
-    let memory: Vec<_> = loaded.desired.guests().map(|guest| guest.spec.memory).collect();
+    let memory: Vec<_> = loaded.desired.guests().map(|guest| guest.spec.memory()).collect();
     assert_eq!(memory, [Some(4096); 3]);
 }
 

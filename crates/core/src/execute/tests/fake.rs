@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use crate::address::Address;
 use crate::execute::{Context, Event, History, Limits, Patience, Report, Stop, run};
-use crate::live::{Guest, GuestRef, Inventory};
+use crate::live::{Guest, GuestRef, Ha, Inventory, Properties};
 use crate::plan::{
     Action, ActionGraph, ActionId, ActionKind, Change, Effect, Facts, Intent, Plan, Precondition,
     Reason, VERSION, Verb,
 };
 use crate::provider::{
-    Begun, Comparison, ErrorClass, GuestKind, ProviderError, Reader, TaskEnd, Volume, Wanted,
-    Writer,
+    Begun, Comparison, ErrorClass, GuestKind, HaComparison, HaRule, ProviderError, Reader, TaskEnd,
+    Volume, Wanted, Writer,
 };
 use crate::state::{Record, Remembered, StateError};
 
@@ -110,6 +110,10 @@ impl Reader for Fake {
         let here = |r: &GuestRef| guests.get(&r.vmid).filter(|g| g.node == r.node).cloned();
         Ok(wanted.iter().filter_map(here).collect())
     }
+
+    async fn ha(&self) -> Result<Ha, ProviderError> {
+        Ok(Ha::default())
+    }
 }
 
 impl Writer for Fake {
@@ -187,6 +191,20 @@ impl GuestKind for Kind {
     fn compare(&self, _: &Wanted<'_>, _: &Guest) -> Comparison {
         Comparison::default()
     }
+
+    fn compare_ha(
+        &self,
+        _: &crate::desired::Ha,
+        _: &std::collections::BTreeSet<String>,
+        _: Option<&Properties>,
+        _: bool,
+    ) -> HaComparison {
+        HaComparison::default()
+    }
+
+    fn compare_rule(&self, _: &HaRule<'_>, _: Option<&Properties>) -> HaComparison {
+        HaComparison::default()
+    }
 }
 
 /// Writes into the fake's log; refuses what begins with one of the given texts.
@@ -229,6 +247,7 @@ pub(super) fn clone_from(source: u32) -> ActionKind {
         target: None,
         name: "x".to_owned(),
         note: "x".to_owned(),
+        pool: None,
     }
 }
 
@@ -295,8 +314,10 @@ pub(super) fn plan(guests: Vec<Vec<Step>>) -> Plan {
         profiles: Vec::new(),
         changes,
         actions,
+        held: Vec::new(),
         findings: Vec::new(),
         outcomes,
+        moved: BTreeMap::new(),
     }
 }
 

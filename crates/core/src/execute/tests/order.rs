@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::fake::{Answer, Fake, Ran, clone_from, go, go_with, ids, plan, steps};
 use crate::execute::{Event, Limits, Outcome, Stop};
-use crate::plan::{ActionId, ActionKind};
+use crate::plan::{ActionId, ActionKind, HaChange};
 use crate::provider::ErrorClass;
 
 async fn limited(fake: &Fake, plan: &crate::plan::Plan, limits: Limits) -> Ran {
@@ -37,6 +37,18 @@ async fn one_guest_waits_for_another() {
     plan.actions.order(ActionId(1), ActionId(0));
     let ran = go(&fake, &plan).await;
     assert_eq!((fake.sent(), ran.seconds.round()), (vec![1, 0], 20.0));
+}
+
+/// HA and pools are files under a lock of the whole cluster.
+#[tokio::test(start_paused = true)]
+async fn writes_under_one_lock_go_one_after_the_other() {
+    let ha = || ActionKind::Ha { change: HaChange::Remove };
+    let pool = || ActionKind::Pool { join: Some("blue".to_owned()), leave: None };
+    let step = |kind| vec![("pve1", kind, &[][..])];
+    let fake = Fake::default();
+    let plan = plan(vec![step(ha()), step(ha()), step(pool()), step(pool()), steps(1)]);
+    let ran = limited(&fake, &plan, AMPLE).await;
+    assert_eq!((fake.most("total"), ran.seconds.round()), (3, 20.0));
 }
 
 #[tokio::test(start_paused = true)]

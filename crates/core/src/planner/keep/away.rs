@@ -30,7 +30,7 @@ impl PutAway {
     }
 }
 
-/// The steps that hand the disks of these slots to the guest's keeper, which is made when there is
+/// The steps that hand the disks of these slots of a guest, with its proof, to the guest's keeper, which is made when there is
 /// none.
 ///
 /// # Errors
@@ -40,6 +40,7 @@ pub(in crate::planner) fn put_away(
     profile: &Profile,
     address: &Address,
     live: &live::Guest,
+    guest: &Precondition,
     slots: &BTreeSet<String>,
     reason: &Reason,
 ) -> Result<PutAway, Finding> {
@@ -70,7 +71,8 @@ pub(in crate::planner) fn put_away(
         let kind = ActionKind::Reassign { target_disk: disk.clone(), disk, target };
         let step = Step::new(&live.node, kind, reason.clone(), Effect::Live);
         steps.push(
-            step.requires(of_guest(builder, profile, address, live)).on_storages([volume.storage]),
+            step.requires(of_guest(builder, profile, address, live, guest))
+                .on_storages([volume.storage]),
         );
         let value = live.config.get(&volume.slot).cloned().unwrap_or_default();
         holding.disks.insert(volume.slot, value);
@@ -86,6 +88,7 @@ fn of_guest(
     profile: &Profile,
     address: &Address,
     live: &live::Guest,
+    owned: &Precondition,
 ) -> Precondition {
     let cluster = &builder.input.snapshot.inventory.cluster;
     let uuid = crate::planner::ownership::identity_of(cluster, profile, address.guest());
@@ -93,7 +96,7 @@ fn of_guest(
     if live.config.get("description").is_some_and(|d| d.trim_end() == note) {
         return Precondition::Begun { note };
     }
-    Precondition::Owned { mark: profile.mark.clone(), uuid }
+    owned.clone()
 }
 
 fn check(
@@ -166,7 +169,12 @@ fn make(
     let uuid = identity(&input.snapshot.inventory.cluster, profile, address.guest());
     let (name, mark) = (keeper_name(address), keeper_mark(profile));
     let config = input.kind.keeper(&name, uuid, &mark, &description(address));
-    let step = Step::new(&live.node, ActionKind::Create { config }, reason.clone(), Effect::Create);
+    let step = Step::new(
+        &live.node,
+        ActionKind::Create { config, pool: None },
+        reason.clone(),
+        Effect::Create,
+    );
     let step = step.to(vmid).requires(Precondition::VmidFree);
     let node = live.node.clone();
     Ok((vec![step], Holding { vmid, node, disks: BTreeMap::new(), others: false }))

@@ -2,10 +2,9 @@
 //! attached again.
 
 use pvx_core::desired::Disk;
-use pvx_core::plan::Finding;
+use pvx_core::plan::{Effect, Finding};
 
 use super::super::differ::Differ;
-use super::super::effect;
 use super::{bad_option, existing, removed};
 use crate::codec::{Drive, PropertyError, Size};
 
@@ -19,7 +18,8 @@ pub(super) fn disk(differ: &mut Differ<'_>, slot: &str, wanted: &Disk) {
         differ.manage(&format!("disks.{slot}.on_removal"));
     }
     existing::check_iothread(differ, slot, wanted);
-    let effect = effect::of_key(slot, differ.live);
+    // What it costs is decided when all is known.
+    let effect = Effect::Live;
     if let Some((mut drive, size)) = removed::detached_before(differ, slot) {
         let words = format!("{} again", drive.file());
         set_options(differ, slot, wanted, None, &mut drive);

@@ -5,7 +5,6 @@ use pvx_core::plan::{Effect, Finding};
 use pvx_core::provider::Detach;
 
 use super::super::differ::Differ;
-use super::super::effect;
 use super::removed;
 use crate::codec::Drive;
 
@@ -18,13 +17,13 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
 
 fn drive(differ: &mut Differ<'_>, slot: &str, medium: &str) {
     differ.manage(&format!("cdroms.{slot}"));
-    let (before, effect) = match differ.stored(slot).map(Drive::parse) {
-        None => (None, effect::of_key(slot, differ.live)),
+    let before = match differ.stored(slot).map(Drive::parse) {
+        None => None,
         Some(Ok(live)) if live.is_cdrom() && !live.is_cloudinit() => {
             if live.file() == medium {
                 return;
             }
-            (Some(live.file().to_owned()), Effect::Live)
+            Some(live.file().to_owned())
         }
         Some(_) => {
             let held = differ.stored(slot).unwrap_or_default().to_owned();
@@ -34,7 +33,7 @@ fn drive(differ: &mut Differ<'_>, slot: &str, medium: &str) {
             return;
         }
     };
-    differ.attribute(slot, before.as_deref(), Some(medium), effect);
+    differ.attribute(slot, before.as_deref(), Some(medium), Effect::Live);
     differ.set(slot, &format!("{medium},media=cdrom"));
 }
 
@@ -48,7 +47,7 @@ fn dropped(differ: &mut Differ<'_>) {
         if removed::is_protected(differ, path, slot) {
             continue;
         }
-        let effect = effect::of_key(slot, differ.live);
+        let effect = removed::effect_of(differ, slot);
         differ.attribute(slot, Some(live.file()), None, effect);
         differ.detach(Detach { slot: slot.to_owned(), erase: None });
     }

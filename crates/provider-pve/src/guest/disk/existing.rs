@@ -5,7 +5,7 @@ use pvx_core::plan::{Effect, Finding};
 use pvx_core::provider::DiskMove;
 
 use super::super::differ::Differ;
-use super::super::{effect, unnamed};
+use super::super::unnamed;
 use super::bad_option;
 use crate::codec::{self, Drive, Size};
 
@@ -21,7 +21,9 @@ pub(super) fn compare(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive:
         grow(differ, slot, bytes);
     }
     let moves = relocate(differ, slot, wanted.storage.as_deref(), wanted.format.as_deref(), drive);
-    check_iothread(differ, slot, wanted);
+    if !same_option("iothread", drive.get("iothread"), "1") {
+        check_iothread(differ, slot, wanted);
+    }
     options(differ, slot, wanted, drive, moves);
 }
 
@@ -47,28 +49,15 @@ fn options(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive: &Drive, mo
     if list.is_empty() {
         return;
     }
-    let effects = list.iter().map(|(name, ..)| effect::of_drive_option(name, differ.live));
-    let effect = effects.max().unwrap_or(Effect::Live);
-    // What the guest runs with needs no boot: a change that waits is only taken back.
-    let runs = differ.live.pending.iter().find(|p| p.key == slot).and_then(|p| p.running.as_ref());
-    let same = runs.is_some_and(|runs| sorted(runs) == sorted(&changed.to_string()));
-    let effect = if same { Effect::Live } else { effect };
     for (name, before, after) in &list {
         let path = format!("{slot}.{name}");
-        differ.attribute(&path, before.as_deref(), after.as_deref(), effect);
+        differ.attribute(&path, before.as_deref(), after.as_deref(), Effect::Live);
     }
     if let Some(bytes) = differ.grown(slot) {
         // Written after it has grown. A size can always stand in a property string.
         let _ = changed.set("size", &Size::from_bytes(bytes).to_string());
     }
     differ.set(slot, &changed.to_string());
-}
-
-/// A drive's parts in one order. Proxmox takes a default that is said for another value here.
-fn sorted(drive: &str) -> Vec<&str> {
-    let mut parts: Vec<&str> = drive.split(',').collect();
-    parts.sort_unstable();
-    parts
 }
 
 /// Options that documents said before and do not say now go back to Proxmox's default.
@@ -103,7 +92,7 @@ fn same_option(name: &str, stored: Option<&str>, wanted: &str) -> bool {
 /// in the start's log (qemu-server, config_to_command).
 pub(super) fn check_iothread(differ: &mut Differ<'_>, slot: &str, wanted: &Disk) {
     let asked = wanted.options.get("iothread").is_some_and(|v| v == "1");
-    let controller = differ.wanted.spec.scsihw.as_deref().or(differ.stored("scsihw"));
+    let controller = differ.wanted.spec.text("scsihw").or(differ.stored("scsihw"));
     let controller = controller.unwrap_or("lsi").to_owned();
     if asked && slot.starts_with("scsi") && controller != "virtio-scsi-single" {
         let text =

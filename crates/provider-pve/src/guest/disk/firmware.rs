@@ -2,10 +2,9 @@
 //! changed later, only where: the options say what was put on the disk when it was made
 //! (qemu-server, Drive.pm and OVMF.pm).
 
-use pvx_core::plan::Finding;
+use pvx_core::plan::{Effect, Finding};
 
 use super::super::differ::Differ;
-use super::super::effect;
 use super::existing::relocate;
 use crate::codec::{Drive, format_boolean, parse_boolean};
 
@@ -93,8 +92,7 @@ fn make(
             value.push_str(&format!(",{name}={wanted}"));
         }
     }
-    let effect = effect::of_key(slot, differ.live);
-    differ.attribute(slot, None, Some(&format!("on {storage}")), effect);
+    differ.attribute(slot, None, Some(&format!("on {storage}")), Effect::Live);
     differ.make(slot, &value);
     differ.allocates_on(&storage);
 }
@@ -108,7 +106,7 @@ fn no_storage(slot: &str) -> Finding {
 /// or not.
 pub(crate) fn default_efidisk(differ: &mut Differ<'_>) {
     let spec = differ.wanted.spec;
-    if spec.bios.as_deref() != Some("ovmf") || spec.efidisk.is_some() {
+    if spec.text("bios") != Some("ovmf") || spec.efidisk.is_some() {
         return;
     }
     let keys = format_boolean(spec.efidisk_pre_enrolled_keys.unwrap_or(false)).to_owned();

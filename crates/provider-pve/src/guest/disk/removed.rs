@@ -14,7 +14,7 @@ use super::super::differ::Differ;
 use super::super::identity::{disk_in, is_provisional};
 use super::super::{effect, unnamed};
 use super::is_numbered;
-use crate::codec::{Drive, Size};
+use crate::codec::{Drive, Size, parse_boolean};
 
 pub(super) fn compare(differ: &mut Differ<'_>, boot: Option<&str>) {
     // The disk that a guest boots from came with it: only options of it were said.
@@ -56,7 +56,15 @@ pub(super) fn is_protected(differ: &mut Differ<'_>, path: &str, slot: &str) -> b
 
 /// Is the guest protected when disks are taken from it?
 fn protects(differ: &Differ<'_>) -> bool {
-    differ.wanted.spec.protection.unwrap_or(differ.live.is_protected())
+    {
+        let said = differ.wanted.spec.text("protection").and_then(parse_boolean);
+        said.unwrap_or(differ.live.is_protected())
+    }
+}
+
+/// What it costs to take this drive away.
+pub(super) fn effect_of(differ: &Differ<'_>, slot: &str) -> Effect {
+    effect::of_change(slot, differ.stored(slot), None, differ.live).effect
 }
 
 fn is_below(path: &str, parent: &str) -> bool {
@@ -72,8 +80,8 @@ fn detach(differ: &mut Differ<'_>, slot: &str) {
     let size = drive.size().map(|size| size.to_string());
     let before = size.as_ref().map_or_else(|| volume.clone(), |size| format!("{size} {volume}"));
     let erase = differ.wanted.managed_before.contains(&format!("disks.{slot}.on_removal"));
-    let effect = effect::of_key(slot, differ.live);
-    let waits = effect == Effect::Pending;
+    let effect = effect_of(differ, slot);
+    let waits = effect != Effect::Live;
     if erase && !waits {
         let unused = differ.take_unused();
         differ.attribute(slot, Some(&before), None, Effect::DataLoss);

@@ -214,9 +214,9 @@ fn a_protected_guest_gives_no_drive_away() {
     assert_eq!(line(&stays), "Warning:drive-protected Warning:drive-protected");
     let kept: Vec<_> = stays.managed.iter().filter(|p| p.contains(['.'])).collect();
     assert_eq!(kept, ["cdroms.ide2", "disks.scsi1", "disks.scsi1.on_removal"]);
-    let open = compare(&spec(|s| s.protection = Some(false)), &before, &live(&config));
+    let open = compare(&spec(|s| s.set("protection", "0")), &before, &live(&config));
     assert!(line(&open).starts_with("protection=0 ⏏ide2 ⏏scsi1!unused0"), "{}", line(&open));
-    let closed = compare(&spec(|s| s.protection = Some(true)), &before, &live(&config[..3]));
+    let closed = compare(&spec(|s| s.set("protection", "1")), &before, &live(&config[..3]));
     assert!(!line(&closed).contains("⏏"), "{}", line(&closed));
 }
 
@@ -395,7 +395,7 @@ fn ovmf_needs_an_efi_disk_when_it_is_made() {
     ];
     for (keys, storage, expected) in table {
         let wanted = spec(|s| {
-            s.bios = Some("ovmf".into());
+            s.set("bios", "ovmf");
             s.efidisk_pre_enrolled_keys = keys;
             s.storage = storage.map(str::to_owned);
         });

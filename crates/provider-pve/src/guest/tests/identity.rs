@@ -44,7 +44,7 @@ fn tags_are_a_set() {
 fn the_provisional_description_goes() {
     let id = uuid_of("lab", "k3s", "w01");
     let note = format!("pvx is making k3s/w01 ({id})");
-    let own = spec(|s| s.description = Some("own".into()));
+    let own = spec(|s| s.set("description", "own"));
     assert_eq!(
         line(&compare(&spec(|_| {}), &[], &live(&[("description", &note)]))),
         "-description"

@@ -6,6 +6,10 @@ use super::{attributes, compare, line, live, spec};
 
 const STORED: &str = "virtio=BC:24:11:6A:35:05,bridge=vmbr0,firewall=1,tag=7,rate=50,queues=4";
 
+fn set(network: &mut Network, property: &str, value: &str) {
+    network.options.insert(property.to_owned(), value.to_owned());
+}
+
 fn net0(change: impl FnOnce(&mut Network)) -> pvx_core::desired::GuestSpec {
     let mut network = Network::default();
     change(&mut network);
@@ -20,8 +24,8 @@ fn property_by_property() {
         (|n| n.bridge = Some("vmbr0".into()), ""),
         (|n| n.mac = Some("bc:24:11:6a:35:05".into()), ""),
         (|n| n.model = Some("virtio".into()), ""),
-        (|n| n.tag = Some(7), ""),
-        (|n| n.firewall = Some(true), ""),
+        (|n| set(n, "tag", "7"), ""),
+        (|n| set(n, "firewall", "1"), ""),
         (
             |n| n.bridge = Some("vmbr1".into()),
             "net0=virtio=BC:24:11:6A:35:05,bridge=vmbr1,firewall=1,tag=7,rate=50,queues=4",
@@ -35,15 +39,15 @@ fn property_by_property() {
             "net0=e1000=BC:24:11:6A:35:05,bridge=vmbr0,firewall=1,tag=7,rate=50,queues=4",
         ),
         (
-            |n| n.tag = Some(8),
+            |n| set(n, "tag", "8"),
             "net0=virtio=BC:24:11:6A:35:05,bridge=vmbr0,firewall=1,tag=8,rate=50,queues=4",
         ),
         (
-            |n| n.firewall = Some(false),
+            |n| set(n, "firewall", "0"),
             "net0=virtio=BC:24:11:6A:35:05,bridge=vmbr0,firewall=0,tag=7,rate=50,queues=4",
         ),
         (
-            |n| n.mtu = Some(1),
+            |n| set(n, "mtu", "1"),
             "net0=virtio=BC:24:11:6A:35:05,bridge=vmbr0,firewall=1,tag=7,rate=50,queues=4,mtu=1",
         ),
         (|n| n.model = Some("token-ring".into()), "Error:unknown-model"),
@@ -59,7 +63,7 @@ fn property_by_property() {
 #[test]
 fn no_firewall_is_a_firewall_that_is_off() {
     let stored = live(&[("net0", "virtio=BC:24:11:6A:35:05,bridge=vmbr0")]);
-    assert_eq!(line(&compare(&net0(|n| n.firewall = Some(false)), &[], &stored)), "");
+    assert_eq!(line(&compare(&net0(|n| set(n, "firewall", "0")), &[], &stored)), "");
 }
 
 #[test]
@@ -67,8 +71,8 @@ fn a_device_that_is_not_there() {
     let said = net0(|n| {
         n.bridge = Some("vmbr0".into());
         n.mac = Some("bc:24:11:6a:35:05".into());
-        n.firewall = Some(false);
-        n.tag = Some(3);
+        set(n, "firewall", "0");
+        set(n, "tag", "3");
     });
     let comparison = compare(&said, &[], &live(&[]));
     assert_eq!(line(&comparison), "net0=virtio=BC:24:11:6A:35:05,bridge=vmbr0,tag=3");
@@ -113,13 +117,13 @@ fn what_a_change_costs_a_running_guest() {
     };
     let table: [(Change, &str, &[Effect]); 7] = [
         (|n| n.bridge = Some("vmbr1".into()), STORED, &[Live]),
-        (|n| n.tag = Some(8), STORED, &[Live]),
+        (|n| set(n, "tag", "8"), STORED, &[Live]),
         (|n| n.model = Some("e1000".into()), STORED, &[Pending]),
         (|n| n.mac = Some("BC:24:11:00:00:02".into()), STORED, &[Pending]),
         // The tag waits with the device.
         (
             |n| {
-                n.tag = Some(8);
+                set(n, "tag", "8");
                 n.model = Some("e1000".into());
             },
             STORED,

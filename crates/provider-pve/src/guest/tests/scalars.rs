@@ -28,26 +28,26 @@ const fn field(
 }
 
 const FIELDS: &[Field] = &[
-    field("cores", |s| s.cores = Some(2), &["2", "02"], false, "4", "2"),
-    field("cores", |s| s.cores = Some(1), &["1"], true, "4", "1"),
-    field("sockets", |s| s.sockets = Some(2), &["2"], false, "1", "2"),
-    field("sockets", |s| s.sockets = Some(1), &["1"], true, "2", "1"),
-    field("memory", |s| s.memory = Some(4096), &["4096", "current=4096"], false, "2048", "4096"),
-    field("memory", |s| s.memory = Some(512), &["512"], true, "2048", "512"),
+    field("cores", |s| s.set("cores", "2"), &["2", "02"], false, "4", "2"),
+    field("cores", |s| s.set("cores", "1"), &["1"], true, "4", "1"),
+    field("sockets", |s| s.set("sockets", "2"), &["2"], false, "1", "2"),
+    field("sockets", |s| s.set("sockets", "1"), &["1"], true, "2", "1"),
+    field("memory", |s| s.set("memory", "4096"), &["4096", "current=4096"], false, "2048", "4096"),
+    field("memory", |s| s.set("memory", "512"), &["512"], true, "2048", "512"),
     field(
         "cpu",
-        |s| s.cpu = Some("host".into()),
+        |s| s.set_property("cpu", "cputype", "host"),
         &["host", "cputype=host", "host,hidden=0"],
         false,
         "kvm64",
         "host",
     ),
-    field("cpu", |s| s.cpu = Some("kvm64".into()), &["kvm64"], true, "host", "kvm64"),
-    field("bios", |s| s.bios = Some("ovmf".into()), &["ovmf"], false, "seabios", "ovmf"),
-    field("bios", |s| s.bios = Some("seabios".into()), &["seabios"], true, "ovmf", "seabios"),
+    field("cpu", |s| s.set_property("cpu", "cputype", "kvm64"), &["kvm64"], true, "host", "kvm64"),
+    field("bios", |s| s.set("bios", "ovmf"), &["ovmf"], false, "seabios", "ovmf"),
+    field("bios", |s| s.set("bios", "seabios"), &["seabios"], true, "ovmf", "seabios"),
     field(
         "machine",
-        |s| s.machine = Some("q35".into()),
+        |s| s.set_property("machine", "type", "q35"),
         &["q35", "type=q35", "pc-q35-9.2+pve1"],
         false,
         "pc",
@@ -55,7 +55,7 @@ const FIELDS: &[Field] = &[
     ),
     field(
         "machine",
-        |s| s.machine = Some("pc".into()),
+        |s| s.set_property("machine", "type", "pc"),
         &["pc", "pc-i440fx-9.2"],
         true,
         "q35",
@@ -63,7 +63,7 @@ const FIELDS: &[Field] = &[
     ),
     field(
         "machine",
-        |s| s.machine = Some("pc-q35-9.0".into()),
+        |s| s.set_property("machine", "type", "pc-q35-9.0"),
         &["pc-q35-9.0"],
         false,
         "pc-q35-9.2",
@@ -71,37 +71,37 @@ const FIELDS: &[Field] = &[
     ),
     field(
         "scsihw",
-        |s| s.scsihw = Some("virtio-scsi-single".into()),
+        |s| s.set("scsihw", "virtio-scsi-single"),
         &["virtio-scsi-single"],
         false,
         "lsi",
         "virtio-scsi-single",
     ),
-    field("scsihw", |s| s.scsihw = Some("lsi".into()), &["lsi"], true, "pvscsi", "lsi"),
-    field("ostype", |s| s.ostype = Some("l26".into()), &["l26"], false, "win11", "l26"),
-    field("ostype", |s| s.ostype = Some("other".into()), &["other"], true, "l26", "other"),
-    field("onboot", |s| s.onboot = Some(true), &["1", "yes", "on"], false, "0", "1"),
-    field("onboot", |s| s.onboot = Some(false), &["0", "no"], true, "1", "0"),
-    field("protection", |s| s.protection = Some(true), &["1"], false, "0", "1"),
-    field("protection", |s| s.protection = Some(false), &["0"], true, "1", "0"),
+    field("scsihw", |s| s.set("scsihw", "lsi"), &["lsi"], true, "pvscsi", "lsi"),
+    field("ostype", |s| s.set("ostype", "l26"), &["l26"], false, "win11", "l26"),
+    field("ostype", |s| s.set("ostype", "other"), &["other"], true, "l26", "other"),
+    field("onboot", |s| s.set("onboot", "1"), &["1", "yes", "on"], false, "0", "1"),
+    field("onboot", |s| s.set("onboot", "0"), &["0", "no"], true, "1", "0"),
+    field("protection", |s| s.set("protection", "1"), &["1"], false, "0", "1"),
+    field("protection", |s| s.set("protection", "0"), &["0"], true, "1", "0"),
     field(
         "agent",
-        |s| s.agent = Some(true),
+        |s| s.set_property("agent", "enabled", "1"),
         &["1", "enabled=1", "1,fstrim_cloned_disks=1"],
         false,
         "0",
         "1",
     ),
-    field("agent", |s| s.agent = Some(false), &["0", "enabled=0", "type=isa"], true, "1", "0"),
     field(
-        "description",
-        |s| s.description = Some("a\nb \n".into()),
-        &["a\nb"],
-        false,
-        "c",
-        "a\nb \n",
+        "agent",
+        |s| s.set_property("agent", "enabled", "0"),
+        &["0", "enabled=0", "type=isa"],
+        true,
+        "1",
+        "0",
     ),
-    field("description", |s| s.description = Some(String::new()), &[], true, "c", ""),
+    field("description", |s| s.set("description", "a\nb \n"), &["a\nb"], false, "c", "a\nb \n"),
+    field("description", |s| s.set("description", ""), &[], true, "c", ""),
 ];
 
 #[test]
@@ -139,15 +139,15 @@ fn not_said() {
 #[test]
 fn the_agent_keeps_what_was_set_by_hand() {
     let stored = live(&[("agent", "0,fstrim_cloned_disks=1,type=isa")]);
-    let comparison = compare(&spec(|s| s.agent = Some(true)), &[], &stored);
+    let comparison = compare(&spec(|s| s.set_property("agent", "enabled", "1")), &[], &stored);
     assert_eq!(line(&comparison), "agent=1,fstrim_cloned_disks=1,type=isa");
-    let absent = compare(&spec(|s| s.agent = Some(true)), &[], &live(&[]));
-    assert_eq!(line(&absent), "agent=enabled=1");
+    let absent = compare(&spec(|s| s.set_property("agent", "enabled", "1")), &[], &live(&[]));
+    assert_eq!(line(&absent), "agent=1");
 }
 
 #[test]
 fn memory_below_the_balloon_is_refused() {
-    let wanted = spec(|s| s.memory = Some(1024));
+    let wanted = spec(|s| s.set("memory", "1024"));
     let table: [(&[(&str, &str)], &str); 7] = [
         (&[("memory", "4096"), ("balloon", "2048")], "memory=1024 Error:balloon"),
         (&[("balloon", "1025")], "memory=1024 Error:balloon"),

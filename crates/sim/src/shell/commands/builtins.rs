@@ -10,7 +10,8 @@ impl Shell {
         let number = |default: i32| first.and_then(|word| word.parse().ok()).unwrap_or(default);
         Some(match name {
             "trap" => self.trap(words),
-            ":" | "true" | "wait" | "umask" | "ulimit" | "hash" | "disown" => 0,
+            ":" | "true" | "wait" | "ulimit" | "hash" | "disown" => 0,
+            "umask" => self.set_umask(first, io),
             "false" => 1,
             "exit" => {
                 let status = number(self.status);
@@ -100,6 +101,20 @@ impl Shell {
     }
 
     /// `trap ACTION EXIT`; no other signal ever comes.
+    /// Octal, as it is asked for without an argument.
+    fn set_umask(&mut self, mask: Option<&str>, io: &Io) -> i32 {
+        match mask.map(|text| u32::from_str_radix(text, 8)) {
+            None => io.out.line(&format!("{:04o}", self.umask)),
+            Some(Ok(mask)) if mask <= 0o777 => self.umask = mask,
+            Some(_) => {
+                let mask = mask.unwrap_or_default();
+                io.err.line(&format!("bash: line 1: umask: {mask}: octal number out of range"));
+                return 1;
+            }
+        }
+        0
+    }
+
     fn trap(&mut self, words: &[String]) -> i32 {
         let words: Vec<&String> = words.iter().filter(|word| *word != "--").collect();
         let Some((action, signals)) = words.split_first() else { return 0 };

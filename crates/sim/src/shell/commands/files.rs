@@ -336,9 +336,13 @@ impl Shell {
         } else {
             format!("{}/{name}", flags.value('p').unwrap_or("/tmp"))
         };
-        let made = self.fs(|fs| match flags.has('d') {
-            true => fs.make_folder(&path),
-            false => fs.write(&path, Body::Bytes(Bytes::default())),
+        let made = self.fs(|fs| {
+            let folder = flags.has('d');
+            match folder {
+                true => fs.make_folder(&path),
+                false => fs.write(&path, Body::Bytes(Bytes::default())),
+            }?;
+            fs.set_mode(&path, if folder { 0o700 } else { 0o600 })
         });
         match made {
             Ok(()) => {

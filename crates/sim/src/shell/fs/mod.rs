@@ -8,6 +8,8 @@ mod pve_conf;
 pub(crate) mod spool;
 mod volumes;
 
+pub(crate) use plain::{folder_there, make_folders};
+
 use crate::world::World;
 use crate::world::files::{Body, Bytes, FILE_LIMIT, File, Image, TEXT_LIMIT};
 
@@ -72,7 +74,12 @@ pub(crate) struct Fs<'a> {
     pub(crate) node: &'a str,
     /// Unix seconds.
     pub(crate) now: i64,
+    /// The permission bits that new files do not get.
+    pub(crate) umask: u32,
 }
+
+/// The usual one.
+pub(crate) const UMASK: u32 = 0o022;
 
 /// Joins a path to a folder and takes `.`, `..` and double slashes out.
 pub(crate) fn normal(folder: &str, path: &str) -> String {
@@ -290,7 +297,9 @@ impl Fs<'_> {
         if from == to {
             return Ok(());
         }
+        let mode = self.meta(&from)?.mode;
         self.copy(&from, &to)?;
+        self.set_mode(&to, mode)?;
         self.remove(&from)
     }
 
@@ -308,10 +317,17 @@ impl Fs<'_> {
         self.remove_folder(from)
     }
 
-    /// Sets the permission bits of a plain file; of other files they are fixed.
+    /// Sets the permission bits of a plain file or of a volume's; below `/etc/pve` they are fixed.
     pub(crate) fn set_mode(&mut self, path: &str, mode: u32) -> Result<(), Errno> {
         self.meta(path)?;
         let path = self.resolve(path);
+        if let Some(volid) = self.volume_at(&path)
+            && let Some(volume) = self.world.volume_mut(self.node, &volid)
+        {
+            volume.mode = Some(mode & 0o7777);
+            self.world.revision += 1;
+            return Ok(());
+        }
         let place = self.place(&path);
         if let Some(file) = self.world.files.get_mut(&place).and_then(|all| all.get_mut(&path)) {
             file.mode = mode & 0o7777;

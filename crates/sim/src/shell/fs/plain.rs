@@ -1,6 +1,6 @@
 //! Files that are neither volumes nor part of `/etc/pve`.
 
-use super::{Errno, Fs, Meta};
+use super::{Errno, Fs, Meta, split, volumes};
 use crate::world::World;
 use crate::world::files::{Body, Bytes, File};
 
@@ -42,6 +42,35 @@ const FOLDERS: &[&str] = &[
     "/var/tmp",
 ];
 const OS_RELEASE: &str = "PRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"13\"\nVERSION=\"13 (trixie)\"\nVERSION_CODENAME=trixie\nID=debian\nHOME_URL=\"https://www.debian.org/\"\nSUPPORT_URL=\"https://www.debian.org/support\"\nBUG_REPORT_URL=\"https://bugs.debian.org/\"\n";
+
+/// Whether a path of a node is a folder; none when nothing is there. Only folders that a node
+/// always has, those of storages, and what was made since count.
+pub(crate) fn folder_there(world: &World, node: &str, path: &str) -> Option<bool> {
+    let path = if path == "/" { path } else { path.trim_end_matches('/') };
+    let place = match volumes::storage_at(world, node, path) {
+        Some((storage, _)) => World::place(storage, node),
+        None => node.to_owned(),
+    };
+    if let Some(file) = world.files.get(&place).and_then(|all| all.get(path)) {
+        return Some(matches!(file.body, Body::Folder));
+    }
+    let storages = || volumes::storage_folders(world, node).iter().any(|folder| folder == path);
+    (FOLDERS.contains(&path) || storages()).then_some(true)
+}
+
+/// Makes a folder on a node, and those above it.
+pub(crate) fn make_folders(world: &mut World, node: &str, path: &str) {
+    let mut above = path.trim_end_matches('/');
+    while !above.is_empty() && above != "/" && folder_there(world, node, above).is_none() {
+        let place = match volumes::storage_at(world, node, above) {
+            Some((storage, _)) => World::place(storage, node),
+            None => node.to_owned(),
+        };
+        let folder = File { mode: 0o755, mtime: 0, body: Body::Folder };
+        world.files.entry(place).or_default().insert(above.to_owned(), folder);
+        above = split(above).0;
+    }
+}
 
 impl Fs<'_> {
     /// The key of `World::files` for a path: below a shared storage all nodes see one file.
@@ -125,7 +154,8 @@ impl Fs<'_> {
     pub(super) fn write_plain(&mut self, path: &str, body: Body) -> Result<(), Errno> {
         let place = self.place(path);
         let old = self.stored(path).map(|file| file.mode);
-        let mode = old.unwrap_or(if matches!(body, Body::Folder) { 0o755 } else { 0o644 });
+        let all = if matches!(body, Body::Folder) { 0o777 } else { 0o666 };
+        let mode = old.unwrap_or(all & !self.umask);
         let file = File { mode, mtime: self.now, body };
         self.world.files.entry(place).or_default().insert(path.to_owned(), file);
         Ok(())

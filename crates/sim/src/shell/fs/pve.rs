@@ -3,6 +3,7 @@
 
 use super::{Errno, Fs, Meta, pve_conf};
 use crate::world::files::{Body, Bytes};
+use crate::world::mapping::Kind;
 
 /// The path below `/etc/pve`, empty for the folder itself.
 pub(super) fn below(path: &str) -> Option<&str> {
@@ -20,6 +21,9 @@ const FILES: &[&str] = &[
     "datacenter.cfg",
     "ha/resources.cfg",
     "jobs.cfg",
+    "mapping/directory.cfg",
+    "mapping/pci.cfg",
+    "mapping/usb.cfg",
     "pve-root-ca.pem",
     "storage.cfg",
     "user.cfg",
@@ -51,6 +55,10 @@ fn text(fs: &Fs<'_>, rest: &str) -> Option<String> {
     }
     Some(match rest {
         "jobs.cfg" => world.jobs_cfg(),
+        _ if rest.starts_with("mapping/") => {
+            let kind = Kind::ALL.into_iter().find(|kind| kind.file() == rest)?;
+            world.mapping_cfg(kind)
+        }
         "storage.cfg" => world.storage_cfg(),
         "user.cfg" => pve_conf::users(world),
         "datacenter.cfg" => pve_conf::datacenter(world),

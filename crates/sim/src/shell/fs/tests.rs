@@ -20,7 +20,7 @@ fn paths_are_made_normal() {
 #[test]
 fn a_file_in_a_storage_is_a_volume() {
     let mut world = World::truth();
-    let mut fs = Fs { world: &mut world, node: "pve1", now: NOW };
+    let mut fs = Fs { world: &mut world, node: "pve1", now: NOW, umask: UMASK };
     fs.write("/var/lib/vz/snippets/user.yaml", bytes("#cloud-config\n")).unwrap();
     fs.write("/var/lib/vz/snippets/sub", bytes("x")).unwrap();
     assert_eq!(fs.list("/var/lib/vz/snippets").unwrap(), ["sub", "user.yaml"]);
@@ -40,7 +40,7 @@ fn a_file_in_a_storage_is_a_volume() {
 #[test]
 fn images_are_told_by_their_header() {
     let mut world = World::truth();
-    let mut fs = Fs { world: &mut world, node: "pve1", now: NOW };
+    let mut fs = Fs { world: &mut world, node: "pve1", now: NOW, umask: UMASK };
     let header = Body::Bytes(Bytes::from(image::empty_qcow2(5 << 30)));
     fs.write("/tmp/cloud.img", header).unwrap();
     let found = fs.image("/tmp/cloud.img").unwrap();
@@ -57,13 +57,13 @@ fn images_are_told_by_their_header() {
 fn shared_storage_is_seen_by_all_nodes() {
     let mut world = World::truth();
     for node in ["pve1", "pve2"] {
-        let mut fs = Fs { world: &mut world, node, now: NOW };
+        let mut fs = Fs { world: &mut world, node, now: NOW, umask: UMASK };
         let path = format!("/mnt/shared/snippets/{node}");
         fs.write(&path, bytes("x")).unwrap();
         fs.write(&format!("/mnt/shared/{node}.txt"), bytes("x")).unwrap();
         fs.write(&format!("/tmp/{node}"), bytes("x")).unwrap();
     }
-    let fs = Fs { world: &mut world, node: "pve1", now: NOW };
+    let fs = Fs { world: &mut world, node: "pve1", now: NOW, umask: UMASK };
     assert_eq!(fs.list("/mnt/shared/snippets").unwrap(), ["pve1", "pve2"]);
     assert!(fs.exists("/mnt/shared/pve2.txt") && !fs.exists("/tmp/pve2"));
 }
@@ -71,7 +71,7 @@ fn shared_storage_is_seen_by_all_nodes() {
 #[test]
 fn the_configuration_of_a_guest_can_be_moved_and_written() {
     let mut world = World::truth();
-    let mut fs = Fs { world: &mut world, node: "pve1", now: NOW };
+    let mut fs = Fs { world: &mut world, node: "pve1", now: NOW, umask: UMASK };
     fs.write("/etc/pve/qemu-server/100.conf", bytes("cores: 2\nname: a\n#note\n")).unwrap();
     assert_eq!(text(&fs, "/etc/pve/local/qemu-server/100.conf"), "#note\ncores: 2\nname: a\n");
     assert_eq!(
@@ -89,7 +89,7 @@ fn the_configuration_of_a_guest_can_be_moved_and_written() {
 #[test]
 fn refusals_are_those_of_system_calls() {
     let mut world = World::truth();
-    let mut fs = Fs { world: &mut world, node: "pve1", now: NOW };
+    let mut fs = Fs { world: &mut world, node: "pve1", now: NOW, umask: UMASK };
     assert_eq!(fs.read("/tmp"), Err(Errno::IsFolder));
     assert_eq!(fs.read("/none"), Err(Errno::NoEntry));
     assert_eq!(fs.write("/none/x", bytes("")), Err(Errno::NoEntry));

@@ -1,6 +1,7 @@
 //! Storages as folders: a file in the right place with the right name is a volume.
 
-use super::{Errno, Fs, Meta, image, split};
+use super::{Errno, Fs, Meta, UMASK, image, split};
+use crate::world::World;
 use crate::world::files::{Body, Bytes, File};
 use crate::world::storage::{Storage, Volume};
 
@@ -44,38 +45,49 @@ fn image_name(name: &str) -> Option<String> {
     fits.then(|| name.to_owned())
 }
 
-impl Fs<'_> {
-    /// The storage whose folder a path is in, and the path below it.
-    pub(super) fn storage_at(&self, path: &str) -> Option<(&Storage, String)> {
-        let inside = |storage: &&Storage| storage.on_node(self.node);
-        let all = self.world.storages.values().filter(inside);
-        let found = all.filter_map(|storage| {
-            let base = storage.path.as_deref()?;
-            let rest = path.strip_prefix(base)?;
-            (rest.is_empty() || rest.starts_with('/')).then_some((storage, base, rest))
-        });
-        let (storage, _, rest) = found.max_by_key(|(_, base, _)| base.len())?;
-        Some((storage, rest.trim_start_matches('/').to_owned()))
-    }
+/// The storage whose folder a path is in, and the path below it.
+pub(super) fn storage_at<'w>(
+    world: &'w World,
+    node: &str,
+    path: &str,
+) -> Option<(&'w Storage, String)> {
+    let all = world.storages.values().filter(|storage| storage.on_node(node));
+    let found = all.filter_map(|storage| {
+        let base = storage.path.as_deref()?;
+        let rest = path.strip_prefix(base)?;
+        (rest.is_empty() || rest.starts_with('/')).then_some((storage, base, rest))
+    });
+    let (storage, _, rest) = found.max_by_key(|(_, base, _)| base.len())?;
+    Some((storage, rest.trim_start_matches('/').to_owned()))
+}
 
-    /// Folders of storages and those above them.
-    pub(super) fn storage_folders(&self) -> Vec<String> {
-        let mut out = Vec::new();
-        for storage in self.world.storages.values().filter(|storage| storage.on_node(self.node)) {
-            let Some(base) = &storage.path else { continue };
-            let mut above = base.as_str();
-            while above != "/" && !above.is_empty() {
-                out.push(above.to_owned());
-                above = split(above).0;
-            }
-            for (_, folder, _) in FOLDERS.iter().filter(|(content, ..)| storage.holds(content)) {
-                out.push(format!("{base}/{folder}"));
-                if let Some((above, _)) = folder.split_once('/') {
-                    out.push(format!("{base}/{above}"));
-                }
+/// Folders of storages and those above them.
+pub(super) fn storage_folders(world: &World, node: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for storage in world.storages.values().filter(|storage| storage.on_node(node)) {
+        let Some(base) = &storage.path else { continue };
+        let mut above = base.as_str();
+        while above != "/" && !above.is_empty() {
+            out.push(above.to_owned());
+            above = split(above).0;
+        }
+        for (_, folder, _) in FOLDERS.iter().filter(|(content, ..)| storage.holds(content)) {
+            out.push(format!("{base}/{folder}"));
+            if let Some((above, _)) = folder.split_once('/') {
+                out.push(format!("{base}/{above}"));
             }
         }
-        out
+    }
+    out
+}
+
+impl Fs<'_> {
+    pub(super) fn storage_at(&self, path: &str) -> Option<(&Storage, String)> {
+        storage_at(self.world, self.node, path)
+    }
+
+    pub(super) fn storage_folders(&self) -> Vec<String> {
+        storage_folders(self.world, self.node)
     }
 
     pub(super) fn is_storage_folder(&self, path: &str) -> bool {
@@ -103,7 +115,8 @@ impl Fs<'_> {
 
     pub(super) fn volume_meta(&self, path: &str) -> Option<Meta> {
         let volume = self.found(path)?;
-        Some(Meta::file(file_size(volume), volume.ctime))
+        let meta = Meta::file(file_size(volume), volume.ctime);
+        Some(Meta { mode: volume.mode.unwrap_or(meta.mode), ..meta })
     }
 
     pub(super) fn volume_body(&self, path: &str) -> Option<Body> {
@@ -145,7 +158,8 @@ impl Fs<'_> {
             Body::Bytes(bytes) => image::probe(&bytes.0),
             Body::Folder => return Err(Errno::Invalid),
         };
-        let before = self.found(path).map_or(0, |volume| volume.used);
+        let new = (self.umask != UMASK).then_some(0o666 & !self.umask);
+        let (before, mode) = self.found(path).map_or((0, new), |old| (old.used, old.mode));
         let used = self.world.used(&id, self.node).saturating_sub(before);
         if used.saturating_add(outside.used) > capacity {
             return Err(Errno::NoSpace);
@@ -168,6 +182,7 @@ impl Fs<'_> {
             vmid: name.split('/').next().and_then(|vmid| vmid.parse().ok()),
             ctime: self.now,
             bootable: is_disk && outside.bootable,
+            mode,
             text,
             ..Volume::default()
         };

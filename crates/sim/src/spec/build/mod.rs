@@ -2,6 +2,7 @@
 
 mod generate;
 mod guests;
+mod mappings;
 mod nodes;
 mod people;
 mod rest;
@@ -83,6 +84,7 @@ pub(super) fn build(file: WorldFile, text: &str) -> Result<World, Vec<Problem>> 
         }
         builder.people(&file);
         builder.rest(&file);
+        builder.mappings(&file.mappings);
     }
     match builder.problems.is_empty() {
         true => Ok(builder.world),

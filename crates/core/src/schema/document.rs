@@ -1,0 +1,100 @@
+//! What stands in documents beside the keys of [`KEYS`](super::KEYS): the tables that the
+//! reference and the JSON schemas are written from. A test holds them against what is decoded.
+
+use super::Shape;
+
+/// What a value of a document looks like.
+#[derive(Debug, Clone, Copy)]
+pub enum Form {
+    /// A text, and what it looks like: `name`, `address`.
+    Text(&'static str),
+    /// A value as a key of the table has it.
+    Shape(Shape),
+    /// A size such as `40G`; a bare number counts in this unit.
+    Size(&'static str),
+    /// A list; a single value counts as a list of one.
+    List(&'static Form),
+    /// A mapping of known keys.
+    Mapping(&'static Mapping),
+    /// A mapping whose keys are the document's own: what they look like (as a pattern), and what is
+    /// under them.
+    Named(&'static str, &'static str, &'static Form),
+    /// One of several.
+    Either(&'static [Form]),
+}
+
+/// A mapping of known keys.
+#[derive(Debug)]
+pub struct Mapping {
+    /// What it is called in errors: `a node group`.
+    pub title: &'static str,
+    /// A sentence or two for the reference.
+    pub about: &'static str,
+    /// Its keys.
+    pub fields: &'static [Field],
+    /// May the keys of a VM stand in it, too?
+    pub vm: bool,
+}
+
+/// One key of a mapping.
+#[derive(Debug)]
+pub struct Field {
+    /// The key.
+    pub name: &'static str,
+    /// What is under it.
+    pub form: Form,
+    /// Must it be there?
+    pub required: bool,
+    /// What holds without it, in words.
+    pub default: &'static str,
+    /// One sentence without a full stop.
+    pub about: &'static str,
+}
+
+pub(super) const fn field(name: &'static str, form: Form, about: &'static str) -> Field {
+    Field { name, form, required: false, default: "", about }
+}
+
+impl Field {
+    pub(super) const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    pub(super) const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+}
+
+/// The kinds of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `cluster-config.yaml`
+    Config,
+    /// A cluster profile.
+    Cluster,
+    /// A standalone VM.
+    Vm,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Config, Self::Cluster, Self::Vm];
+
+    /// The word for it on the command line, and in the names of schema files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Cluster => "cluster",
+            Self::Vm => "vm",
+        }
+    }
+
+    /// Its outermost mapping.
+    pub fn mapping(self) -> &'static Mapping {
+        match self {
+            Self::Config => &super::documents::CONFIG,
+            Self::Cluster => &super::documents::PROFILE,
+            Self::Vm => &super::documents::STANDALONE,
+        }
+    }
+}
