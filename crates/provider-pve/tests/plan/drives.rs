@@ -117,3 +117,19 @@ fn a_disk_of_the_template_is_no_news() {
     lab.apply();
     assert_eq!(lab.apply(), "nothing to do");
 }
+
+#[test]
+fn what_may_not_happen_now_is_held_back_and_not_forgotten() {
+    use pvx_core::desired::ApplyChanges::{Live, Manual};
+    let mut lab = with_data(|_| {});
+    lab.first().spec.disks.insert("scsi1".into(), data(|d| d.storage = Some("local-lvm".into())));
+    lab.first().apply_changes = Some(Manual);
+    let plan = lab.settle(pvx_core::plan::Intent::Apply);
+    assert!(plan.is_empty(), "{}", crate::text::of(&plan));
+    assert!(lab.get(1000, "scsi1").starts_with("shared:"));
+    lab.first().spec.disks.clear();
+    assert!(lab.settle(pvx_core::plan::Intent::Apply).is_empty());
+    lab.first().apply_changes = Some(Live);
+    assert!(lab.apply().contains("detach 1000 scsi1"));
+    assert_eq!(lab.get(1000, "unused0"), "shared:vm-1000-disk-scsi1");
+}
