@@ -20,8 +20,13 @@ fn run(environment: &Environment, served: &Served, args: &[&str]) -> Run {
 
 /// Begins an apply and kills it when the cluster has seen so many writes.
 fn kill_after(environment: &Environment, served: &Served, writes: usize) {
+    kill(environment, served, &["apply", "--yes", "web.yaml"], writes);
+}
+
+/// Begins a run and kills it when the cluster has seen so many writes in all.
+fn kill(environment: &Environment, served: &Served, args: &[&str], writes: usize) {
     let mut child = environment
-        .command(&["apply", "--yes", "web.yaml"])
+        .command(args)
         .envs(served.variables())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
@@ -73,5 +78,46 @@ fn any_number_of_writes_before_the_kill() {
 fn the_state_is_lost_too() {
     for writes in [2, 4, 6, 8, 11, 13] {
         check(writes, true);
+    }
+}
+
+/// A guest with a disk that outlives it.
+const KEEPING: &str = "kind: vm\nname: gitea\nvmid: 1500\nnode: pve1\ntemplate: debian-13\n\
+    storage: shared\ndisks:\n  scsi2: { size: 5G, storage: local-lvm, keep: true }\n";
+
+/// A replacement shuts down, makes the keeper, hands over, removes, clones, configures, hands back,
+/// opens and removes the keeper, starts: ten writes. Wherever it is killed, the next apply has the
+/// guest with its disk, and no keeper.
+#[test]
+fn a_kept_disk_survives_any_number_of_writes_before_the_kill() {
+    for (writes, lose_state) in
+        [(2, true), (3, false), (4, true), (6, false), (7, true), (8, false)]
+    {
+        let served = Served::start(TimeScale::times(20.0));
+        let environment = Environment::new();
+        environment.write("gitea.yaml", KEEPING);
+        run(&environment, &served, &["apply", "--yes", "gitea.yaml"]).expect(0);
+        let before = served.sim.requests().iter().filter(|r| r.write).count();
+        let replace = ["apply", "--yes", "--replace", "vm/gitea", "gitea.yaml"];
+        kill(&environment, &served, &replace, before + writes);
+        if lose_state {
+            std::fs::remove_dir_all(environment.path("state")).unwrap();
+        }
+        for _ in 0..3 {
+            if run(&environment, &served, &["apply", "--yes", "gitea.yaml"]).code == 0 {
+                break;
+            }
+        }
+        run(&environment, &served, &["plan", "--detailed-exitcode", "gitea.yaml"]).expect(0);
+        let world = served.sim.world();
+        let disks: Vec<_> = world
+            .guests()
+            .filter(|guest| guest.vmid >= 1000)
+            .map(|guest| (guest.vmid, guest.config["scsi2"].clone()))
+            .collect();
+        let expected = "local-lvm:vm-1500-disk-0,size=5G".to_owned();
+        assert_eq!(disks, [(1500, expected)], "after {writes} writes, state lost: {lose_state}");
+        drop(world);
+        served.stop();
     }
 }

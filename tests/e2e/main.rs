@@ -12,6 +12,7 @@ mod apply_changes;
 mod broken;
 mod cloudinit;
 mod connect;
+mod disks;
 mod environment;
 mod first_light;
 mod formats;

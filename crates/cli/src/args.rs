@@ -194,10 +194,15 @@ pub(crate) struct PlanOptions {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) target: Vec<String>,
     #[command(flatten)]
+    pub(crate) anew: AnewOptions,
+    #[command(flatten)]
     pub(crate) apply_changes: ApplyChangesOption,
     /// Plan the removal instead
     #[arg(long)]
     pub(crate) destroy: bool,
+    /// With --destroy: kept disks go too
+    #[arg(long, requires = "destroy")]
+    pub(crate) erase_kept: bool,
     /// Exit with 2 when there are changes
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
@@ -258,6 +263,15 @@ pub(crate) struct RunOptions {
     pub(crate) no_force_stop: bool,
 }
 
+/// What plan and apply share.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct AnewOptions {
+    /// Remove this guest and make it anew (k3s/worker02); repeatable. Disks with `keep: true`
+    /// outlive it, all others are lost
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) replace: Vec<String>,
+}
+
 /// `pvx apply`
 #[derive(Debug, clap::Args)]
 pub(crate) struct ApplyOptions {
@@ -265,6 +279,8 @@ pub(crate) struct ApplyOptions {
     pub(crate) documents: Documents,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+    #[command(flatten)]
+    pub(crate) anew: AnewOptions,
     #[command(flatten)]
     pub(crate) apply_changes: ApplyChangesOption,
 }
@@ -276,6 +292,9 @@ pub(crate) struct DestroyOptions {
     pub(crate) documents: Documents,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+    /// Remove kept disks too: those of the guests, and those kept from before
+    #[arg(long)]
+    pub(crate) erase_kept: bool,
 }
 
 /// `pvx show`

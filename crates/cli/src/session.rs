@@ -117,6 +117,8 @@ pub(crate) struct Session<'a> {
     pub(crate) global: &'a Global,
     pub(crate) loaded: Loaded,
     pub(crate) connected: Connected,
+    /// Guests that may be made anew: what they are made from is read too.
+    replace: Vec<String>,
 }
 
 /// What a plan was made from.
@@ -142,7 +144,12 @@ impl<'a> Session<'a> {
     async fn with(global: &'a Global, loaded: Loaded) -> Result<Self, CliError> {
         let config = loaded.config.as_ref();
         let connected = cluster::connect(global, config, &loaded.root).await?;
-        Ok(Self { global, loaded, connected })
+        Ok(Self { global, loaded, connected, replace: Vec::new() })
+    }
+
+    /// The same for a run that may make these guests anew.
+    pub(crate) fn replacing(self, addresses: &[String]) -> Self {
+        Self { replace: addresses.to_vec(), ..self }
     }
 
     pub(crate) fn desired(&self) -> &Desired {
@@ -169,7 +176,9 @@ impl<'a> Session<'a> {
     pub(crate) async fn read(&self, inventory: Inventory) -> Result<Reading, CliError> {
         let memory = self.memory(&inventory)?;
         let reader = &self.connected.cluster;
-        let snapshot = read::snapshot(reader, inventory, self.desired(), &memory, &Qemu).await?;
+        let snapshot =
+            read::snapshot(reader, inventory, self.desired(), &memory, &Qemu, &self.replace)
+                .await?;
         Ok(Reading { snapshot, memory })
     }
 

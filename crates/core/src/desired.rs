@@ -260,6 +260,12 @@ pub struct GuestSpec {
     pub boot_disk: Option<u64>,
     /// Disks by slot (`scsi0`, `virtio1`, `sata0`, `ide3`).
     pub disks: BTreeMap<String, Disk>,
+    /// CD-ROM drives by slot: `none`, `cdrom` (the node's own), or a volume (`local:iso/x.iso`).
+    pub cdroms: BTreeMap<String, String>,
+    /// The disk of OVMF's variables, where documents say it (`efidisk0`).
+    pub efidisk: Option<EfiDisk>,
+    /// The TPM's state (`tpmstate0`).
+    pub tpmstate: Option<TpmState>,
     /// Network devices by slot (`net0`).
     pub networks: BTreeMap<String, Network>,
     /// Cloud-init.
@@ -339,12 +345,40 @@ impl Setting {
 pub struct Disk {
     /// Size in bytes.
     pub size: Option<u64>,
-    /// Storage, when not the guest's.
+    /// Storage, when not the guest's. A disk that is there is moved to it.
     pub storage: Option<String>,
     /// `raw` or `qcow2`, for storages that know formats.
     pub format: Option<String>,
+    /// Volume that the disk is filled from when it is made (`local:import/x.qcow2`).
+    pub import_from: Option<String>,
+    /// The disk outlives its guest: it is kept when the guest goes, and comes back with it.
+    pub keep: bool,
+    /// Its bytes go when documents no longer name it; otherwise it is detached and they stay.
+    pub erase: bool,
     /// Further options as Proxmox names them (`discard: on`, `ssd: 1`, `iothread: 1`, `cache`).
     pub options: BTreeMap<String, String>,
+}
+
+/// The disk of OVMF's variables. Only its storage can be changed once it is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EfiDisk {
+    /// Storage, when not the guest's.
+    pub storage: Option<String>,
+    /// `2m` or `4m`.
+    pub efitype: Option<String>,
+    /// Distribution and Microsoft keys are enrolled when it is made.
+    pub pre_enrolled_keys: Option<bool>,
+    /// Which Microsoft certificates are enrolled (`2011`, `2023k`).
+    pub ms_cert: Option<String>,
+}
+
+/// The TPM's state. Only its storage can be changed once it is there, and not while it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TpmState {
+    /// Storage, when not the guest's.
+    pub storage: Option<String>,
+    /// `v1.2` or `v2.0`.
+    pub version: Option<String>,
 }
 
 /// One network device.

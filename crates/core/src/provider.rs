@@ -203,6 +203,16 @@ pub struct Comparison {
     pub delete_as_root: BTreeSet<String>,
     /// Disks to grow: slot and absolute size in bytes.
     pub resize: Vec<(String, u64)>,
+    /// Disks that move to another storage or into another format.
+    pub moves: Vec<DiskMove>,
+    /// Drives that go: their volumes stay with the guest as `unusedN`; a CD-ROM just goes.
+    pub detach: Vec<Detach>,
+    /// Detached volumes whose bytes go: `unusedN` and the volume it holds.
+    pub erase: Vec<(String, String)>,
+    /// What cannot be changed on the guest as it is: only a new one would have it.
+    pub replace: Vec<AttributeChange>,
+    /// Slots of `set` that have no disk yet: they grow after it is written, others before.
+    pub made: BTreeSet<String>,
     /// Storages on which `set` allocates volumes.
     pub allocates: BTreeSet<String>,
     /// Paths that the documents manage now.
@@ -228,7 +238,32 @@ impl Comparison {
             && self.set_as_root.is_empty()
             && self.delete_as_root.is_empty()
             && self.resize.is_empty()
+            && self.moves.is_empty()
+            && self.detach.is_empty()
+            && self.erase.is_empty()
     }
+}
+
+/// A disk on its way to another storage, or into another format on the same one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskMove {
+    /// Slot.
+    pub slot: String,
+    /// Storage it is on.
+    pub from: String,
+    /// Storage it comes to.
+    pub storage: String,
+    /// Format it gets, when documents say one.
+    pub format: Option<String>,
+}
+
+/// A drive that is taken from a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detach {
+    /// Slot.
+    pub slot: String,
+    /// When its bytes go too: the `unusedN` that it becomes, and its volume.
+    pub erase: Option<(String, String)>,
 }
 
 /// A rule of the HA manager that should be there.
@@ -276,11 +311,28 @@ pub trait GuestKind: Send + Sync {
     fn volumes(&self, guest: &Guest) -> Vec<Volume>;
 
     /// What a clone of `template` looks like before it is configured: without identity, MACs and
-    /// template flag, with `note` as its description.
-    fn clone_of(&self, template: &Guest, name: &str, note: &str) -> Guest;
+    /// template flag, with `note` as its description, and its disks on `storage` when one is asked
+    /// for.
+    fn clone_of(&self, template: &Guest, name: &str, note: &str, storage: Option<&str>) -> Guest;
 
-    /// The whole configuration of a guest that is made from nothing.
-    fn create(&self, wanted: &Wanted<'_>) -> Comparison;
+    /// The whole configuration of a guest that is made from nothing; `base` has nothing, or kept
+    /// disks that come back to it.
+    fn create(&self, wanted: &Wanted<'_>, base: &Guest) -> Comparison;
+
+    /// `guest` as it is when it has got this disk, whose volume gets a name of the guest's own.
+    fn with_disk(&self, guest: &Guest, slot: &str, value: &str) -> Guest;
+
+    /// The configuration of a stopped guest without disks that only holds kept ones.
+    fn keeper(
+        &self,
+        name: &str,
+        identity: Uuid,
+        mark: &str,
+        note: &str,
+    ) -> BTreeMap<String, String>;
+
+    /// Can a disk be handed from guest to guest on a storage of this kind (`lvmthin`)?
+    fn can_reassign(&self, plugin: &str) -> bool;
 
     /// What must change on `live`.
     fn compare(&self, wanted: &Wanted<'_>, live: &Guest) -> Comparison;

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join;
 
 use crate::address::Address;
-use crate::desired::{Desired, Guest, Origin, TemplateRef, VmidRequest};
+use crate::desired::{Desired, Guest, Origin, Profile, TemplateRef, VmidRequest};
 use crate::live::{GuestRef, Inventory, Snapshot, Summary};
+use crate::plan::KEEPER;
 use crate::planner::{self, Input, Options, Ownership};
 use crate::provider::{GuestKind, ProviderError, Reader};
 use crate::state::Memory;
@@ -19,6 +20,7 @@ const TRIES: usize = 3;
 /// Reads everything beside the inventory that a plan for `desired` depends on. A guest that is in
 /// the inventory and not where the inventory says was moved or removed in between: then all is
 /// read again, because a guest that was not seen must not be taken for one that is not there.
+/// `replace`: addresses of guests that are there and may be made anew.
 ///
 /// # Errors
 /// When guests cannot be read for another reason than being gone.
@@ -28,15 +30,16 @@ pub async fn snapshot<R: Reader>(
     desired: &Desired,
     memory: &Memory,
     kind: &dyn GuestKind,
+    replace: &[String],
 ) -> Result<Snapshot, ProviderError> {
     for _ in 1..TRIES {
-        let (snapshot, asked) = once(reader, inventory, desired, memory, kind).await?;
+        let (snapshot, asked) = once(reader, inventory, desired, memory, kind, replace).await?;
         if asked.iter().all(|guest| snapshot.guests.contains_key(&guest.vmid)) {
             return Ok(snapshot);
         }
         inventory = reader.inventory().await?;
     }
-    once(reader, inventory, desired, memory, kind).await.map(|(snapshot, _)| snapshot)
+    once(reader, inventory, desired, memory, kind, replace).await.map(|(snapshot, _)| snapshot)
 }
 
 /// One reading, and what was asked for.
@@ -46,8 +49,10 @@ async fn once<R: Reader>(
     desired: &Desired,
     memory: &Memory,
     kind: &dyn GuestKind,
+    replace: &[String],
 ) -> Result<(Snapshot, Vec<GuestRef>), ProviderError> {
-    let members = marked(desired, &inventory).map(reference).collect::<Vec<_>>();
+    let members = marked(desired, &inventory).chain(keepers(desired, &inventory));
+    let members = members.map(reference).collect::<Vec<_>>();
     let mut snapshot = Snapshot { inventory, ..Snapshot::default() };
     let mut asked = online(&snapshot.inventory, members);
     let ha = async {
@@ -59,7 +64,7 @@ async fn once<R: Reader>(
     let (ha, found) = try_join(ha, reader.guests(&asked, true)).await?;
     snapshot.ha = ha;
     keep(&mut snapshot, found);
-    let further = online(&snapshot.inventory, further(desired, memory, kind, &snapshot));
+    let further = online(&snapshot.inventory, further(desired, memory, kind, &snapshot, replace));
     let mut found = reader.guests(&further, false).await?;
     for guest in &mut found {
         // Not worth a request a node: Proxmox refuses what a late answer gets wrong.
@@ -107,6 +112,21 @@ pub(crate) fn marked<'a>(
     })
 }
 
+/// Guests that hold kept disks of the documents' profiles.
+pub(crate) fn keepers<'a>(
+    desired: &'a Desired,
+    inventory: &'a Inventory,
+) -> impl Iterator<Item = &'a Summary> {
+    let marks: BTreeSet<String> = desired.profiles.iter().map(keeper_mark).collect();
+    let marked = move |guest: &&Summary| guest.tags.iter().any(|tag| marks.contains(tag));
+    inventory.guests.values().filter(|guest| guest.qemu).filter(marked)
+}
+
+/// The tag of guests that hold kept disks of this profile.
+pub(crate) fn keeper_mark(profile: &Profile) -> String {
+    format!("{KEEPER}{}", profile.key())
+}
+
 fn reference(guest: &Summary) -> GuestRef {
     GuestRef { vmid: guest.vmid, node: guest.node.clone() }
 }
@@ -128,6 +148,7 @@ fn further(
     memory: &Memory,
     kind: &dyn GuestKind,
     snapshot: &Snapshot,
+    replace: &[String],
 ) -> Vec<GuestRef> {
     let options = Options::default();
     let sources = crate::diagnostic::Sources::default();
@@ -139,6 +160,11 @@ fn further(
     let suspects = Suspects::new(desired, &snapshot.inventory);
     for guest in missing {
         vmids.extend(suspects.of(guest, memory));
+    }
+    let made = |g: &&Guest| {
+        ownership.member(&g.address).is_none() || replace.contains(&g.address.to_string())
+    };
+    for guest in desired.guests().filter(made) {
         if let Origin::Template { template, .. } = &guest.origin {
             templates.insert(template);
         }

@@ -4,11 +4,10 @@
 use std::time::{Duration, Instant};
 
 use pvx_core::address::Address;
-use pvx_core::desired::ApplyChanges;
 use pvx_core::execute::{self, Context, Limits, Outcome, Patience, Report};
 use pvx_core::live::Inventory;
 use pvx_core::plan::{Intent, Plan};
-use pvx_core::planner::{Input, Options, Ownership};
+use pvx_core::planner::{Input, Options, Ownership, locked_keepers};
 use pvx_core::provider::{ErrorClass, Writer};
 use pvx_core::state::{Histories, Journal};
 use pvx_provider_pve::Cluster;
@@ -30,15 +29,15 @@ const LOCK_PAUSE: Duration = Duration::from_millis(500);
 pub(super) async fn run(
     session: &Session<'_>,
     run: &RunOptions,
+    wishes: Options,
     intent: Intent,
-    apply_changes: ApplyChanges,
 ) -> Result<Code, CliError> {
     let inventory = session.inventory().await?;
     let folder = session.folder(&inventory);
     let profiles = session.profiles();
     let histories = Histories::lock(folder, profiles.iter().map(String::as_str))?;
     let (inventory, all_known) = settle_last_run(session, run, inventory).await?;
-    let options = planner_options(run, apply_changes);
+    let options = planner_options(run, wishes);
     let reading = read_unlocked(session, run, inventory, &options).await?;
     let plan = session.plan(&reading, intent, &options);
     show(session, &plan);
@@ -53,16 +52,18 @@ pub(super) async fn run(
     let writer = secrets::writer(session, &plan).await?;
     confirm(&view::plan::question(&plan), run.yes)?;
     let report = carry_out(session, &writer, run, &plan, histories).await?;
+    // What was made anew is not made anew again.
+    let options = Options { replace: Vec::new(), ..options };
     after(session, &plan, &report, &options).await
 }
 
-fn planner_options(run: &RunOptions, apply_changes: ApplyChanges) -> Options {
+/// What both commands say, and what is said to one of them alone.
+fn planner_options(run: &RunOptions, wishes: Options) -> Options {
     Options {
         targets: run.target.clone(),
         shutdown_timeout: run.shutdown_timeout,
         force_stop: !run.no_force_stop,
-        apply_changes,
-        ..Options::default()
+        ..wishes
     }
 }
 
@@ -156,7 +157,8 @@ fn locked(input: &Input<'_>) -> Vec<String> {
         let lock = input.snapshot.guests.get(&vmid)?.lock()?;
         Some(format!("{address} ({lock})"))
     };
-    ownership.owned().filter_map(lock).chain(making).collect()
+    let keepers = locked_keepers(input);
+    ownership.owned().filter_map(lock).chain(making).chain(keepers).collect()
 }
 
 async fn carry_out(

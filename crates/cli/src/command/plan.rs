@@ -11,6 +11,7 @@ use crate::view;
 
 pub(crate) async fn run(global: &Global, options: &PlanOptions) -> Result<Code, CliError> {
     let session = Session::open(global, &options.documents.paths).await?;
+    let session = session.replacing(&options.anew.replace);
     let result = plan(&session, options).await;
     session.close().await;
     result
@@ -22,6 +23,8 @@ async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliE
     let reading = session.read(inventory).await?;
     let chosen = Options {
         targets: options.target.clone(),
+        replace: options.anew.replace.clone(),
+        erase_kept: options.erase_kept,
         apply_changes: options.apply_changes.apply_changes.into(),
         ..Options::default()
     };

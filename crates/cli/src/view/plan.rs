@@ -79,6 +79,7 @@ fn sign(verb: Verb) -> (&'static str, Style) {
         Verb::Create => ("+", GOOD),
         Verb::Change | Verb::Power => ("~", WARN),
         Verb::Migrate => (">", MOVE),
+        Verb::Replace => ("±", GONE),
         Verb::Destroy => ("-", GONE),
     }
 }
@@ -93,6 +94,7 @@ fn one(change: &Change, width: usize, plan: &Plan) -> String {
     let mut text = format!("{} {}   {place}", paint(style, sign), paint(STRONG, &address));
     text.push_str(&match change.verb {
         Verb::Create => create(change),
+        Verb::Replace => replace(change),
         Verb::Destroy => destroy(change, plan.intent),
         Verb::Power => format!("   {}\n", change.reason),
         Verb::Migrate => format!("   {}{}", migrate(change), dearest(change)),
@@ -137,21 +139,39 @@ fn create(change: &Change) -> String {
     format!("   {origin}\n{}", facts(&list, 4))
 }
 
-fn destroy(change: &Change, intent: Intent) -> String {
-    let disks = &change.facts.disks;
-    let lost: u64 = disks.iter().map(|(_, size)| size).sum();
-    let running = if change.running { " · running" } else { "" };
-    let what = if disks.is_empty() {
-        "no disks".to_owned()
-    } else {
-        format!("{}, {} lost", count(disks.len(), "disk"), units::bytes(lost))
+/// `2 disks, 80 GiB lost`; beside what is kept it gets a line of its own.
+fn losses(change: &Change) -> String {
+    let part = |disks: &[(String, u64)], word: &str| {
+        let bytes: u64 = disks.iter().map(|(_, size)| size).sum();
+        let count = count(disks.len(), "disk");
+        (!disks.is_empty()).then(|| format!("{count}, {} {word}", units::bytes(bytes)))
     };
+    let (lost, kept) = (&change.facts.disks, &change.facts.kept);
+    let parts: Vec<String> =
+        [part(lost, "lost"), part(kept, "kept")].into_iter().flatten().collect();
+    let running = if change.running { "running" } else { "" };
+    let first = match parts.as_slice() {
+        [] => "no disks",
+        [one] => one,
+        _ => return format!("{running}\n{}", facts(&parts, 4)),
+    };
+    let running = if change.running { " · running" } else { "" };
+    format!("{first}{running}\n")
+}
+
+/// It goes and is made anew: what is lost by that, and what comes.
+fn replace(change: &Change) -> String {
+    let origin = change.facts.origin.as_deref().unwrap_or_default();
+    format!("   replace   {}    {}\n", losses(change), paint(FAINT, origin))
+}
+
+fn destroy(change: &Change, intent: Intent) -> String {
     let why = match intent {
         // Among other changes a reader asks why; here it was the command.
         Intent::Apply => format!("    {}\n", paint(FAINT, &change.reason)),
         Intent::Destroy => String::new(),
     };
-    format!("   destroy   {what}{running}\n{why}")
+    format!("   destroy   {}{why}", losses(change))
 }
 
 fn attributes(list: &[AttributeChange]) -> String {
@@ -292,6 +312,7 @@ fn tally(counts: Counts) -> Vec<String> {
         (counts.change, "to change"),
         (counts.migrate, "to migrate"),
         (counts.power, "to start or stop"),
+        (counts.replace, "to replace"),
         (counts.reboot, "to reboot"),
         (counts.destroy, "to destroy"),
     ];
@@ -321,7 +342,7 @@ fn summary(plan: &Plan) -> String {
     let lost: u64 = plan
         .changes
         .iter()
-        .filter(|c| c.verb == Verb::Destroy)
+        .filter(|c| matches!(c.verb, Verb::Destroy | Verb::Replace))
         .flat_map(|c| c.facts.disks.iter().map(|(_, size)| size))
         .sum();
     if lost > 0 {
@@ -415,6 +436,7 @@ mod tests {
             macs: vec!["BC:24:11:00:00:01".to_owned()],
             pool: Some("blue".to_owned()),
             ha: Some("started".to_owned()),
+            ..Facts::default()
         };
         let mut changed = change("worker01", Verb::Change);
         changed.attributes = vec![
@@ -444,6 +466,14 @@ mod tests {
         moved.target = Some("pve3".to_owned());
         let mut gone = change("worker09", Verb::Destroy);
         gone.facts.disks = vec![("scsi0".to_owned(), 40 << 30), ("scsi1".to_owned(), 40 << 30)];
+        gone.facts.kept = vec![("scsi2".to_owned(), 100 << 30)];
+        let mut anew = change("worker08", Verb::Replace);
+        anew.facts = Facts {
+            origin: Some("full clone of debian-13 (9000)".to_owned()),
+            disks: vec![("scsi0".to_owned(), 40 << 30)],
+            ..Facts::default()
+        };
+        anew.attributes = vec![attribute("scsi0.size", Some("40G"), "20G", Effect::Replace)];
         let mut actions = ActionGraph::default();
         actions.add(action("worker02", ActionKind::Start));
         actions.add(action("worker03", ActionKind::Reboot { timeout: 120 }));
@@ -455,7 +485,7 @@ mod tests {
             nodes: (2, 3),
             quorate: true,
             profiles: vec![ProfileSummary { key: "k3s".to_owned(), wanted: 5, existing: 3 }],
-            changes: vec![made, changed, rebooted, restarted, only, moved, gone],
+            changes: vec![made, changed, rebooted, restarted, only, moved, anew, gone],
             actions,
             held: vec![Held {
                 address: Address::new("k3s", "worker06"),

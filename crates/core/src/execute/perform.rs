@@ -35,7 +35,9 @@ pub(super) async fn perform<W: Writer, H: History>(
         };
         // Right after a clone or a migration the new node may not have seen the file yet.
         let unseen = error.class == ErrorClass::Missing && waits(context, action);
-        let again = unseen || error.class == ErrorClass::Busy;
+        // Nor may all nodes know yet that the guest before it is gone.
+        let stale = error.class == ErrorClass::Exists && follows_destroy(context, action);
+        let again = unseen || stale || error.class == ErrorClass::Busy;
         if !again || attempt >= context.patience.tries {
             return Err(error);
         }
@@ -60,6 +62,13 @@ fn begin(action: &Action) -> Record {
 /// Does something of this plan come before the action?
 fn waits<W: Writer>(context: &Context<'_, W>, action: &Action) -> bool {
     !context.plan.actions.needs(action.id).is_empty()
+}
+
+/// Is a guest made in the place of one that this plan removes right before?
+fn follows_destroy<W: Writer>(context: &Context<'_, W>, action: &Action) -> bool {
+    let actions = &context.plan.actions;
+    let before = actions.needs(action.id).into_iter().filter_map(|id| actions.get(id));
+    before.filter(|a| a.vmid == action.vmid).any(|a| a.kind == ActionKind::Destroy)
 }
 
 async fn attempt_once<W: Writer, H: History>(
@@ -103,7 +112,10 @@ fn digest(action: &Action) -> Option<&str> {
 /// Reads the guest again when a precondition is about it, in the same breath as the write.
 async fn check<W: Writer>(context: &Context<'_, W>, action: &Action) -> Result<(), ProviderError> {
     let about_guest = |p: &Precondition| match p {
-        Precondition::Owned { .. } | Precondition::Begun { .. } | Precondition::Unprotected => true,
+        Precondition::Owned { .. }
+        | Precondition::Begun { .. }
+        | Precondition::Unprotected
+        | Precondition::Holds { .. } => true,
         Precondition::Digest { .. } => !sends_digest(&action.kind),
         Precondition::VmidFree => false, // Proxmox refuses a taken one itself
     };
@@ -154,6 +166,14 @@ fn holds<W: Writer>(
             Err(changed(format!("guest {vmid} on {} was protected meanwhile", guest.node)))
         }
         Precondition::Unprotected => Ok(()),
+        Precondition::Holds { disk, volume } => {
+            let held = guest.config.get(disk).map_or("", String::as_str);
+            let held = held.split(',').next().unwrap_or_default();
+            if held == volume {
+                return Ok(());
+            }
+            Err(changed(format!("{disk} of guest {vmid} on {} is not {volume}", guest.node)))
+        }
         Precondition::Digest { digest } if guest.digest.as_ref() == Some(digest) => Ok(()),
         Precondition::Digest { .. } if sends_digest(&action.kind) => Ok(()),
         Precondition::Digest { .. } => {
@@ -165,7 +185,15 @@ fn holds<W: Writer>(
 /// Does the request carry the digest, so that Proxmox compares it under its lock? All others are
 /// compared here.
 fn sends_digest(kind: &ActionKind) -> bool {
-    matches!(kind, ActionKind::Configure { .. } | ActionKind::Resize { .. })
+    matches!(
+        kind,
+        ActionKind::Configure { .. }
+            | ActionKind::Resize { .. }
+            | ActionKind::MoveDisk { .. }
+            | ActionKind::Reassign { .. }
+            | ActionKind::Detach { .. }
+            | ActionKind::Erase { .. }
+    )
 }
 
 fn changed(text: String) -> ProviderError {

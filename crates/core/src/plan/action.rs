@@ -62,6 +62,13 @@ pub enum Precondition {
     },
     /// The guest does not refuse removal.
     Unprotected,
+    /// This slot holds exactly this volume.
+    Holds {
+        /// `unused0`
+        disk: String,
+        /// `vmdata:vm-1001-disk-1`
+        volume: String,
+    },
 }
 
 /// What is done. Values are Proxmox's own spelling, encoded by the provider when it planned.

@@ -19,6 +19,8 @@ pub enum Verb {
     Migrate,
     /// It is only started or shut down.
     Power,
+    /// It goes, with its disks, and is made anew.
+    Replace,
     /// It goes, with its disks.
     Destroy,
 }
@@ -101,6 +103,9 @@ pub struct Facts {
     /// Disks with their sizes in bytes; for a guest that goes: what is lost.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub disks: Vec<(String, u64)>,
+    /// Disks that outlive a guest that goes, with their sizes in bytes.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub kept: Vec<(String, u64)>,
     /// Addresses as documents give them (`10.0.0.62/24`).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub addresses: Vec<String>,

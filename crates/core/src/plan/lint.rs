@@ -1,9 +1,9 @@
 //! Checks of a finished plan (law 7): what the planner and the provider made must hang together.
 //! A complaint here is a fault of pvx, found before it reaches a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ActionKind, Finding, Intent, Plan, Precondition, Verb};
+use super::{Action, ActionKind, Finding, Intent, KEEPER, Plan, Precondition, Verb};
 use crate::secret::{MARKER, SECRET_KEYS};
 
 /// All complaints about a plan; empty for every plan that may be run.
@@ -15,6 +15,7 @@ pub fn check(plan: &Plan) -> Vec<Finding> {
     for action in plan.actions.iter() {
         found.extend(check_action(plan, action));
     }
+    found.extend(check_kept(plan));
     found.extend(check_coverage(plan));
     found.extend(check_vmids(plan));
     found
@@ -60,7 +61,8 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
                 complain("destroys without proof of ownership");
             }
             // Outcomes are what documents want to be there when the plan has been carried out.
-            if plan.intent == Intent::Apply && plan.outcomes.contains_key(&action.address) {
+            let wanted = plan.outcomes.contains_key(&action.address);
+            if plan.intent == Intent::Apply && wanted && !may_go(plan, action) {
                 complain("destroys a guest that documents want");
             }
         }
@@ -87,6 +89,11 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
             if !disk.starts_with("unused") {
                 complain("erases a disk that is not detached");
             }
+            let holds =
+                |p: &Precondition| matches!(p, Precondition::Holds { disk: d, .. } if d == disk);
+            if !action.preconditions.iter().any(holds) {
+                complain("erases a disk without asking which one it is");
+            }
         }
         ActionKind::Pool { join, leave } => {
             if join == leave {
@@ -109,6 +116,48 @@ fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
 fn holds_secret(values: &BTreeMap<String, String>) -> bool {
     let plain = |key: &&str| values.get(*key).is_some_and(|value| value != MARKER);
     SECRET_KEYS.iter().any(plain)
+}
+
+/// A disk that is said to be kept is handed over before its guest goes.
+fn check_kept(plan: &Plan) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for change in plan.changes.iter().filter(|change| !change.facts.kept.is_empty()) {
+        let actions: Vec<&Action> =
+            change.actions.iter().filter_map(|id| plan.actions.get(*id)).collect();
+        let goes = |a: &&&Action| a.kind == ActionKind::Destroy && !is_keeper(a);
+        let Some(destroy) = actions.iter().find(goes) else { continue };
+        let before = actions.iter().take_while(|a| a.id != destroy.id);
+        let handed: BTreeSet<&str> = before
+            .filter(|a| a.vmid == destroy.vmid)
+            .filter_map(|a| match &a.kind {
+                ActionKind::Reassign { disk, .. } => Some(disk.as_str()),
+                _ => None,
+            })
+            .collect();
+        for (slot, _) in
+            change.facts.kept.iter().filter(|(slot, _)| !handed.contains(slot.as_str()))
+        {
+            let text = format!("{} loses {slot}, which is to be kept", change.address);
+            found.push(complaint(text));
+        }
+    }
+    found
+}
+
+/// A guest that is made anew goes first; and so does one that only held kept disks.
+fn may_go(plan: &Plan, action: &Action) -> bool {
+    let change = plan.changes.iter().find(|change| change.actions.contains(&action.id));
+    change.is_some_and(|change| change.verb == Verb::Replace) || is_keeper(action)
+}
+
+/// Is it done to a guest that only holds kept disks?
+fn is_keeper(action: &Action) -> bool {
+    let of_keeper = |p: &Precondition| matches!(p, Precondition::Owned { mark, .. } if mark.starts_with(KEEPER));
+    let tags = match &action.kind {
+        ActionKind::Create { config, .. } => config.get("tags").map_or("", String::as_str),
+        _ => "",
+    };
+    action.preconditions.iter().any(of_keeper) || tags.starts_with(KEEPER)
 }
 
 fn is_proof(precondition: &Precondition) -> bool {
@@ -151,6 +200,7 @@ fn check_coverage(plan: &Plan) -> Vec<Finding> {
             }
         }
     }
+    found.extend(check_other_guests(plan));
     for action in plan.actions.iter() {
         if owners.get(&action.id.0) != Some(&1) {
             found.push(complaint(format!("action {} does not belong to one change", action.id)));
@@ -159,13 +209,31 @@ fn check_coverage(plan: &Plan) -> Vec<Finding> {
     found
 }
 
-/// No VMID is made twice, or made and removed in the same plan.
-fn check_vmids(plan: &Plan) -> Vec<Finding> {
-    let mut seen: BTreeMap<u32, Verb> = BTreeMap::new();
+/// What a change does to another VMID than its guest's, it does to the keeper of that guest's
+/// disks, with proof of its own; or to the guest that is replaced.
+fn check_other_guests(plan: &Plan) -> Vec<Finding> {
     let mut found = Vec::new();
-    for change in &plan.changes {
-        if seen.insert(change.vmid, change.verb).is_some() {
-            found.push(complaint(format!("VMID {} stands in two changes", change.vmid)));
+    for change in plan.changes.iter().filter(|change| change.verb != Verb::Replace) {
+        let actions = change.actions.iter().filter_map(|id| plan.actions.get(*id));
+        for action in actions.filter(|a| a.vmid != change.vmid && !is_keeper(a)) {
+            let text = format!("{} touches guest {}, which is not it", change.address, action.vmid);
+            found.push(complaint(text));
+        }
+    }
+    found
+}
+
+/// No VMID is made or changed for two guests.
+fn check_vmids(plan: &Plan) -> Vec<Finding> {
+    let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (index, change) in plan.changes.iter().enumerate() {
+        let actions = change.actions.iter().filter_map(|id| plan.actions.get(*id));
+        let vmids: BTreeSet<u32> = actions.map(|a| a.vmid).chain([change.vmid]).collect();
+        for vmid in vmids {
+            if seen.insert(vmid, index).is_some() {
+                found.push(complaint(format!("VMID {vmid} stands in two changes")));
+            }
         }
     }
     found

@@ -23,6 +23,12 @@ use crate::state::Remembered;
 /// The version of the serialised form. A reader refuses a newer one.
 pub const VERSION: u32 = 2;
 
+/// What the tag of a guest begins with that only holds kept disks; the profile's key follows.
+pub const KEEPER: &str = "pvx-kept.";
+
+/// What the tag of a guest begins with that has a disk to keep; the slot follows.
+pub const KEEPS: &str = "pvx-keep.";
+
 /// What the plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,6 +94,8 @@ pub struct Counts {
     pub migrate: usize,
     /// Guests that are only started or shut down.
     pub power: usize,
+    /// Guests that are removed and made anew.
+    pub replace: usize,
     /// Guests that are only rebooted.
     pub reboot: usize,
     /// Guests that go.
@@ -111,6 +119,7 @@ impl Plan {
         for change in &self.changes {
             match change.verb {
                 Verb::Create => counts.create += 1,
+                Verb::Replace => counts.replace += 1,
                 Verb::Destroy => counts.destroy += 1,
                 Verb::Change => counts.change += 1,
                 Verb::Power if change.effect == Effect::Reboot => counts.reboot += 1,

@@ -276,3 +276,75 @@ fn lint_checks_that_changes_and_actions_belong_together() {
     circle.actions.order(ActionId(1), ActionId(0));
     assert!(complaints(&circle).contains("the actions cannot be ordered"));
 }
+
+fn of_keeper(kind: ActionKind) -> Action {
+    let uuid = Uuid::from_u128(9);
+    let owned = Precondition::Owned { mark: "pvx-kept.k3s".to_owned(), uuid };
+    Action { vmid: 1007, preconditions: vec![owned], ..action(kind) }
+}
+
+#[test]
+fn lint_lets_a_change_touch_the_keeper_of_its_disks_and_no_other_guest() {
+    let other = Action { vmid: 1007, ..action(ActionKind::Start) };
+    let text = complaints(&plan(Verb::Change, vec![action(ActionKind::Start), other.clone()]));
+    assert!(text.contains("k3s/w01 touches guest 1007, which is not it"), "{text}");
+    let keeper = || vec![action(ActionKind::Start), of_keeper(ActionKind::Destroy)];
+    let mut wanted = plan(Verb::Change, keeper());
+    wanted.outcomes.insert(Address::new("k3s", "w01"), Remembered::default());
+    assert_eq!(complaints(&wanted), "");
+    // A guest that is replaced may get another number.
+    assert_eq!(complaints(&plan(Verb::Replace, vec![action(ActionKind::Start), other])), "");
+    // Two guests never share one.
+    let mut twice = wanted.clone();
+    let mut second = twice.changes[0].clone();
+    second.address = Address::new("k3s", "w02");
+    second.vmid = 1007;
+    second.actions = vec![
+        twice
+            .actions
+            .add(Action { address: second.address.clone(), ..of_keeper(ActionKind::Start) }),
+    ];
+    twice.changes.push(second);
+    assert!(complaints(&twice).contains("VMID 1007 stands in two changes"));
+}
+
+#[test]
+fn lint_lets_a_guest_go_that_is_made_anew() {
+    let mut plan = plan(Verb::Replace, vec![action(ActionKind::Destroy)]);
+    plan.outcomes.insert(Address::new("k3s", "w01"), Remembered::default());
+    assert_eq!(complaints(&plan), "");
+}
+
+#[test]
+fn lint_lets_only_known_bytes_go() {
+    let erase = |disk: &str| action(ActionKind::Erase { disk: disk.to_owned() });
+    let text = complaints(&plan(Verb::Change, vec![erase("scsi1")]));
+    assert!(text.contains("erases a disk that is not detached"), "{text}");
+    let text = complaints(&plan(Verb::Change, vec![erase("unused0")]));
+    assert!(text.contains("erases a disk without asking which one it is"), "{text}");
+    let (disk, volume) = ("unused0".to_owned(), "shared:vm-1000-disk-1".to_owned());
+    let mut known = erase("unused0");
+    known.preconditions.push(Precondition::Holds { disk, volume });
+    assert_eq!(complaints(&plan(Verb::Change, vec![known])), "");
+}
+
+#[test]
+fn lint_lets_no_kept_disk_go() {
+    let hand_over = action(ActionKind::Reassign {
+        disk: "scsi1".to_owned(),
+        target: 1007,
+        target_disk: "scsi1".to_owned(),
+    });
+    let destroy = || action(ActionKind::Destroy);
+    for (actions, complains) in [
+        (vec![hand_over.clone(), destroy()], false),
+        (vec![destroy(), hand_over.clone()], true),
+        (vec![Action { vmid: 1001, ..hand_over }, destroy()], true),
+        (vec![destroy()], true),
+    ] {
+        let mut plan = plan(Verb::Destroy, actions);
+        plan.changes[0].facts.kept = vec![("scsi1".to_owned(), 1)];
+        let text = complaints(&plan);
+        assert_eq!(text.contains("loses scsi1, which is to be kept"), complains, "{text}");
+    }
+}

@@ -75,6 +75,11 @@ fn hold(mut all: Comparison, keep: impl Fn(&AttributeChange, bool) -> bool) -> A
     }
     let grows = |slot: &str| kept.iter().any(|a| a.path == format!("{slot}.size"));
     all.resize.retain(|(slot, _)| grows(slot));
+    let has = |path: &str| kept.iter().any(|a| a.path == path);
+    let moves = |slot: &str| has(&format!("{slot}.storage")) || has(&format!("{slot}.format"));
+    all.moves.retain(|to| moves(&to.slot));
+    all.detach.retain(|drive| has(&drive.slot));
+    all.erase.retain(|(unused, _)| has(unused));
     // One value of many properties is written as a whole or not at all. A size is not written.
     let written = |a: &&AttributeChange| !grows_disk(&all, a);
     let stay: BTreeSet<String> = held.iter().filter(written).map(key).collect();

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Input;
+use super::keep::Keepers;
 use super::ownership::Ownership;
+use super::vmid::Vmids;
 use crate::address::Address;
 use crate::plan::{
     Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Held, Intent, Plan,
@@ -14,6 +16,8 @@ use crate::state::Remembered;
 /// One action before it has a number.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
+    /// Another guest than the one whose change it is: the keeper of its disks.
+    pub(super) vmid: Option<u32>,
     pub(super) node: String,
     pub(super) kind: ActionKind,
     pub(super) reason: Reason,
@@ -25,6 +29,7 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn new(node: &str, kind: ActionKind, reason: Reason, effect: Effect) -> Self {
         Self {
+            vmid: None,
             node: node.to_owned(),
             kind,
             reason,
@@ -32,6 +37,12 @@ impl Step {
             preconditions: Vec::new(),
             storages: Vec::new(),
         }
+    }
+
+    /// Done to another guest.
+    pub(super) fn to(mut self, vmid: u32) -> Self {
+        self.vmid = Some(vmid);
+        self
     }
 
     pub(super) fn requires(mut self, precondition: Precondition) -> Self {
@@ -52,6 +63,10 @@ pub(super) struct Builder<'a> {
     pub(super) held: Vec<Held>,
     pub(super) findings: Vec<Finding>,
     pub(super) outcomes: BTreeMap<Address, Remembered>,
+    /// VMIDs that new guests can have.
+    pub(super) vmids: Vmids,
+    /// Guests that hold kept disks.
+    pub(super) keepers: Keepers,
     pub(super) moved: BTreeMap<Address, Address>,
 }
 
@@ -64,6 +79,8 @@ impl<'a> Builder<'a> {
             held: Vec::new(),
             findings: Vec::new(),
             outcomes: BTreeMap::new(),
+            vmids: Vmids::new(input.desired, &input.snapshot.inventory),
+            keepers: Keepers::of(input),
             moved: BTreeMap::new(),
         }
     }
@@ -92,7 +109,7 @@ impl<'a> Builder<'a> {
             let id = self.actions.add(Action {
                 id: ActionId(0),
                 address: address.clone(),
-                vmid,
+                vmid: step.vmid.unwrap_or(vmid),
                 node: step.node,
                 kind: step.kind,
                 reason: step.reason,
@@ -138,6 +155,18 @@ impl<'a> Builder<'a> {
                     .at(node.span)
                     .help("cluster.nodes[].name is the name that Proxmox shows"),
                 );
+            }
+        }
+    }
+
+    /// Every `--replace` must name a guest of the documents.
+    pub(super) fn check_replace(&mut self) {
+        for asked in &self.input.options.replace {
+            let mut known = self.input.desired.guests();
+            if !known.any(|guest| guest.address.to_string() == *asked) {
+                let text = format!("--replace {asked} matches no guest of the documents");
+                let finding = Finding::error("unknown-replace", text);
+                self.findings.push(finding.help("name one guest (k3s/worker02)"));
             }
         }
     }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::build::{Builder, Step};
+use super::keep::{self, Back, PutAway};
 use super::membership::{Membership, Subject};
 use super::ownership::{Ownership, half_made_note, identity_of};
 use super::placement::Nodes;
-use super::snippet;
+use super::replace::said_origin;
 use super::template::{self, Route};
 use super::update::locate;
-use super::vmid::Vmids;
+use super::{snippet, steps};
 use crate::address::Address;
 use crate::desired::{Guest, Origin, Placement, Power, Profile, VmidRequest};
 use crate::live::{self, Inventory, Summary};
@@ -27,7 +28,6 @@ pub(super) type Starts = BTreeMap<Address, ActionId>;
 /// Plans every missing guest.
 pub(super) fn missing(builder: &mut Builder<'_>, ownership: &Ownership) -> Starts {
     let input = builder.input;
-    let mut vmids = Vmids::new(input.desired, &input.snapshot.inventory);
     let mut nodes = Nodes::new(input);
     let mut starts = Starts::new();
     for profile in &input.desired.profiles {
@@ -49,7 +49,7 @@ pub(super) fn missing(builder: &mut Builder<'_>, ownership: &Ownership) -> Start
                 Some(vmid) => seats.resume(builder, profile, guest, index, vmid, &mut nodes),
                 None => match ownership.being_made(input, guest) {
                     Some(live) => Err(being_made(guest, live)),
-                    None => seats.take(builder, profile, guest, index, &mut vmids, &mut nodes),
+                    None => seats.take(builder, profile, guest, index, &mut nodes),
                 },
             };
             match seat {
@@ -124,12 +124,11 @@ impl Seats {
         profile: &Profile,
         guest: &Guest,
         index: usize,
-        vmids: &mut Vmids,
         nodes: &mut Nodes,
     ) -> Result<Option<ActionId>, Finding> {
         let node = self.seat(builder, guest, index, nodes)?;
         check_cpus(&builder.input.snapshot.inventory, guest, &node)?;
-        let vmid = choose_vmid(builder, guest, vmids)?;
+        let vmid = choose_vmid(builder, guest)?;
         make(builder, profile, guest, vmid, &node)
     }
 
@@ -157,6 +156,7 @@ impl Seats {
     ) -> Result<String, Finding> {
         let taken = self.nodes.entry(guest.group.clone()).or_default();
         let node = nodes.choose(guest, index, taken, builder.input)?;
+        let node = keep::home(builder, guest).unwrap_or(node);
         taken.insert(node.clone());
         Ok(node)
     }
@@ -179,24 +179,34 @@ pub(super) fn check_cpus(inventory: &Inventory, guest: &Guest, node: &str) -> Re
         .help("lower cores or sockets, or put it on another node"))
 }
 
-fn choose_vmid(builder: &Builder<'_>, guest: &Guest, vmids: &mut Vmids) -> Result<u32, Finding> {
+/// The VMID that documents give, or the lowest free one.
+pub(super) fn choose_vmid(builder: &mut Builder<'_>, guest: &Guest) -> Result<u32, Finding> {
     match guest.vmid {
-        VmidRequest::Fixed(vmid) if vmids.take(vmid) => Ok(vmid),
+        VmidRequest::Fixed(vmid) if builder.vmids.take(vmid) => Ok(vmid),
         VmidRequest::Fixed(vmid) => Err(taken(builder, guest, vmid)),
-        VmidRequest::Auto => vmids.take_lowest().ok_or_else(|| {
-            let range = vmids.range();
-            let finding = Finding::error(
-                "no-vmid-left",
-                format!(
-                    "no VMID left in vmid_ranges.vms ({}-{}) for {}",
-                    range.first, range.last, guest.address
-                ),
-            )
-            .about(&guest.address)
-            .help("widen the range, or remove guests that nobody needs");
-            finding.at(range.span.unwrap_or(guest.span))
-        }),
+        VmidRequest::Auto => {
+            let found = lowest_vmid(builder, &guest.address.to_string());
+            found.map_err(|finding| {
+                let span = finding.span.unwrap_or(guest.span);
+                finding.about(&guest.address).at(span)
+            })
+        }
     }
+}
+
+/// The lowest free VMID.
+pub(super) fn lowest_vmid(builder: &mut Builder<'_>, what: &str) -> Result<u32, Finding> {
+    builder.vmids.take_lowest().ok_or_else(|| {
+        let range = builder.vmids.range();
+        let text =
+            format!("no VMID left in vmid_ranges.vms ({}-{}) for {what}", range.first, range.last);
+        let finding = Finding::error("no-vmid-left", text)
+            .help("widen the range, or remove guests that nobody needs");
+        match range.span {
+            Some(span) => finding.at(span),
+            None => finding,
+        }
+    })
 }
 
 fn taken(builder: &Builder<'_>, guest: &Guest, vmid: u32) -> Finding {
@@ -221,47 +231,142 @@ fn make(
     node: &str,
 ) -> Result<Option<ActionId>, Finding> {
     let input = builder.input;
+    let reason = Reason::new("missing", "in the documents, not on the cluster");
+    let doubt = builder.keepers.doubt(input, &guest.address);
+    if let Some(doubt) = doubt.filter(|_| !guest.spec.disks.is_empty()) {
+        return Err(doubt.at(guest.span));
+    }
+    let away = keep::existing(builder, &guest.address);
+    let made = prepare(builder, profile, guest, (vmid, node), &away, &reason)?;
+    Ok(finish(builder, guest, made, false))
+}
+
+/// A guest that is made in the place of one that goes.
+pub(super) struct Anew {
+    pub(super) steps: Vec<Step>,
+    pub(super) facts: Facts,
+    pub(super) findings: Vec<Finding>,
+    pub(super) remembered: Remembered,
+    /// Which step starts it.
+    pub(super) start: Option<usize>,
+}
+
+/// The steps that make a guest where another one was, with the disks that were put away.
+pub(super) fn anew(
+    builder: &mut Builder<'_>,
+    profile: &Profile,
+    guest: &Guest,
+    (vmid, node): (u32, &str),
+    away: &PutAway,
+    reason: &Reason,
+) -> Result<Anew, Finding> {
+    check_cpus(&builder.input.snapshot.inventory, guest, node)?;
+    let mut made = prepare(builder, profile, guest, (vmid, node), away, reason)?;
+    let start = add_start(guest, &mut made, false);
+    let managed = &made.comparison.managed | &made.membership.managed;
+    let findings = made.comparison.findings.into_iter().map(|f| locate(f, guest)).collect();
+    Ok(Anew {
+        steps: made.steps,
+        facts: facts(guest, made.origin),
+        findings,
+        remembered: Remembered {
+            vmid,
+            managed,
+            node: (&guest.placement).into(),
+            origin: Some(said_origin(guest)),
+        },
+        start,
+    })
+}
+
+/// Where a guest that is made anew comes to: its node, unless documents give another one.
+pub(super) fn replacement_node(
+    builder: &Builder<'_>,
+    guest: &Guest,
+    live: &live::Guest,
+) -> Result<String, Finding> {
+    let node = match &guest.placement {
+        Placement::Node(node) => node,
+        Placement::Spread | Placement::Pack => &live.node,
+    };
+    super::update::check_online(&builder.input.snapshot.inventory, guest, live, node)?;
+    Ok(node.clone())
+}
+
+/// Everything but the start.
+fn prepare(
+    builder: &mut Builder<'_>,
+    profile: &Profile,
+    guest: &Guest,
+    (vmid, node): (u32, &str),
+    away: &PutAway,
+    reason: &Reason,
+) -> Result<Made, Finding> {
+    let input = builder.input;
     let rendered = snippet::rendered(builder, guest, node);
     let guest = &*rendered.guest;
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let nothing = BTreeSet::new();
     let wanted = wanted(guest, identity, &nothing);
-    let reason = Reason::new("missing", "in the documents, not on the cluster");
     rendered.note_missing(builder, node);
     let files = rendered.steps(builder, node, true, Effect::Create);
-    let (mut steps, comparison, origin) = match &guest.origin {
+    let held = away.holding.as_ref();
+    let (mut steps, comparison, back, origin) = match &guest.origin {
         Origin::Template { template, clone } => {
             let mut notes = Vec::new();
             let route = template::route(input, guest, template, *clone, node, &mut notes)?;
             builder.findings.extend(notes);
             let note = half_made_note(&guest.address, identity);
-            let base = input.kind.clone_of(route.template, guest.address.guest(), &note);
-            let comparison = input.kind.compare(&wanted, &base);
-            let origin = route.words();
-            (clone_steps(guest, &route, &note, &reason), comparison, origin)
+            let (name, storage) = (guest.address.guest(), route.storage.as_deref());
+            let base = input.kind.clone_of(route.template, name, &note, storage);
+            let back = keep::return_to(builder, profile, guest, base, (vmid, node), held, reason)?;
+            let comparison = input.kind.compare(&wanted, &back.base);
+            let (now, later) = steps::split(comparison, &back.slots);
+            let mut all = clone_steps(guest, &route, &note, reason);
+            all.extend(files);
+            all.extend(steps::configure_begun(node, &now, reason, &note));
+            (all, (now, later), back, route.words())
         }
         Origin::Empty => {
-            let comparison = input.kind.create(&wanted);
-            let root = configure_as_root(node, &comparison, &reason, Effect::Create);
-            let mut steps: Vec<Step> =
-                files.iter().cloned().map(|step| step.requires(Precondition::VmidFree)).collect();
-            steps.push(create_step(node, guest, &comparison, &reason));
-            steps.extend(root);
-            (steps, comparison, "made from nothing".to_owned())
+            let base = live::Guest::default();
+            let back = keep::return_to(builder, profile, guest, base, (vmid, node), held, reason)?;
+            let comparison = input.kind.create(&wanted, &back.base);
+            let (now, later) = steps::split(comparison, &back.slots);
+            let free = |step: Step| step.requires(Precondition::VmidFree);
+            let mut all: Vec<Step> = files.into_iter().map(free).collect();
+            all.push(create_step(node, guest, &now, reason));
+            all.extend(steps::configure_as_root(node, &now, reason, Effect::Create));
+            all.extend(steps::grow_made(node, &now, reason));
+            (all, (now, later), back, "made from nothing".to_owned())
         }
     };
+    let (comparison, later) = comparison;
+    let origin = match back.slots.iter().cloned().collect::<Vec<_>>().join(", ") {
+        slots if slots.is_empty() => origin,
+        slots => format!("{origin}, {slots} kept from before"),
+    };
     check_allocates(&input.snapshot.inventory, guest, &comparison, node)?;
-    if matches!(guest.origin, Origin::Template { .. }) {
-        steps.extend(files);
-        let note = half_made_note(&guest.address, identity);
-        steps.extend(configure_begun(node, &comparison, &reason, &note));
-    }
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
-    let node = node.to_owned();
+    steps.extend(returned(node, back, &later, reason, &owned));
+    let (node, reason) = (node.to_owned(), reason.clone());
     let subject = subject(guest, vmid, (&node, &node), &nothing);
     let membership = Membership::of_new(input, &subject);
-    let made = Made { vmid, node, steps, comparison, membership, origin, reason, owned };
-    Ok(finish(builder, guest, made, false))
+    Ok(Made { vmid, node, steps, comparison, membership, origin, reason, owned })
+}
+
+/// The steps that bring kept disks back to a guest that is configured, and what they need then.
+fn returned(
+    node: &str,
+    back: Back,
+    later: &Comparison,
+    reason: &Reason,
+    owned: &Precondition,
+) -> Vec<Step> {
+    let mut writes = steps::configure(node, later, reason, Effect::Create, None);
+    if let Some(first) = writes.first_mut() {
+        first.preconditions.push(owned.clone());
+    }
+    back.first.into_iter().chain(writes).chain(back.last).collect()
 }
 
 /// A guest that was cloned and never configured.
@@ -294,17 +399,20 @@ fn resume(
     }
     let rendered = snippet::rendered(builder, guest, &node);
     let guest = &*rendered.guest;
-    let comparison = input.kind.compare(&wanted(guest, identity, &nothing), live);
+    let back = keep::bring_back(builder, profile, guest, live.clone(), (vmid, &node), &reason)?;
+    let comparison = input.kind.compare(&wanted(guest, identity, &nothing), &back.base);
+    let (comparison, later) = steps::split(comparison, &back.slots);
     check_allocates(&input.snapshot.inventory, guest, &comparison, &node)?;
     let note = half_made_note(&guest.address, identity);
     steps.extend(rendered.steps(builder, &node, true, Effect::Create));
-    steps.extend(configure_begun(&node, &comparison, &reason, &note));
+    steps.extend(steps::configure_begun(&node, &comparison, &reason, &note));
     // Neither mark nor identity yet: that the file is as it was read stands for them.
     if let (Some(first), Some(digest)) = (steps.first_mut(), live.digest.clone()) {
         first.preconditions.push(Precondition::Digest { digest });
     }
     let origin = "made before, now finished".to_owned();
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+    steps.extend(returned(&node, back, &later, &reason, &owned));
     let membership = Membership::of(input, &subject(guest, vmid, (&node, &node), &nothing));
     let made = Made { vmid, node, steps, comparison, membership, origin, reason, owned };
     Ok(finish(builder, guest, made, live.running))
@@ -321,14 +429,10 @@ fn subject<'a>(
     Subject { guest, vmid, nodes, runs, managed_before: nothing, moved_from: None }
 }
 
-/// The writes to a clone that is not configured yet. Its provisional description proves that it is
-/// the one that was made: a VMID can be freed and taken while a clone or a migration runs.
-fn configure_begun(node: &str, comparison: &Comparison, reason: &Reason, note: &str) -> Vec<Step> {
-    let mut steps = configure_steps(node, comparison, reason, Effect::Create, None);
-    if let Some(first) = steps.first_mut() {
-        first.preconditions.push(Precondition::Begun { note: note.to_owned() });
-    }
-    steps
+/// Storages that get volumes by these changes.
+pub(super) fn comes_to(comparison: &Comparison) -> BTreeSet<String> {
+    let moved = comparison.moves.iter().map(|to| to.storage.clone());
+    comparison.allocates.iter().cloned().chain(moved).collect()
 }
 
 /// Storages on which volumes are made must be there, on the node where they are made.
@@ -338,7 +442,8 @@ pub(super) fn check_allocates(
     comparison: &Comparison,
     node: &str,
 ) -> Result<(), Finding> {
-    let mut storages = comparison.allocates.iter();
+    let storages = comes_to(comparison);
+    let mut storages = storages.iter();
     storages.try_for_each(|storage| template::check_storage(inventory, guest, storage, &[node]))
 }
 
@@ -430,55 +535,6 @@ fn immovable(guest: &Guest, live: &live::Guest, stuck: &Volume, target: &str) ->
     Finding::error("cannot-move", text).about(&guest.address).at(guest.place("node")).help(help)
 }
 
-/// The writes that a comparison comes down to: one configuration write, then the disks. A disk
-/// whose options change too grows first: its options are written together with its size, and on a
-/// running guest they wait for the next cold boot, where an old size would come back.
-pub(super) fn configure_steps(
-    node: &str,
-    comparison: &Comparison,
-    reason: &Reason,
-    effect: Effect,
-    digest: Option<String>,
-) -> Vec<Step> {
-    let resize = comparison.resize.iter().map(|(disk, size)| {
-        let kind = ActionKind::Resize { disk: disk.clone(), size: *size };
-        Step::new(node, kind, reason.clone(), effect)
-    });
-    let mut steps: Vec<Step> = resize.collect();
-    if !comparison.set.is_empty() || !comparison.delete.is_empty() {
-        let kind = ActionKind::Configure {
-            set: comparison.set.clone(),
-            delete: comparison.delete.iter().cloned().collect(),
-            background: !comparison.allocates.is_empty(),
-        };
-        let step = Step::new(node, kind, reason.clone(), effect)
-            .on_storages(comparison.allocates.iter().cloned());
-        let both = comparison.resize.iter().any(|(disk, _)| comparison.set.contains_key(disk));
-        steps.insert(if both { steps.len() } else { 0 }, step);
-    }
-    steps.extend(configure_as_root(node, comparison, reason, effect));
-    // The first write changes the digest.
-    if let (Some(first), Some(digest)) = (steps.first_mut(), digest) {
-        first.preconditions.push(Precondition::Digest { digest });
-    }
-    steps
-}
-
-/// What no API token may write.
-fn configure_as_root(
-    node: &str,
-    comparison: &Comparison,
-    reason: &Reason,
-    effect: Effect,
-) -> Option<Step> {
-    let (set, delete) = (&comparison.set_as_root, &comparison.delete_as_root);
-    (!set.is_empty() || !delete.is_empty()).then(|| {
-        let delete = delete.iter().cloned().collect();
-        let kind = ActionKind::ConfigureAsRoot { set: set.clone(), delete };
-        Step::new(node, kind, reason.clone(), effect)
-    })
-}
-
 /// A guest on its way into the plan.
 struct Made {
     vmid: u32,
@@ -493,16 +549,14 @@ struct Made {
 }
 
 /// Adds the start, the actions and the change; the start's id when there is one.
-fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made, running: bool) -> Option<ActionId> {
-    let Made { vmid, node, mut steps, comparison, membership, origin, reason, owned } = made;
-    steps.extend(membership.before);
-    let start = (guest.power == Power::Running && !running).then_some(steps.len());
-    if start.is_some() {
-        // A start may wait for others for long.
-        let start = Step::new(&node, ActionKind::Start, reason.clone(), Effect::Start);
-        steps.push(start.requires(owned));
-    }
-    steps.extend(membership.after);
+fn finish(
+    builder: &mut Builder<'_>,
+    guest: &Guest,
+    mut made: Made,
+    running: bool,
+) -> Option<ActionId> {
+    let start = add_start(guest, &mut made, running);
+    let Made { vmid, node, steps, comparison, membership, origin, reason, .. } = made;
     let ids = builder.chain(&guest.address, vmid, steps);
     builder.findings.extend(membership.findings);
     builder.findings.extend(comparison.findings.into_iter().map(|f| locate(f, guest)));
@@ -510,6 +564,7 @@ fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made, running: bool) -
         vmid,
         managed: &comparison.managed | &membership.managed,
         node: (&guest.placement).into(),
+        origin: Some(said_origin(guest)),
     };
     builder.outcomes.insert(guest.address.clone(), remembered);
     builder.changes.push(Change {
@@ -529,6 +584,19 @@ fn finish(builder: &mut Builder<'_>, guest: &Guest, made: Made, running: bool) -
     start.and_then(|place| ids.get(place)).copied()
 }
 
+/// Pool and HA, and the start, when documents want it running: which step that is.
+fn add_start(guest: &Guest, made: &mut Made, running: bool) -> Option<usize> {
+    made.steps.append(&mut made.membership.before);
+    let start = (guest.power == Power::Running && !running).then_some(made.steps.len());
+    if start.is_some() {
+        // A start may wait for others for long.
+        let start = Step::new(&made.node, ActionKind::Start, made.reason.clone(), Effect::Start);
+        made.steps.push(start.requires(made.owned.clone()));
+    }
+    made.steps.append(&mut made.membership.after);
+    start
+}
+
 fn facts(guest: &Guest, origin: String) -> Facts {
     let spec = &guest.spec;
     let boot = spec.boot_disk.map(|size| ("boot disk".to_owned(), size));
@@ -539,6 +607,7 @@ fn facts(guest: &Guest, origin: String) -> Facts {
         cores: spec.cpus(),
         memory: spec.memory(),
         disks: boot.into_iter().chain(disks).collect(),
+        kept: Vec::new(),
         addresses: ips.flatten().collect(),
         tags: spec.tags.iter().cloned().collect(),
         macs: spec.networks.values().filter_map(|n| n.mac.clone()).collect(),

@@ -2,14 +2,16 @@
 //!
 //! One file for each question: whose is it (`ownership`), which number (`vmid`), where
 //! (`placement`; of one that is there: `relocate`), from what (`template`), and what to do with a
-//! guest that is missing (`create`), there (`update`) or no longer wanted (`remove`). `allow` says
-//! what may happen to a running guest now. `moved`: who was renamed in the documents. `membership`
-//! and `affinity`: pools and HA. `order` joins guests.
+//! guest that is missing (`create`), there (`update`), no longer wanted (`remove`) or to be made anew
+//! (`replace`). `keep` has the disks that outlive their guests. `allow` says what may happen to a
+//! running guest now. `moved`: who was renamed in the documents. `membership` and `affinity`: pools
+//! and HA. `steps` makes actions of a difference, `order` joins guests.
 
 mod affinity;
 mod allow;
 mod build;
 mod create;
+mod keep;
 mod known;
 mod membership;
 mod moved;
@@ -18,11 +20,14 @@ mod ownership;
 mod placement;
 mod relocate;
 mod remove;
+mod replace;
 mod snippet;
+mod steps;
 mod template;
 mod update;
 mod vmid;
 
+pub use keep::locked_keepers;
 pub(crate) use membership::concerns_ha;
 pub(crate) use moved::mark as mark_of;
 pub use ownership::{Claim, Ownership, half_made_note};
@@ -52,6 +57,8 @@ pub struct Options {
     pub apply_changes: ApplyChanges,
     /// Guests that may be removed and made anew (`--replace`), by address.
     pub replace: Vec<String>,
+    /// A destroy removes kept disks too (`--erase-kept`).
+    pub erase_kept: bool,
 }
 
 impl Default for Options {
@@ -62,6 +69,7 @@ impl Default for Options {
             force_stop: true,
             apply_changes: ApplyChanges::default(),
             replace: Vec::new(),
+            erase_kept: false,
         }
     }
 }
@@ -97,6 +105,7 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
     let mut builder = Builder::new(input);
     builder.check_cluster();
     builder.check_targets(&ownership);
+    builder.check_replace();
     let strangers = ownership.findings(&builder, intent);
     builder.findings.extend(strangers);
     match intent {
@@ -107,8 +116,14 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
             affinity::rules(&mut builder, &ownership);
             order::by_dependency(&mut builder, &starts);
         }
-        Intent::Destroy => remove::all(&mut builder, &ownership),
+        Intent::Destroy => {
+            remove::all(&mut builder, &ownership);
+            if input.options.erase_kept {
+                keep::erase_all(&mut builder);
+            }
+        }
     }
+    keep::report(&mut builder, intent);
     let mut plan = builder.finish(intent, summaries(input, &ownership));
     plan.findings.extend(lint::check(&plan));
     resolve_positions(&mut plan.findings, input.sources);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::{Builder, Step};
 use super::create::live_disks;
+use super::keep::{self, PutAway};
 use super::ownership::{Ownership, identity_of};
 use crate::address::Address;
 use crate::desired::{Profile, ProfileKind};
@@ -62,9 +63,20 @@ fn one(
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, address.guest());
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let owned = ownership.proof(input, address).unwrap_or(owned);
-    let steps = steps(builder, live, &owned, half_made, reason);
+    let slots = keep::slots(builder, address, live);
+    let away = match keep::put_away(builder, profile, address, live, &owned, &slots, reason) {
+        Ok(away) => away,
+        Err(finding) => {
+            builder.findings.push(finding);
+            return;
+        }
+    };
+    note_detached(builder, address, live);
+    let removal = Removal { live, owned: &owned, half_made, reason };
+    let steps = removal.steps(builder, &away);
     let actions = builder.chain(address, vmid, steps);
-    let disks = live_disks(builder, live);
+    let lost = lost(builder, live, &slots);
+    let effect = lost.effect();
     if let Some(from) = ownership.moved_from(address) {
         builder.moved.insert(address.clone(), from.clone());
     }
@@ -75,13 +87,53 @@ fn one(
         node: live.node.clone(),
         target: None,
         running: live.running,
-        facts: Facts { disks, ..Facts::default() },
+        facts: Facts { disks: lost.disks, kept: lost.kept, ..Facts::default() },
         attributes: Vec::new(),
-        effect: Effect::DataLoss,
+        effect,
         reason: reason.text.clone(),
         position: None,
         actions,
     });
+}
+
+/// Detached disks go with their guest, and stand in no list of sizes.
+pub(super) fn note_detached(builder: &mut Builder<'_>, address: &Address, live: &live::Guest) {
+    let volumes = builder.input.kind.volumes(live).into_iter();
+    let detached = volumes.filter(|v| v.slot.starts_with("unused"));
+    let list: Vec<String> =
+        detached.map(|v| format!("{} ({}:{})", v.slot, v.storage, v.name)).collect();
+    if !list.is_empty() {
+        let text = format!("detached disks go with {address} too: {}", list.join(", "));
+        builder.findings.push(Finding::note("detached-lost", text).about(address));
+    }
+}
+
+/// What goes with a guest, and what outlives it.
+pub(super) struct Lost {
+    pub(super) disks: Vec<(String, u64)>,
+    pub(super) kept: Vec<(String, u64)>,
+    bytes: bool,
+}
+
+impl Lost {
+    /// Are no bytes lost?
+    pub(super) fn is_nothing(&self) -> bool {
+        !self.bytes
+    }
+
+    fn effect(&self) -> Effect {
+        if self.bytes { Effect::DataLoss } else { Effect::Destroy }
+    }
+}
+
+/// Disks that go with the guest, and those that are kept in these slots.
+pub(super) fn lost(builder: &Builder<'_>, live: &live::Guest, slots: &BTreeSet<String>) -> Lost {
+    let (kept, disks): (Vec<_>, Vec<_>) =
+        live_disks(builder, live).into_iter().partition(|(slot, _)| slots.contains(slot));
+    // A detached disk has no known size, and is lost all the same.
+    let mut volumes = builder.input.kind.volumes(live).into_iter();
+    let bytes = volumes.any(|v| v.is_own() && !v.cloudinit && !slots.contains(&v.slot));
+    Lost { disks, kept, bytes }
 }
 
 /// The profiles by what they hold: a cluster profile every guest of its name, a standalone VM the
@@ -111,7 +163,7 @@ impl<'a> Holders<'a> {
 }
 
 /// What Proxmox would refuse half-way is refused here, before anything is shut down.
-fn obstacle(address: &Address, live: &live::Guest) -> Option<Finding> {
+pub(super) fn obstacle(address: &Address, live: &live::Guest) -> Option<Finding> {
     let vmid = live.vmid;
     if live.is_protected() {
         let text = format!("{address} ({vmid}) is protected against removal");
@@ -126,30 +178,55 @@ fn obstacle(address: &Address, live: &live::Guest) -> Option<Finding> {
     })
 }
 
-fn steps(
-    builder: &Builder<'_>,
-    live: &live::Guest,
-    owned: &Precondition,
-    half_made: bool,
-    reason: &Reason,
-) -> Vec<Step> {
-    let options = builder.input.options;
-    let guarded = |step: Step| {
-        // A half-made guest carries neither mark nor identity yet: its digest stands for them.
-        match (half_made, &live.digest) {
-            (true, Some(digest)) => step.requires(Precondition::Digest { digest: digest.clone() }),
-            _ => step.requires(owned.clone()),
+/// A guest that goes.
+pub(super) struct Removal<'a> {
+    pub(super) live: &'a live::Guest,
+    /// Mark and identity.
+    pub(super) owned: &'a Precondition,
+    /// Its making was cut off: it carries neither mark nor identity.
+    pub(super) half_made: bool,
+    pub(super) reason: &'a Reason,
+}
+
+impl Removal<'_> {
+    /// Shut down, hand over what is kept, remove.
+    pub(super) fn steps(&self, builder: &Builder<'_>, away: &PutAway) -> Vec<Step> {
+        let (options, live) = (builder.input.options, self.live);
+        let mut steps = Vec::new();
+        if live.running {
+            let (timeout, force) = (options.shutdown_timeout, options.force_stop);
+            let kind = ActionKind::Shutdown { timeout, force };
+            let step = Step::new(&live.node, kind, self.reason.clone(), Effect::Stop);
+            steps.push(self.guarded(step, away).requires(Precondition::Unprotected));
         }
-    };
-    let mut steps = Vec::new();
-    if live.running {
-        let kind =
-            ActionKind::Shutdown { timeout: options.shutdown_timeout, force: options.force_stop };
-        let step = Step::new(&live.node, kind, reason.clone(), Effect::Stop);
-        steps.push(guarded(step).requires(Precondition::Unprotected));
+        steps.extend(away.steps.iter().cloned());
+        let kept: BTreeSet<&String> = away.steps.iter().flat_map(|step| kept_slot(step)).collect();
+        let volumes = builder.input.kind.volumes(live).into_iter();
+        let lost: Vec<_> = volumes.filter(|v| !kept.contains(&v.slot)).collect();
+        let loses = lost.iter().any(|v| v.is_own() && !v.cloudinit);
+        let effect = if loses { Effect::DataLoss } else { Effect::Destroy };
+        let step = Step::new(&live.node, ActionKind::Destroy, self.reason.clone(), effect);
+        let step = self.guarded(step, away).requires(Precondition::Unprotected);
+        steps.push(step.on_storages(lost.into_iter().map(|v| v.storage)));
+        steps
     }
-    let storages = builder.input.kind.volumes(live).into_iter().map(|v| v.storage);
-    let step = Step::new(&live.node, ActionKind::Destroy, reason.clone(), Effect::DataLoss);
-    steps.push(guarded(step).requires(Precondition::Unprotected).on_storages(storages));
-    steps
+
+    fn guarded(&self, step: Step, away: &PutAway) -> Step {
+        // A half-made guest carries neither mark nor identity yet: its digest stands for them, or
+        // its description when it is written to before.
+        match (self.half_made, &self.live.digest, away.guest_proof()) {
+            (true, _, Some(begun)) => step.requires(begun),
+            (true, Some(digest), None) => {
+                step.requires(Precondition::Digest { digest: digest.clone() })
+            }
+            _ => step.requires(self.owned.clone()),
+        }
+    }
+}
+
+fn kept_slot(step: &Step) -> Option<&String> {
+    match &step.kind {
+        ActionKind::Reassign { disk, .. } => Some(disk),
+        _ => None,
+    }
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use super::allow::{self, Allowed, Restart};
 use super::build::{Builder, Step};
-use super::create::{
-    Starts, check_allocates, check_cpus, configure_steps, live_disks, migrate_live, wanted,
-};
+use super::create::{Starts, check_allocates, check_cpus, live_disks, migrate_live, wanted};
+use super::keep;
 use super::membership::{Membership, Subject};
 use super::moved;
 use super::ownership::{Ownership, identity_of};
 use super::relocate;
+use super::replace;
 use super::snippet;
+use super::steps::configure;
 use crate::address::Address;
 use crate::desired::{Guest, Power, Profile};
 use crate::live::{self, Inventory};
@@ -44,7 +45,22 @@ fn one(
     live: &live::Guest,
     starts: &mut Starts,
 ) {
+    if replace::is_asked(builder, guest) {
+        replace::one(builder, ownership, profile, guest, live, starts);
+        return;
+    }
     let input = builder.input;
+    let reason = Reason::new("kept", "kept for it while it was gone");
+    let place = (live.vmid, live.node.as_str());
+    let mut back = match keep::bring_back(builder, profile, guest, live.clone(), place, &reason) {
+        Ok(back) => back,
+        Err(finding) => {
+            builder.findings.push(finding.at(guest.span));
+            return;
+        }
+    };
+    let live = &std::mem::take(&mut back.base);
+    replace::note_origin(builder, guest);
     let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
     let known_as = moved::remembered_as(input, ownership, guest);
     let before = input.memory.managed(known_as);
@@ -52,7 +68,8 @@ fn one(
     let target = target.unwrap_or(&live.node).to_owned();
     let rendered = snippet::rendered(builder, guest, &target);
     let guest = &*rendered.guest;
-    let comparison = input.kind.compare(&wanted(guest, identity, before), live);
+    let mut comparison = input.kind.compare(&wanted(guest, identity, before), live);
+    back.tell(&mut comparison);
     note_fixed_vmid(builder, guest, live);
     let findings = comparison.findings.iter().cloned();
     builder.findings.extend(findings.map(|f| locate(f, guest)));
@@ -72,7 +89,7 @@ fn one(
     if difference.restart.is_none() && !difference.at_rest() {
         note_pending(builder, guest, live, &difference.comparison);
     }
-    if difference.is_empty() {
+    if difference.is_empty() && back.is_nothing() {
         return;
     }
     let inventory = &input.snapshot.inventory;
@@ -90,6 +107,7 @@ fn one(
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let owned = ownership.proof(input, &guest.address).unwrap_or(owned);
     let steps = difference.steps(builder, live, owned);
+    let steps = keep::with_return(back, steps);
     let starts_it =
         |step: &Step| matches!(step.kind, ActionKind::Start | ActionKind::Reboot { .. });
     let start = steps.iter().position(starts_it);
@@ -247,7 +265,7 @@ impl Difference {
         // The reboot is a step of its own.
         let written = |effect| if effect == Effect::Reboot { Effect::Pending } else { effect };
         let effect = dearest(&self.comparison.attributes).map_or(Effect::Live, written);
-        configure_steps(node, &self.comparison, &reason, effect, digest)
+        configure(node, &self.comparison, &reason, effect, digest)
     }
 
     /// `2 values wait for a cold boot`
@@ -316,7 +334,8 @@ fn migration(
     let target = relocate::target(builder.input, guest, live, known_as)?;
     let Some(node) = target else { return Ok(None) };
     let reason = Reason::new("misplaced", format!("the documents put it on {node}"));
-    let step = migrate_live(builder, guest, live, &comparison.allocates, node, &reason)?;
+    let step =
+        migrate_live(builder, guest, live, &super::create::comes_to(comparison), node, &reason)?;
     Ok(Some((node.to_owned(), step)))
 }
 
@@ -332,7 +351,9 @@ fn remember(
     let managed = difference.comparison.managed.union(&difference.membership.managed);
     let managed = managed.chain(before.into_iter().flatten()).cloned().collect();
     let node = (&guest.placement).into();
-    builder.outcomes.insert(guest.address.clone(), Remembered { vmid: live.vmid, managed, node });
+    let origin = Some(replace::origin(builder, guest));
+    let remembered = Remembered { vmid: live.vmid, managed, node, origin };
+    builder.outcomes.insert(guest.address.clone(), remembered);
 }
 
 /// Nothing moves to a node that does not answer.

@@ -423,6 +423,13 @@ pub(super) static VM: Mapping = mapping(
             "`scsi0`-`scsi30`, `virtio0`-`virtio15`, `sata0`-`sata5`, `ide0`-`ide3`",
         ),
         field(
+            "cdroms",
+            Named("slot", "(scsi|sata|ide)[0-9]+", &MEDIUM),
+            "what is in the drive; `scsi0`-`scsi30`, `sata0`-`sata5`, `ide0`-`ide3`",
+        ),
+        field("efidisk0", Form::Mapping(&EFIDISK), "OVMF's variables"),
+        field("tpmstate0", Form::Mapping(&TPMSTATE), "the TPM's state"),
+        field(
             "networks",
             Named("slot", "net[0-9]+", &Either(&[NAME, Form::Mapping(&NIC_MAPPING)])),
             "a bridge, or a mapping; `net0`-`net31`",
@@ -468,18 +475,59 @@ static HA: Mapping = mapping(
     ],
 );
 
+const VOLUME: Form = Text("volume");
+const MEDIUM: Form = Either(&[Form::Shape(Word(&["none", "cdrom"])), VOLUME]);
+
+static EFIDISK: Mapping = mapping(
+    "an EFI disk",
+    "Made when it is missing; later only its storage can be changed.",
+    &[
+        field("storage", NAME, "where it lies; said here, it is moved there")
+            .default("the guest's"),
+        field("efitype", Form::Shape(Word(&["2m", "4m"])), "size of the variables' store")
+            .default("`4m` when it is made"),
+        field("pre-enrolled-keys", BOOL, "keys of distributions and Microsoft are enrolled")
+            .default("`defaults.efidisk_pre_enrolled_keys`"),
+        field(
+            "ms-cert",
+            Form::Shape(Word(&["2011", "2023", "2023w", "2023k"])),
+            "which Microsoft certificates are enrolled",
+        ),
+    ],
+);
+
+static TPMSTATE: Mapping = mapping(
+    "a TPM state",
+    "Made when it is missing; later only its storage can be changed, and not while the guest runs.",
+    &[
+        field("storage", NAME, "where it lies; said here, it is moved there")
+            .default("the guest's"),
+        field("version", Form::Shape(Word(&["v1.2", "v2.0"])), "version of the TPM")
+            .default("`v2.0` when it is made"),
+    ],
+);
+
 static DISK: Mapping = Mapping {
     title: "a disk",
     about: "",
     vm: false,
     fields: &[
         field("size", Size("GiB"), "grows, never shrinks"),
-        field("storage", NAME, "where it lies").default("the guest's"),
+        field("storage", NAME, "where it lies; said here, it is moved there")
+            .default("the guest's"),
         field(
             "format",
             Form::Shape(Word(&["raw", "qcow2", "vmdk"])),
-            "on storages that know several",
+            "on storages that know several; it is moved into it",
         ),
+        field("import_from", VOLUME, "what a new disk is filled from; read once"),
+        field("keep", BOOL, "it outlives its guest, and comes back with it"),
+        field(
+            "on_removal",
+            Form::Shape(Word(&["detach", "erase"])),
+            "what becomes of its bytes when it leaves the document",
+        )
+        .default("`detach`"),
     ],
 };
 

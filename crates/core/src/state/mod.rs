@@ -26,6 +26,9 @@ pub struct Remembered {
     pub vmid: u32,
     /// Paths that documents managed (`cores`, `net0.tag`).
     pub managed: BTreeSet<String>,
+    /// What it was made from, as documents said it (`debian-13`); nothing when that is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<String>,
     /// The node that documents asked for. Files of an older pvx do not say.
     #[serde(default, skip_serializing_if = "AskedNode::is_unknown")]
     pub node: AskedNode,
@@ -76,6 +79,11 @@ impl Memory {
     /// The VMID the guest had.
     pub fn vmid(&self, address: &Address) -> Option<u32> {
         self.0.get(address).map(|r| r.vmid)
+    }
+
+    /// What the guest was made from.
+    pub fn origin(&self, address: &Address) -> Option<&str> {
+        self.0.get(address).and_then(|r| r.origin.as_deref())
     }
 
     /// The node that documents asked for when the guest was last applied.

@@ -139,7 +139,7 @@ async fn plan(options: &ClientOptions, loaded: &Loaded, memory: &Memory) -> (Pla
     let cluster = Cluster::new(Client::new(options.clone()).unwrap());
     let inventory = cluster.inventory().await.unwrap();
     let desired = &loaded.desired;
-    let snapshot = read::snapshot(&cluster, inventory, desired, memory, &Qemu).await.unwrap();
+    let snapshot = read::snapshot(&cluster, inventory, desired, memory, &Qemu, &[]).await.unwrap();
     let input = Input {
         desired,
         snapshot: &snapshot,

@@ -2,7 +2,7 @@
 
 use pvx_core::live::Guest;
 use pvx_core::plan::{AttributeChange, Effect, Finding};
-use pvx_core::provider::{Comparison, Wanted};
+use pvx_core::provider::{Comparison, Detach, DiskMove, Wanted};
 
 use super::effect;
 use crate::codec;
@@ -17,11 +17,13 @@ pub(super) struct Differ<'a> {
     pub(super) wanted: &'a Wanted<'a>,
     pub(super) live: &'a Guest,
     out: Comparison,
+    /// Disks that become `unusedN`.
+    unused: usize,
 }
 
 impl<'a> Differ<'a> {
     pub(super) fn new(wanted: &'a Wanted<'a>, live: &'a Guest) -> Self {
-        Self { wanted, live, out: Comparison::default() }
+        Self { wanted, live, out: Comparison::default(), unused: 0 }
     }
 
     /// The stored value of a key.
@@ -140,6 +142,50 @@ impl<'a> Differ<'a> {
 
     pub(super) fn resize(&mut self, slot: &str, bytes: u64) {
         self.out.resize.push((slot.to_owned(), bytes));
+    }
+
+    /// Sets a key that nothing has set yet.
+    pub(super) fn default(&mut self, key: &str, value: &str) {
+        self.out.set.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    }
+
+    /// Sets a key whose volume is made, or found again, by that.
+    pub(super) fn make(&mut self, slot: &str, value: &str) {
+        self.set(slot, value);
+        self.out.made.insert(slot.to_owned());
+    }
+
+    pub(super) fn move_disk(&mut self, to: DiskMove) {
+        self.out.moves.push(to);
+    }
+
+    pub(super) fn detach(&mut self, drive: Detach) {
+        self.out.detach.push(drive);
+    }
+
+    pub(super) fn erase(&mut self, unused: &str, volume: &str) {
+        self.out.erase.push((unused.to_owned(), volume.to_owned()));
+    }
+
+    /// The `unusedN` that the next detached disk becomes: Proxmox takes the lowest free one
+    /// (pve-guest-common, add_unused_volume).
+    pub(super) fn take_unused(&mut self) -> String {
+        let taken = |name: &String| self.live.config.contains_key(name);
+        let mut free = (0_u16..256).map(|n| format!("unused{n}")).filter(|name| !taken(name));
+        let next = free.nth(self.unused).unwrap_or_default();
+        self.unused += 1;
+        next
+    }
+
+    /// What only a guest that is made anew would have.
+    pub(super) fn only_anew(&mut self, path: &str, before: Option<&str>, after: Option<&str>) {
+        self.out.replace.push(AttributeChange {
+            path: path.to_owned(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+            effect: Effect::Replace,
+            reason: "cannot be changed on the guest that is there".to_owned(),
+        });
     }
 
     /// The size in bytes that a disk grows to.

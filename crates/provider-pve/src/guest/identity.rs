@@ -1,7 +1,7 @@
 //! Name, identity, tags, and what a clone takes over from its template.
 
 use pvx_core::live::Guest;
-use pvx_core::plan::Effect;
+use pvx_core::plan::{Effect, KEEPS};
 use uuid::Uuid;
 
 use super::differ::Differ;
@@ -11,6 +11,11 @@ use crate::codec::{Drive, Nic, Smbios, Tags};
 /// The smbios uuid of a guest.
 pub(super) fn of(guest: &Guest) -> Option<Uuid> {
     Smbios::parse(guest.config.get("smbios1")?).ok()?.uuid()
+}
+
+/// Is it a clone that is not configured yet?
+pub(super) fn is_provisional(guest: &Guest) -> bool {
+    guest.config.get("description").is_some_and(|d| d.starts_with("pvx is making "))
 }
 
 pub(super) fn compare(differ: &mut Differ<'_>) {
@@ -29,37 +34,46 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
             differ.set("smbios1", &smbios.to_string());
         }
     }
-    let tags: Tags = wanted.spec.tags.iter().map(String::as_str).collect();
+    let kept = wanted.spec.disks.iter().filter(|(_, disk)| disk.keep);
+    let keeps: Vec<String> = kept.map(|(slot, _)| format!("{KEEPS}{slot}")).collect();
+    let tags: Tags = wanted.spec.tags.iter().chain(&keeps).map(String::as_str).collect();
     differ.value("tags", "tags", &tags.to_string(), None);
     // A clone that is not configured yet carries a provisional description: it goes, unless the
     // document has one of its own to put in its place.
-    let note = |d: &str| {
-        let proof = format!("({})", wanted.identity);
-        d.starts_with("pvx is making ") && d.trim_end().ends_with(&proof)
-    };
-    let provisional = differ.stored("description").is_some_and(note);
-    if provisional && !wanted.spec.settings.contains_key("description") {
+    let proof = format!("({})", wanted.identity);
+    let named = |d: &str| d.trim_end().ends_with(&proof);
+    let provisional = is_provisional(differ.live);
+    if provisional
+        && differ.stored("description").is_some_and(named)
+        && !wanted.spec.settings.contains_key("description")
+    {
         differ.reset("description", "description");
     }
 }
 
 /// What a clone of `template` looks like (qemu-server `API2/Qemu.pm`, clone_vm): a fresh smbios
 /// uuid, fresh MACs and volumes, no template flag, no snapshot or lock; everything else is taken over.
-pub(super) fn clone_of(template: &Guest, name: &str, note: &str) -> Guest {
+///
+/// `storage`: what a full clone is asked to put its disks on.
+pub(super) fn clone_of(template: &Guest, name: &str, note: &str, storage: Option<&str>) -> Guest {
     const LEFT_BEHIND: &[&str] =
         &["template", "vmgenid", "lock", "parent", "snaptime", "snapstate", "digest"];
     let kept = template.config.iter().filter(|(key, _)| !LEFT_BEHIND.contains(&key.as_str()));
     let mut config: std::collections::BTreeMap<String, String> = kept
         .filter(|(key, _)| !key.starts_with("unused"))
-        .map(|(key, value)| (key.clone(), fresh(key, value)))
+        .map(|(key, value)| (key.clone(), fresh(key, value, storage)))
         .collect();
     config.insert("name".to_owned(), name.to_owned());
     config.insert("description".to_owned(), note.to_owned());
     Guest { config, running: false, ..Guest::default() }
 }
 
-fn fresh(key: &str, value: &str) -> String {
-    if let Some(drive) = disk_in(key, value).and_then(|drive| unnamed::of_clone(&drive)) {
+fn fresh(key: &str, value: &str, storage: Option<&str>) -> String {
+    let cloned = |drive: Drive| match storage {
+        Some(storage) => unnamed::on_storage(&drive, storage),
+        None => unnamed::of_clone(&drive),
+    };
+    if let Some(drive) = disk_in(key, value).and_then(cloned) {
         return drive.to_string();
     }
     if key == "smbios1"

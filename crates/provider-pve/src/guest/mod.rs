@@ -10,6 +10,7 @@ mod disk;
 mod effect;
 mod ha;
 mod identity;
+mod kept;
 mod network;
 mod raw;
 mod root;
@@ -21,7 +22,7 @@ pub(crate) mod unnamed;
 
 pub use effect::{Feature, Rule, property, rule, table};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pvx_core::desired::Ha;
 use pvx_core::live::{Guest, Properties};
@@ -43,16 +44,37 @@ impl GuestKind for Qemu {
         disk::volumes(guest)
     }
 
-    fn clone_of(&self, template: &Guest, name: &str, note: &str) -> Guest {
-        identity::clone_of(template, name, note)
+    fn clone_of(&self, template: &Guest, name: &str, note: &str, storage: Option<&str>) -> Guest {
+        identity::clone_of(template, name, note, storage)
     }
 
-    fn create(&self, wanted: &Wanted<'_>) -> Comparison {
-        let nothing = Guest::default();
-        let mut differ = Differ::new(wanted, &nothing);
+    fn with_disk(&self, guest: &Guest, slot: &str, value: &str) -> Guest {
+        kept::with_disk(guest, slot, value)
+    }
+
+    fn keeper(
+        &self,
+        name: &str,
+        identity: Uuid,
+        mark: &str,
+        note: &str,
+    ) -> BTreeMap<String, String> {
+        kept::keeper(name, identity, mark, note)
+    }
+
+    fn can_reassign(&self, plugin: &str) -> bool {
+        kept::can_reassign(plugin)
+    }
+
+    fn create(&self, wanted: &Wanted<'_>, base: &Guest) -> Comparison {
+        let mut differ = Differ::new(wanted, base);
         compare_all(&mut differ);
-        disk::efidisk(&mut differ);
-        finish(differ, &nothing)
+        disk::default_efidisk(&mut differ);
+        // Proxmox lets a new guest boot from its first disk, but not from one that comes later.
+        if let Some(slot) = disk::boot_disk(base) {
+            differ.default("boot", &format!("order={slot}"));
+        }
+        finish(differ, base)
     }
 
     fn compare(&self, wanted: &Wanted<'_>, live: &Guest) -> Comparison {

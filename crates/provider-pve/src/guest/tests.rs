@@ -42,7 +42,9 @@ fn compare(spec: &GuestSpec, before: &[&str], live: &Guest) -> Comparison {
 
 fn create(spec: &GuestSpec) -> Comparison {
     let identity = uuid_of("lab", "k3s", "w01");
-    Qemu.create(&Wanted { name: "w01", identity, spec, managed_before: &BTreeSet::new() })
+    let nothing = BTreeSet::new();
+    let wanted = Wanted { name: "w01", identity, spec, managed_before: &nothing };
+    Qemu.create(&wanted, &Guest::default())
 }
 
 /// `set` and `delete` in one line: `cores=2 -onboot scsi0→20G`, and findings by code.
@@ -50,8 +52,18 @@ fn line(comparison: &Comparison) -> String {
     let set = comparison.set.iter().map(|(k, v)| format!("{k}={v}"));
     let delete = comparison.delete.iter().map(|k| format!("-{k}"));
     let resize = comparison.resize.iter().map(|(slot, size)| format!("{slot}→{}M", size >> 20));
+    let moves = comparison.moves.iter().map(|m| {
+        let format = m.format.as_ref().map_or_else(String::new, |f| format!(":{f}"));
+        format!("{}⇒{}{format}", m.slot, m.storage)
+    });
+    let detach = comparison.detach.iter().map(|d| {
+        let erase = d.erase.as_ref().map_or_else(String::new, |(u, v)| format!("!{u}={v}"));
+        format!("⏏{}{erase}", d.slot)
+    });
+    let erase = comparison.erase.iter().map(|(unused, volume)| format!("!{unused}={volume}"));
+    let disks = moves.chain(detach).chain(erase);
     let findings = comparison.findings.iter().map(|f| format!("{:?}:{}", f.weight, f.code));
-    set.chain(delete).chain(resize).chain(findings).collect::<Vec<_>>().join(" ")
+    set.chain(delete).chain(resize).chain(disks).chain(findings).collect::<Vec<_>>().join(" ")
 }
 
 /// Paths of attributes with before and after.

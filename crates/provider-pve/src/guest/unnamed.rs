@@ -9,24 +9,51 @@ use pvx_core::live::Guest;
 use pvx_core::provider::{ErrorClass, ProviderError};
 
 use super::identity::disk_in;
-use crate::codec::Drive;
+use crate::codec::{Drive, PropertyError};
 
 /// Stands for the volume's name in a plan. Proxmox would refuse it.
 const VOLUME: &str = "<volume of the clone>";
 
+/// The same for a disk that gets another volume, or another guest, on the way.
+const MOVED: &str = "<moved volume>";
+
 /// The drive of a template as it is in a clone: everything but the volume's name.
 pub(super) fn of_clone(drive: &Drive) -> Option<Drive> {
-    let file = drive.storage().map_or_else(|| VOLUME.to_owned(), |s| format!("{s}:{VOLUME}"));
-    let mut unnamed = Drive::on(&file).ok()?;
-    for (key, value) in drive.properties().iter().filter(|(key, _)| !is_volume(key)) {
-        unnamed.set(key, value).ok()?;
+    renamed(drive, drive.storage(), VOLUME)
+}
+
+/// A drive whose volume gets another name by a move.
+pub(super) fn moved(drive: &Drive) -> Option<Drive> {
+    renamed(drive, drive.storage(), MOVED)
+}
+
+/// The drive of a clone that is put on one storage.
+pub(super) fn on_storage(drive: &Drive, storage: &str) -> Option<Drive> {
+    drive.storage()?;
+    let mut clone = renamed(drive, Some(storage), VOLUME)?;
+    if drive.storage() != Some(storage) {
+        // Another storage may know other formats.
+        clone.remove("format");
     }
-    Some(unnamed)
+    Some(clone)
+}
+
+fn renamed(drive: &Drive, storage: Option<&str>, name: &str) -> Option<Drive> {
+    let file = storage.map_or_else(|| name.to_owned(), |storage| format!("{storage}:{name}"));
+    let mut renamed = Drive::on(&file).ok()?;
+    // The copy has the format of its source.
+    if let Some((_, format @ ("raw" | "qcow2" | "vmdk"))) = drive.file().rsplit_once('.') {
+        renamed.set("format", format).ok()?;
+    }
+    for (key, value) in drive.properties().iter().filter(|(key, _)| !is_volume(key)) {
+        renamed.set(key, value).ok()?;
+    }
+    Some(renamed)
 }
 
 /// Is this the drive of a clone that is not made yet?
 pub(super) fn is(drive: &Drive) -> bool {
-    drive.file().ends_with(VOLUME)
+    [VOLUME, MOVED].iter().any(|name| drive.file().ends_with(name))
 }
 
 /// Does any of these values wait for the name of its volume?
@@ -55,17 +82,24 @@ fn is_unnamed(key: &str, value: &str) -> bool {
 
 fn merged(key: &str, planned: &str, guest: &Guest) -> Result<String, ProviderError> {
     let live = guest.config.get(key).and_then(|text| disk_in(key, text));
-    let (Some(mut drive), Ok(planned)) = (live, Drive::parse(planned)) else {
+    let (Some(live), Ok(planned)) = (live, Drive::parse(planned)) else {
         let text = format!("guest {} on {} has no disk {key}", guest.vmid, guest.node);
         return Err(ProviderError::new(ErrorClass::Changed, text).help("plan again"));
     };
-    // The size is what the clone has; the plan grows it with an action of its own.
-    for (name, value) in planned.properties().iter().filter(|(n, _)| !is_volume(n) && *n != "size")
-    {
-        let set = drive.set(name, value);
-        set.map_err(|e| ProviderError::new(ErrorClass::Refused, format!("{key}: {e}")))?;
-    }
-    Ok(drive.to_string())
+    // Size and format are what the volume has; the plan changes them with actions of their own.
+    let written = |name: &str| !is_volume(name) && !matches!(name, "size" | "format");
+    let options = planned.properties().iter().filter(|(name, _)| written(name));
+    let named = || {
+        // What a clone has beside the plan stays; of a moved disk the plan knows everything.
+        let fresh = planned.file().ends_with(MOVED);
+        let mut drive = if fresh { Drive::on(live.file())? } else { live.clone() };
+        for (name, value) in options.chain(live.get("size").map(|size| ("size", size))) {
+            drive.set(name, value)?;
+        }
+        Ok(drive.to_string())
+    };
+    named()
+        .map_err(|e: PropertyError| ProviderError::new(ErrorClass::Refused, format!("{key}: {e}")))
 }
 
 fn is_volume(key: &str) -> bool {

@@ -11,6 +11,8 @@
 mod allow;
 mod corpus;
 mod create;
+mod drives;
+mod keep;
 mod lab;
 mod membership;
 mod moved;
@@ -20,6 +22,7 @@ mod random;
 mod read;
 mod relocate;
 mod remove;
+mod replace;
 mod reset;
 mod simulate;
 mod simulate_ha;

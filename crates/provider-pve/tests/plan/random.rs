@@ -111,7 +111,8 @@ fn guest(lab: &Lab, name: &str, sketch: &Sketch) -> Guest {
     spec.boot_disk = sketch.disk.map(|gib| gib * GIB);
     if let Some((slot, gib, storage)) = sketch.extra {
         let storage = storage.map(str::to_owned);
-        spec.disks.insert(slot.into(), Disk { size: Some(gib * GIB), storage, ..Disk::default() });
+        let (size, keep) = (Some(gib * GIB), gib % 3 == 0);
+        spec.disks.insert(slot.into(), Disk { size, storage, keep, ..Disk::default() });
     }
     for (index, (bridge, tag, firewall)) in &sketch.networks {
         let bridge = bridge.map(|b| format!("vmbr{b}"));
@@ -251,7 +252,7 @@ proptest! {
         if let Some(vmid) = fixed {
             lab.first().vmid = VmidRequest::Fixed(vmid);
         }
-        for step in 0..3 {
+        for step in 0..4 {
             if step == 1 {
                 lab.desired.profiles[0].guests = names(&mut lab, &after, affinities.1);
                 if rename {
@@ -266,7 +267,12 @@ proptest! {
                     lab.memory = pvx_core::state::Memory::default();
                 }
             }
-            let intent = if step == 2 { Intent::Destroy } else { Intent::Apply };
+            let intent = if step >= 2 { Intent::Destroy } else { Intent::Apply };
+            if intent == Intent::Destroy {
+                // Room for what is kept; and at last that goes too.
+                lab.desired.scope.vms.last = 1029;
+                lab.options.erase_kept = step == 3;
+            }
             let plan = lab.settle(intent);
             prop_assert!(mode == ApplyChanges::Manual || plan.held.is_empty());
             let touched = touched(&plan);

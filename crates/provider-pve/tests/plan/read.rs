@@ -40,7 +40,8 @@ impl Reader for Asked<'_> {
 fn read(lab: &Lab) -> (Vec<(Vec<u32>, bool)>, Snapshot) {
     let asked = Asked { snapshot: &lab.snapshot, calls: Mutex::default() };
     let inventory = lab.snapshot.inventory.clone();
-    let reading = pvx_core::read::snapshot(&asked, inventory, &lab.desired, &lab.memory, &Qemu);
+    let reading =
+        pvx_core::read::snapshot(&asked, inventory, &lab.desired, &lab.memory, &Qemu, &[]);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let snapshot = runtime.block_on(reading).unwrap();
     (asked.calls.into_inner().unwrap(), snapshot)
@@ -172,7 +173,7 @@ fn a_guest_that_moves_meanwhile_is_looked_for_again() {
         let moving = Moving { before: &before.snapshot, after, looks: Mutex::new(0) };
         let inventory = moving.before.inventory.clone();
         let (desired, memory) = (&before.desired, &before.memory);
-        let reading = pvx_core::read::snapshot(&moving, inventory, desired, memory, &Qemu);
+        let reading = pvx_core::read::snapshot(&moving, inventory, desired, memory, &Qemu, &[]);
         let snapshot = runtime.block_on(reading).unwrap();
         (moving.looks.into_inner().unwrap(), snapshot)
     };

@@ -40,6 +40,9 @@ impl Lab {
             ActionKind::Create { config, .. } => self.create(action, config),
             ActionKind::Clone { .. } => self.clone_template(action),
             ActionKind::Snippet { storage, name, .. } => self.snippet(action, storage, name),
+            ActionKind::Reassign { disk, target, target_disk } => {
+                self.reassign(action, disk, *target, target_disk);
+            }
             _ => self.change(action),
         }
         match self.snapshot.guests.get(&vmid) {
@@ -180,6 +183,31 @@ impl Lab {
             ActionKind::Pool { .. } => {}
             ActionKind::Ha { change } => self.high_availability(action.vmid, change),
             ActionKind::Create { .. } | ActionKind::Clone { .. } => unreachable!(),
+            ActionKind::MoveDisk { disk, storage, format } => {
+                let mut drive = Value::parse(&guest.config[disk]);
+                assert_ne!((drive.storage(), format.is_none()), (storage.as_str(), true));
+                assert!(!guest.running || disk != "tpmstate0");
+                assert!(!guest.pending.iter().any(|p| p.key == *disk), "a boot would miss {disk}");
+                let end = format.iter().map(|f| format!(".{f}")).collect::<String>();
+                drive.first = format!("{storage}:vm-{}-moved-{disk}{end}", guest.vmid);
+                guest.config.insert(disk.clone(), drive.print());
+                guest.digest = guest.digest.as_ref().map(|digest| format!("{digest}+"));
+            }
+            ActionKind::Detach { disk } => {
+                let drive = Value::parse(&guest.config.remove(disk).expect("it is there"));
+                if !drive.rest.contains_key("media") {
+                    let free = (0..).map(|n| format!("unused{n}"));
+                    let free =
+                        free.into_iter().find(|key| !guest.config.contains_key(key)).unwrap();
+                    guest.config.insert(free, drive.first);
+                }
+                guest.digest = guest.digest.as_ref().map(|digest| format!("{digest}+"));
+            }
+            ActionKind::Erase { disk } => {
+                assert!(disk.starts_with("unused"));
+                guest.config.remove(disk).expect("it is there");
+                guest.digest = guest.digest.as_ref().map(|digest| format!("{digest}+"));
+            }
             other => panic!("this small world cannot {}", other.verb()),
         }
         self.check_storages(action.vmid);
@@ -199,6 +227,27 @@ impl Lab {
         }
     }
 
+    /// A disk goes from one guest to another on the same node, and its volume gets another name.
+    fn reassign(&mut self, action: &Action, disk: &str, target: u32, target_disk: &str) {
+        let source = self.snapshot.guests.get_mut(&action.vmid).unwrap();
+        let node = source.node.clone();
+        assert_eq!(node, action.node, "asked at another node: {action:?}");
+        assert!(!source.running || disk.starts_with("unused"), "detach first");
+        for precondition in &action.preconditions {
+            holds(source, precondition);
+        }
+        let mut drive = Value::parse(&source.config.remove(disk).expect("it is there"));
+        source.digest = Some("without".to_owned());
+        let own = format!("vm-{}-", action.vmid);
+        assert!(drive.first.contains(&own), "a base has no other owner: {}", drive.first);
+        drive.first = drive.first.replace(&own, &format!("vm-{target}-"));
+        let target = self.snapshot.guests.get_mut(&target).expect("the target is there");
+        assert_eq!(target.node, node, "Both VMs need to be on the same node");
+        assert!(!target.config.contains_key(target_disk), "{target_disk} is already in use");
+        target.config.insert(target_disk.to_owned(), drive.print());
+        target.digest = Some("with".to_owned());
+    }
+
     /// Every volume is on a storage that its node has.
     fn check_storages(&self, vmid: u32) {
         let guest = &self.snapshot.guests[&vmid];
@@ -216,6 +265,9 @@ fn holds(guest: &Guest, precondition: &Precondition) {
         // As the executor compares: Proxmox adds and strips trailing white space.
         Precondition::Begun { note } => assert_eq!(guest.config["description"].trim_end(), note),
         Precondition::Unprotected => assert!(!guest.is_protected()),
+        Precondition::Holds { disk, volume } => {
+            assert_eq!(Value::parse(&guest.config[disk]).first, *volume);
+        }
         Precondition::Digest { digest } => assert_eq!(guest.digest.as_ref(), Some(digest)),
         Precondition::Owned { mark, uuid } => {
             assert!(guest.config["tags"].split(';').any(|tag| tag == mark));
@@ -225,7 +277,7 @@ fn holds(guest: &Guest, precondition: &Precondition) {
 }
 
 /// Stands for the volume of a clone that is not made yet; the provider puts in its name.
-const UNNAMED: &str = "<volume of the clone>";
+const UNNAMED: [&str; 2] = ["<volume of the clone>", "<moved volume>"];
 
 /// Stores values as Proxmox does.
 fn configure(guest: &mut Guest, set: &BTreeMap<String, String>, delete: &[String]) {
@@ -255,13 +307,23 @@ fn configure(guest: &mut Guest, set: &BTreeMap<String, String>, delete: &[String
     }
 }
 
-fn stored_drive(guest: &Guest, key: &str, value: &str) -> String {
+fn stored_drive(guest: &mut Guest, key: &str, value: &str) -> String {
     let mut drive = Value::parse(value);
+    if drive.rest.contains_key("media") && !drive.first.ends_with("cloudinit") {
+        return drive.print();
+    }
     let storage = drive.storage().to_owned();
-    if drive.first.ends_with(UNNAMED) {
+    if UNNAMED.iter().any(|name| drive.first.ends_with(name)) {
         let stored = Value::parse(&guest.config[key]);
         drive.first.clone_from(&stored.first);
         drive.rest.insert("size".to_owned(), stored.rest["size"].clone());
+        drive.rest.remove("format");
+        return drive.print();
+    }
+    let unused = guest.config.iter().find(|(k, v)| k.starts_with("unused") && **v == drive.first);
+    if let Some(unused) = unused.map(|(key, _)| key.clone()) {
+        guest.config.remove(&unused);
+        drive.rest.entry("size".to_owned()).or_insert_with(|| "1G".to_owned());
         return drive.print();
     }
     if !is_new(value) {
@@ -275,6 +337,7 @@ fn stored_drive(guest: &Guest, key: &str, value: &str) -> String {
     let (end, bytes) = match (asked.as_str(), key) {
         ("cloudinit", _) => ("cloudinit".to_owned(), 4 << 20),
         (_, "efidisk0") => ("disk-efi".to_owned(), 4 << 20),
+        _ if drive.rest.remove("import-from").is_some() => (format!("disk-{key}"), 2 << 30),
         (gib, _) => {
             let mib = gib.parse::<f64>().unwrap() * 1024.0;
             (format!("disk-{key}"), (mib as u64) << 20)

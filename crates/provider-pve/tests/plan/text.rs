@@ -1,6 +1,8 @@
 //! A plan as a few lines of text.
 
-use pvx_core::plan::{Action, ActionKind, Change, Finding, HaChange, Plan, Precondition, Weight};
+use pvx_core::plan::{
+    Action, ActionKind, Change, Finding, HaChange, Plan, Precondition, Verb, Weight,
+};
 
 pub(crate) fn of(plan: &Plan) -> String {
     let actions = plan.actions.iter().map(|a| action(plan, a));
@@ -107,6 +109,7 @@ fn precondition(precondition: &Precondition) -> String {
         Precondition::Begun { .. } => "begun".to_owned(),
         Precondition::Digest { .. } => "unchanged".to_owned(),
         Precondition::Unprotected => "unprotected".to_owned(),
+        Precondition::Holds { disk, volume } => format!("{disk}={volume}"),
     }
 }
 
@@ -118,6 +121,14 @@ fn change(change: &Change) -> String {
     );
     if let Some(origin) = &change.facts.origin {
         text += &format!(", {origin}");
+    }
+    let sizes = |list: &[(String, u64)]| {
+        let list = list.iter().map(|(slot, size)| format!("{slot} {}MiB", size >> 20));
+        list.collect::<Vec<_>>().join(" ")
+    };
+    let (lost, kept) = (&change.facts.disks, &change.facts.kept);
+    if change.verb == Verb::Replace || !kept.is_empty() {
+        text += &format!(", lost [{}], kept [{}]", sizes(lost), sizes(kept));
     }
     for attribute in &change.attributes {
         let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "∅".to_owned());

@@ -55,14 +55,16 @@ fn the_size_of_the_boot_disk_beside_its_options() {
 }
 
 #[test]
-fn a_second_disk_comes_and_stays() {
+fn a_second_disk_comes_and_goes() {
     let mut lab = made(|_| {});
     let disk = Disk { size: Some(5 * GIB), storage: Some("local-lvm".into()), ..Disk::default() };
     lab.first().spec.disks.insert("scsi1".into(), disk);
     assert_snapshot!(lab.apply());
     lab.first().spec.disks.clear();
-    assert_snapshot!(lab.apply(), @"i disk-kept: disk scsi1 is no longer in the documents and stays attached");
-    assert_eq!(lab.get(1000, "scsi1"), "local-lvm:vm-1000-disk-scsi1,size=5G");
+    assert_snapshot!("a_second_disk_goes", lab.apply());
+    assert_eq!(lab.get(1000, "scsi1"), "");
+    assert_eq!(lab.get(1000, "unused0"), "local-lvm:vm-1000-disk-scsi1");
+    assert_eq!(lab.apply(), "nothing to do");
 }
 
 #[test]

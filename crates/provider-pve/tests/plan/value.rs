@@ -52,7 +52,8 @@ pub(crate) fn size(bytes: u64) -> String {
 /// Is the key a drive?
 pub(crate) fn is_drive(key: &str) -> bool {
     let name = key.trim_end_matches(|c: char| c.is_ascii_digit());
-    name != key && matches!(name, "scsi" | "virtio" | "sata" | "ide" | "efidisk" | "unused")
+    name != key
+        && matches!(name, "scsi" | "virtio" | "sata" | "ide" | "efidisk" | "tpmstate" | "unused")
 }
 
 /// Is the key a network device?

@@ -113,9 +113,15 @@ impl Lab {
         (loaded.desired, loaded.sources)
     }
 
-    pub(crate) async fn read(&self, desired: &Desired, memory: &Memory) -> Snapshot {
+    pub(crate) async fn read(
+        &self,
+        desired: &Desired,
+        memory: &Memory,
+        replace: &[String],
+    ) -> Snapshot {
         let inventory = self.cluster.inventory().await.unwrap();
-        read::snapshot(&self.cluster, inventory, desired, memory, &Qemu).await.unwrap()
+        let snapshot = read::snapshot(&self.cluster, inventory, desired, memory, &Qemu, replace);
+        snapshot.await.unwrap()
     }
 
     pub(crate) async fn plan(&self, documents: &(Desired, Sources), intent: Intent) -> Plan {
@@ -130,7 +136,7 @@ impl Lab {
         options: &Options,
         memory: &Memory,
     ) -> Plan {
-        let snapshot = self.read(&documents.0, memory).await;
+        let snapshot = self.read(&documents.0, memory, &options.replace).await;
         let input = Input {
             desired: &documents.0,
             snapshot: &snapshot,

@@ -9,6 +9,7 @@
 )]
 
 mod convergence;
+mod drives;
 mod effects;
 mod harness;
 mod keys;

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod depends;
+mod disks;
 pub(super) mod ha;
 mod isolation;
 mod moved;
@@ -31,6 +32,7 @@ pub(crate) fn all(documents: &Documents, desired: &Desired) -> Vec<Diagnostic> {
     nodes::check(documents, &desired.scope, &mut problems);
     vmids::check(desired, &mut problems);
     addresses::check(documents, desired, &mut problems);
+    disks::check(desired, &mut problems);
     isolation::check(documents, &mut problems);
     depends::check(documents, desired, &mut problems);
     ha::check(desired, &mut problems);

@@ -105,15 +105,91 @@ fn read(
         places.insert(format!("{path}.format"), format.span);
         disk.format = Some(format.value);
     }
+    if let Some(source) = fields.parsed("import_from", names::volume) {
+        places.insert(format!("{path}.import_from"), source.span);
+        disk.import_from = Some(source.value);
+    }
+    take_fate(&mut fields, &mut disk, path, places);
     for name in OPTIONS {
         let Some(node) = fields.take(name) else { continue };
+        if let Some(buses) = buses_of(name)
+            && !buses.contains(&bus(slot))
+        {
+            fields.problems.push(not_on_this_bus(node, slot, name, buses));
+            continue;
+        }
         if let Some(text) = option(node, name, fields.problems) {
+            let (name, text) = as_stored(name, text);
             places.insert(format!("{path}.{name}"), node.span);
             disk.options.insert(name.to_owned(), text);
         }
     }
     fields.finish();
     Some(disk)
+}
+
+/// What becomes of the disk when documents no longer name it, or its guest goes.
+fn take_fate(fields: &mut Fields<'_, '_>, disk: &mut Disk, path: &str, places: &mut PlacesByPath) {
+    let keep = fields.boolean("keep");
+    let fate = fields.word("on_removal", &["detach", "erase"]);
+    if let Some(keep) = &keep {
+        places.insert(format!("{path}.keep"), keep.span);
+        disk.keep = keep.value;
+    }
+    if let Some(fate) = &fate {
+        places.insert(format!("{path}.on_removal"), fate.span);
+        disk.erase = fate.value == "erase";
+    }
+    if let (Some(keep), Some(fate)) = (keep, fate)
+        && disk.keep
+        && disk.erase
+    {
+        fields.problems.push(
+            Diagnostic::error("kept-and-erased", "a disk cannot be both kept and erased")
+                .at(fate.span, "its bytes go here")
+                .at(keep.span, "and stay here")
+                .help("keep one of the two keys"),
+        );
+    }
+}
+
+/// Proxmox takes limits in bytes a second as another spelling of MiB a second, and stores those; it
+/// gets the number wrong on the way (qemu-server, parse_drive: `my $bps = defined(delete …)`), so it
+/// is done here.
+fn as_stored(name: &'static str, text: String) -> (&'static str, String) {
+    let stored = match name {
+        "bps" => "mbps",
+        "bps_rd" => "mbps_rd",
+        "bps_wr" => "mbps_wr",
+        _ => return (name, text),
+    };
+    let Ok(bytes) = text.parse::<u64>() else { return (name, text) };
+    // Thousandths of a MiB, rounded up: a limit never becomes none.
+    let thousandths = (u128::from(bytes) * 1000).div_ceil(1 << 20);
+    let digits = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    (stored, digits.trim_end_matches('0').trim_end_matches('.').to_owned())
+}
+
+/// The buses whose disks have an option; `None`: all of them (qemu-server, Drive.pm: the formats of
+/// `ide`, `scsi`, `sata` and `virtio`).
+fn buses_of(option: &str) -> Option<&'static [&'static str]> {
+    match option {
+        "model" => Some(&["ide"]),
+        "product" | "vendor" | "queues" | "scsiblock" => Some(&["scsi"]),
+        "iothread" | "ro" => Some(&["scsi", "virtio"]),
+        "ssd" | "wwn" => Some(&["scsi", "sata", "ide"]),
+        _ => None,
+    }
+}
+
+fn bus(slot: &str) -> &str {
+    slot.trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
+fn not_on_this_bus(node: &Node, slot: &str, option: &str, buses: &[&str]) -> Diagnostic {
+    Diagnostic::error("option-of-another-bus", format!("disk '{slot}' cannot have '{option}'"))
+        .at(node.span, format!("not on {}", bus(slot)))
+        .help(format!("only {} disks have it", buses.join(", ")))
 }
 
 /// A drive option as Proxmox VE spells it: `true` is `1`, except for `discard: on`.

@@ -1,10 +1,12 @@
 //! From YAML trees to typed documents. Every problem is collected; a value that cannot be used is
 //! left out, and decoding goes on.
 
+pub(crate) mod cdrom;
 pub(crate) mod cloudinit;
 pub(crate) mod config;
 pub(crate) mod disk;
 pub(crate) mod fields;
+pub(crate) mod firmware;
 pub(crate) mod firstboot;
 pub(crate) mod group;
 mod ha;

@@ -62,6 +62,18 @@ pub(crate) fn identifier(text: &str) -> Result<String, String> {
     Err("a name is letters, digits, '-', '_' and '.', and begins with a letter or digit".to_owned())
 }
 
+/// A volume on a storage (`local:iso/x.iso`, `vmdata:vm-100-disk-0`); paths are for root@pam alone.
+pub(crate) fn volume(text: &str) -> Result<String, String> {
+    let valid = |c: char| c.is_ascii_graphic() && !"\"'\\,".contains(c);
+    let of_storage =
+        |(storage, name): (&str, &str)| identifier(storage).is_ok() && !name.is_empty();
+    if text.len() <= 256 && text.chars().all(valid) && text.split_once(':').is_some_and(of_storage)
+    {
+        return Ok(text.to_owned());
+    }
+    Err("must be a volume: STORAGE:NAME, such as local:iso/debian.iso".to_owned())
+}
+
 /// One option inside a Proxmox property string (`cpu`, `machine`): no comma-separated list can be
 /// broken out of, and no white space.
 pub(crate) fn option(text: &str) -> Result<String, String> {

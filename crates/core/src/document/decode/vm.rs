@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::size::GIB;
 use super::fields::Fields;
-use super::{cloudinit, disk, ha, names, network, raw, setting};
+use super::{cdrom, cloudinit, disk, firmware, ha, names, network, raw, setting};
 use crate::desired::{CloneMode, GuestSpec, Power};
 use crate::diagnostic::{Diagnostic, Span, Spanned};
 
@@ -57,6 +57,9 @@ pub(crate) fn take(fields: &mut Fields<'_, '_>) -> VmKeys {
         keys.places.insert("tags".to_owned(), tag.span);
     }
     keys.spec.disks = disk::take(fields, &mut keys.places);
+    keys.spec.cdroms = cdrom::take(fields, &mut keys.places);
+    keys.spec.efidisk = firmware::efidisk(fields, &mut keys.places);
+    keys.spec.tpmstate = firmware::tpmstate(fields, &mut keys.places);
     keys.spec.networks = network::take(fields, &mut keys.places);
     keys.spec.ha = ha::take(fields, &mut keys.places);
     let pool = fields.parsed("pool", ha::pool);

@@ -167,7 +167,12 @@ fn boot_disk(guest: &mut Guest) {
 }
 
 fn sized_disks(guest: &Guest, problems: &mut Vec<Diagnostic>) {
-    for (slot, _) in guest.spec.disks.iter().filter(|(_, disk)| disk.size.is_none()) {
+    for (slot, _) in guest
+        .spec
+        .disks
+        .iter()
+        .filter(|(_, disk)| disk.size.is_none() && disk.import_from.is_none())
+    {
         problems.push(
             Diagnostic::error("missing-key", format!("disk '{slot}' needs a size"))
                 .at(guest.place(&format!("disks.{slot}")), "a new disk of unknown size")

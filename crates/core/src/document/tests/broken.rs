@@ -169,6 +169,39 @@ cloudinit:
 }
 
 #[test]
+fn broken_disks() {
+    insta::assert_snapshot!(vm("
+name: web
+disks:
+  ide2: 4G
+  ide0: {size: 4G, iothread: true}
+  virtio1: {size: 4G, ssd: true, queues: 4}
+  scsi1: {size: 4G, keep: true, on_removal: erase}
+  scsi2: {import_from: /dev/sda}
+  scsi3: {size: 4G, on_removal: forget}
+cdroms:
+  ide2: none
+  virtio0: none
+  sata1: debian.iso
+efidisk0: {efitype: 8m}
+tpmstate0: {version: v2.0, size: 4M}
+"));
+}
+
+#[test]
+fn limits_that_proxmox_refuses() {
+    insta::assert_snapshot!(vm("
+name: web
+template: 101
+disks:
+  ide2: 4G
+  scsi1: {size: 4G, mbps_max: 20}
+  scsi2: {size: 4G, iops_rd_max: 20, iops_rd_max_length: 2, bps: 1048576, mbps_wr: 3}
+cdroms: {ide2: none}
+"));
+}
+
+#[test]
 fn a_broken_configuration() {
     let lab = Lab::new();
     lab.write(

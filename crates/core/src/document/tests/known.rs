@@ -31,6 +31,8 @@ const VM: &str = "
 kind: vm
 name: all
 disks: { scsi0: {} }
+efidisk0: {}
+tpmstate0: {}
 networks: { net0: {} }
 cloudinit: { ipconfig: { 0: {} }, cicustom: {}, password: {} }
 ha: {}

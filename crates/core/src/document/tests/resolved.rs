@@ -248,3 +248,27 @@ nodes:
     let memory: Vec<_> = loaded.desired.guests().map(|guest| guest.spec.memory()).collect();
     assert_eq!(memory, [Some(4096); 3]);
 }
+
+#[test]
+fn drives() {
+    let lab = Lab::new();
+    lab.write(
+        "vm.yaml",
+        "
+name: web
+template: 101
+disks:
+  scsi1: {size: 4G, storage: fast, format: qcow2, keep: true, iops_rd: 100, bps_wr: 1572864, mbps_wr_max: 3, bps_wr_max_length: 3}
+  scsi2: {import_from: 'local:import/x.qcow2', on_removal: erase, backup: false}
+cdroms:
+  ide2: 'local:iso/x.iso'
+  sata1: cdrom
+efidisk0: {storage: fast, efitype: 4m, pre-enrolled-keys: true, ms-cert: 2023k}
+tpmstate0: {version: v2.0}
+",
+    );
+    let loaded = lab.load(&["vm.yaml"]);
+    assert!(loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
+    let spec = &loaded.desired.profiles[0].guests[0].spec;
+    insta::assert_debug_snapshot!((&spec.disks, &spec.cdroms, &spec.efidisk, &spec.tpmstate));
+}

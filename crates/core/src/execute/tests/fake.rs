@@ -168,11 +168,23 @@ impl GuestKind for Kind {
         Vec::new()
     }
 
-    fn clone_of(&self, template: &Guest, _: &str, _: &str) -> Guest {
+    fn clone_of(&self, template: &Guest, _: &str, _: &str, _: Option<&str>) -> Guest {
         template.clone()
     }
 
-    fn create(&self, _: &Wanted<'_>) -> Comparison {
+    fn with_disk(&self, guest: &Guest, _: &str, _: &str) -> Guest {
+        guest.clone()
+    }
+
+    fn keeper(&self, _: &str, _: Uuid, _: &str, _: &str) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    fn can_reassign(&self, _: &str) -> bool {
+        true
+    }
+
+    fn create(&self, _: &Wanted<'_>, _: &Guest) -> Comparison {
         Comparison::default()
     }
 

@@ -147,3 +147,18 @@ async fn not_the_clone_that_was_made() {
     }
     assert!(refused(&plan, |_| {}).await.is_some(), "no description at all");
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_volume_in_the_same_place_is_not_erased() {
+    let (disk, volume) = ("unused0".to_owned(), "shared:vm-1000-disk-1".to_owned());
+    let erase = ActionKind::Erase { disk: disk.clone() };
+    let plan = one(erase, &[Precondition::Holds { disk: disk.clone(), volume: volume.clone() }]);
+    let hold = |held: &str| {
+        let (disk, held) = (disk.clone(), held.to_owned());
+        move |guest: &mut Guest| drop(guest.config.insert(disk, held))
+    };
+    assert_eq!(refused(&plan, hold(&volume)).await, None);
+    let text = refused(&plan, hold("shared:vm-1000-disk-2")).await.unwrap();
+    assert_eq!(text, "unused0 of guest 1000 on pve1 is not shared:vm-1000-disk-1");
+    assert!(refused(&plan, |_| ()).await.is_some());
+}

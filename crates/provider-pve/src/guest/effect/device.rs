@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use pvx_core::live::Guest;
 
+use super::super::unnamed;
 use super::rule::{Feature, Rule, property, rule};
 use super::{Cost, hotplugs, running};
 use crate::codec::{Agent, Boot, Drive, Nic, PropertyString};
@@ -39,7 +40,8 @@ pub(super) fn drive(key: &str, before: Option<&str>, after: Option<&str>, guest:
     if old.is_cdrom() {
         return Cost::live();
     }
-    if old.file() != new.file() {
+    // A volume that is moved is the same disk.
+    if old.file() != new.file() && !unnamed::is(&new) {
         return another_volume(key, guest);
     }
     options(key, &old, &new)

@@ -139,7 +139,7 @@ fn a_password_is_compared_by_being_there_and_by_its_version() {
 #[test]
 fn the_password_of_a_template_is_not_its_clones() {
     let template = live(&[("cipassword", "**********"), ("template", "1")]);
-    let clone = Qemu.clone_of(&template, "w01", "note");
+    let clone = Qemu.clone_of(&template, "w01", "note", None);
     let comparison = compare(&password(None), &[], &clone);
     assert_eq!(comparison.set["cipassword"], MARKER);
 }

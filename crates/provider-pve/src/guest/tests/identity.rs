@@ -82,7 +82,7 @@ fn template() -> Guest {
 
 #[test]
 fn what_a_clone_takes_over() {
-    let clone = Qemu.clone_of(&template(), "w02", "note");
+    let clone = Qemu.clone_of(&template(), "w02", "note", None);
     let text: Vec<_> = clone.config.iter().map(|(k, v)| format!("{k}: {v}")).collect();
     insta::assert_snapshot!(text.join("\n"), @r"
     description: note

@@ -164,7 +164,7 @@ fn memory_below_the_balloon_is_refused() {
     let refused = compare(&wanted, &[], &live(&[("balloon", "2048")]));
     let help = refused.findings[0].help.as_deref().unwrap_or_default();
     assert!(help.contains("qm set 1000 --balloon 1024"), "{help}");
-    let clone = Qemu.clone_of(&live(&[("balloon", "2048")]), "w01", "note");
+    let clone = Qemu.clone_of(&live(&[("balloon", "2048")]), "w01", "note", None);
     let refused = compare(&wanted, &[], &clone);
     let help = refused.findings[0].help.as_deref().unwrap_or_default();
     assert!(help.contains("the template's"), "{help}");

@@ -11,7 +11,7 @@ use crate::guest::unnamed;
 fn planned() -> BTreeMap<String, String> {
     let template =
         live(&[("template", "1"), ("scsi0", "shared:base-100-disk-0,discard=on,size=3G")]);
-    let clone = Qemu.clone_of(&template, "w01", "note");
+    let clone = Qemu.clone_of(&template, "w01", "note", None);
     let options = BTreeMap::from([("ssd".to_owned(), "1".to_owned())]);
     let disk = Disk { options, storage: Some("fast".into()), ..Disk::default() };
     let comparison = compare(&spec(|s| drop(s.disks.insert("scsi0".into(), disk))), &[], &clone);
