@@ -19,6 +19,7 @@ mod formats;
 mod killed;
 mod reference;
 mod reuse;
+mod root_keys;
 mod secrets;
 mod served;
 mod sim;

@@ -17,3 +17,4 @@ mod observe;
 mod placement;
 mod requests;
 mod snippets;
+mod untouched;
