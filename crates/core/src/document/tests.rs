@@ -9,3 +9,4 @@ mod random;
 mod resolved;
 mod reuse;
 mod reuse_broken;
+mod settings;

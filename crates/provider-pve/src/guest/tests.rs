@@ -6,6 +6,7 @@ mod disks;
 mod firstboot;
 mod identity;
 mod networks;
+mod raw;
 mod scalars;
 mod schema;
 mod unnamed;

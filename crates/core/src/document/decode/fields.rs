@@ -248,6 +248,9 @@ fn unknown_key(entry: &Entry, what: &str) -> Diagnostic {
     Diagnostic::error("unknown-key", message)
 }
 
+/// Known keys that are listed; nobody reads more.
+const MOST_OFFERED: usize = 40;
+
 /// Adds the place, the nearest known key, and all known keys.
 fn offer_keys(
     problem: Diagnostic,
@@ -255,8 +258,17 @@ fn offer_keys(
     known: &[&'static str],
     numbered: &[&'static Key],
 ) -> Diagnostic {
-    let label = nearest(&entry.key.value, known.iter().copied())
-        .map_or_else(|| "not known".to_owned(), |key| format!("did you mean '{key}'?"));
+    let stem = entry.key.value.trim_end_matches(|c: char| c.is_ascii_digit());
+    let label = match numbered.iter().find(|key| key.name == stem && stem != entry.key.value) {
+        Some(key) if key.slots == 1 => format!("there is only {}", key.title()),
+        Some(key) => format!("there are {}", key.title()),
+        None => nearest(&entry.key.value, known.iter().copied())
+            .map_or_else(|| "not known".to_owned(), |key| format!("did you mean '{key}'?")),
+    };
+    if known.len() > MOST_OFFERED {
+        let help = "`pvx schema reference` lists all keys, and so does docs/reference/documents.md";
+        return problem.at(entry.key.span, label).help(help);
+    }
     let titles = numbered.iter().map(|key| key.title());
     let mut sorted: Vec<String> = known.iter().map(|k| (*k).to_owned()).chain(titles).collect();
     sorted.sort_unstable();

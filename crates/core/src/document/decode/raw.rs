@@ -9,8 +9,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::schema;
 
 /// Keys that pvx or Proxmox itself writes, each with what is to be used in its place.
-const TAKEN: [(&str, &str); 17] = [
-    ("cipassword", "cloudinit.password"),
+const TAKEN: [(&str, &str); 16] = [
     ("cicustom", "cloudinit.cicustom"),
     ("citype", "cloudinit.type"),
     ("ciupgrade", "cloudinit.upgrade"),
@@ -37,6 +36,12 @@ pub(super) fn take(fields: &mut Fields<'_, '_>, keys: &mut VmKeys) -> BTreeMap<S
     let mut found = BTreeMap::new();
     for entry in fields.named("raw") {
         let name = &entry.key.value;
+        if name.split('.').next() == Some("cipassword") {
+            let help = "use 'cloudinit.password', which says where it is";
+            let message = "'cipassword' is a secret";
+            fields.problems.push(value::secret(entry.value.span, message, help));
+            continue;
+        }
         if let Err(problem) = check(name, entry.key.span) {
             fields.problems.push(problem);
             continue;

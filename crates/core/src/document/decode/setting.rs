@@ -44,7 +44,7 @@ fn read(
         return scalar(node, name, key.shape, problems).map(Setting::Value);
     };
     let properties = match (&node.kind, format.default_key) {
-        (Kind::Map(_), _) => mapping(node, name, format, places, problems)?,
+        (Kind::Map(_), _) => mapping(node, (name, key.name), format, places, problems)?,
         (Kind::Text(text), _) if text.contains(',') || text.contains('=') => {
             pasted(node, name, text, format, problems)?
         }
@@ -68,12 +68,12 @@ fn read(
 /// A mapping of properties by Proxmox's names.
 fn mapping(
     node: &Node,
-    name: &str,
+    (name, key): (&str, &'static str),
     format: &Properties,
     places: &mut PlacesByPath,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<BTreeMap<String, String>> {
-    let mut fields = Fields::open(node, name, "this key", problems)?;
+    let mut fields = Fields::open(node, name, key, problems)?;
     let mut properties = BTreeMap::new();
     for property in format.properties {
         let Some(node) = fields.take(property.name) else { continue };
