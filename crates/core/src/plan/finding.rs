@@ -38,6 +38,10 @@ pub struct Finding {
     /// The place in the sources, for rendering with a snippet in the run that made the plan.
     #[serde(skip)]
     pub span: Option<Span>,
+    /// The key inside the guest that it is about (`disks.scsi1`): where a document says that, the
+    /// finding is shown there.
+    #[serde(skip)]
+    pub path: Option<String>,
 }
 
 impl Finding {
@@ -51,6 +55,7 @@ impl Finding {
             position: None,
             help: None,
             span: None,
+            path: None,
         }
     }
 

@@ -28,6 +28,12 @@ pub(super) enum Restart {
 }
 
 impl Allowed {
+    /// Is a change of this key of documents (`disks.scsi1`) held back?
+    pub(super) fn holds(&self, path: &str) -> bool {
+        let key = path.rsplit('.').next().unwrap_or(path);
+        self.held.iter().any(|attribute| attribute.path == key || attribute.path == path)
+    }
+
     fn all(comparison: Comparison) -> Self {
         Self { comparison, held: Vec::new(), restart: None }
     }

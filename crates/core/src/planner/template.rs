@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use super::Input;
 use crate::desired::{CloneMode, Guest, TemplateRef};
+use crate::diagnostic::Span;
 use crate::live::{self, Inventory, Snapshot};
 use crate::plan::Finding;
 use crate::provider::Volume;
@@ -188,6 +189,13 @@ fn linked_stays(guest: &Guest, held: &BTreeSet<String>) -> Finding {
     Finding::note("linked-clone-storage", text).about(&guest.address).at(guest.place("storage"))
 }
 
+/// Where the documents name a storage: at a disk, or for the whole guest.
+fn said_storage(guest: &Guest, storage: &str) -> Span {
+    let disk = guest.spec.disks.iter().find(|(_, disk)| disk.storage.as_deref() == Some(storage));
+    let place = disk.and_then(|(slot, _)| guest.places.get(&format!("disks.{slot}")));
+    place.copied().unwrap_or_else(|| guest.place("storage"))
+}
+
 /// The storage must be there on every node that needs it, and take disk images.
 pub(super) fn check_storage(
     inventory: &Inventory,
@@ -203,7 +211,8 @@ pub(super) fn check_storage(
         } else {
             format!("the token sees {list}; others need Datastore.Audit on /storage/{storage}")
         };
-        Finding::error(code, text).about(&guest.address).at(guest.place("storage")).help(help)
+        let place = said_storage(guest, storage);
+        Finding::error(code, text).about(&guest.address).at(place).help(help)
     };
     if inventory.storages.is_empty() {
         return Ok(()); // the token may not see storages; Proxmox itself will say

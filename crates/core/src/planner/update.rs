@@ -17,7 +17,7 @@ use crate::address::Address;
 use crate::desired::{Guest, Power, Profile};
 use crate::live::{self, Inventory};
 use crate::plan::{
-    ActionKind, AttributeChange, Change, Effect, Facts, Finding, Precondition, Reason, Verb,
+    ActionKind, AttributeChange, Change, Effect, Facts, Finding, Precondition, Reason, Verb, Weight,
 };
 use crate::provider::Comparison;
 use crate::state::Remembered;
@@ -71,10 +71,12 @@ fn one(
     let mut comparison = input.kind.compare(&wanted(guest, identity, before), live);
     back.tell(&mut comparison);
     note_fixed_vmid(builder, guest, live);
-    let findings = comparison.findings.iter().cloned();
-    builder.findings.extend(findings.map(|f| locate(f, guest)));
+    let findings = comparison.findings.clone();
     let mut allowed = allow::allow(allow::mode(input, guest), guest, live, comparison);
     let held_back = !allowed.held.is_empty();
+    let is_held = |f: &Finding| f.path.as_ref().is_some_and(|path| allowed.holds(path));
+    let findings = findings.into_iter().filter(|f| f.weight != Weight::Note || !is_held(f));
+    builder.findings.extend(findings.map(|f| locate(f, guest)));
     allow::note(builder, guest, live, std::mem::take(&mut allowed.held));
     let files =
         snippet::Files::of(builder, &rendered, (live, target.as_str()), &mut allowed.comparison);
@@ -387,7 +389,8 @@ fn dearest(attributes: &[AttributeChange]) -> Option<Effect> {
 
 /// Names the guest, and its place in the documents when the finding has none of its own.
 pub(super) fn locate(finding: Finding, guest: &Guest) -> Finding {
-    let span = finding.span.unwrap_or(guest.span);
+    let said = |path: &String| guest.places.get(path).copied();
+    let span = finding.span.or(finding.path.as_ref().and_then(said)).unwrap_or(guest.span);
     finding.about(&guest.address).at(span)
 }
 

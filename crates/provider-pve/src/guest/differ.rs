@@ -17,13 +17,15 @@ pub(super) struct Differ<'a> {
     pub(super) wanted: &'a Wanted<'a>,
     pub(super) live: &'a Guest,
     out: Comparison,
+    /// The key of documents that is looked at.
+    subject: Option<String>,
     /// Disks that become `unusedN`.
     unused: usize,
 }
 
 impl<'a> Differ<'a> {
     pub(super) fn new(wanted: &'a Wanted<'a>, live: &'a Guest) -> Self {
-        Self { wanted, live, out: Comparison::default(), unused: 0 }
+        Self { wanted, live, subject: None, out: Comparison::default(), unused: 0 }
     }
 
     /// The stored value of a key.
@@ -197,8 +199,19 @@ impl<'a> Differ<'a> {
         self.out.allocates.insert(storage.to_owned());
     }
 
+    /// What is found from now on is about this key of documents.
+    pub(super) fn speak_of(&mut self, path: impl Into<String>) {
+        self.subject = Some(path.into());
+    }
+
+    /// What is found from now on is about no single key.
+    pub(super) fn speak_of_all(&mut self) {
+        self.subject = None;
+    }
+
     pub(super) fn finding(&mut self, finding: Finding) {
-        self.out.findings.push(finding);
+        let path = finding.path.clone().or_else(|| self.subject.clone());
+        self.out.findings.push(Finding { path, ..finding });
     }
 
     pub(super) fn finish(mut self) -> Comparison {

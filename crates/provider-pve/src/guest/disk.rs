@@ -68,6 +68,7 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
     let boot = boot_disk(differ.live);
     if let Some(bytes) = spec.boot_disk {
         differ.manage("disk");
+        differ.speak_of("disk");
         match &boot {
             Some(slot) if spec.disks.get(slot).is_none_or(|disk| disk.size.is_none()) => {
                 existing::grow(differ, slot, bytes);
@@ -81,12 +82,14 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
         }
     }
     for (slot, disk) in &spec.disks {
+        differ.speak_of(format!("disks.{slot}"));
         match differ.stored(slot).map(Drive::parse) {
             Some(Ok(drive)) if !drive.is_cdrom() => existing::compare(differ, slot, disk, &drive),
             Some(_) => taken(differ, slot),
             None => add::disk(differ, slot, disk),
         }
     }
+    differ.speak_of_all();
     cdrom::compare(differ);
     firmware::compare(differ);
     removed::compare(differ, boot.as_deref());

@@ -15,8 +15,10 @@ const DEFAULT_MODEL: &str = "virtio";
 pub(super) fn compare(differ: &mut Differ<'_>) {
     let spec = differ.wanted.spec;
     for (slot, network) in &spec.networks {
+        differ.speak_of(format!("networks.{slot}"));
         one(differ, slot, network);
     }
+    differ.speak_of_all();
     let known: BTreeSet<&String> = spec.networks.keys().collect();
     let before: BTreeSet<&str> = differ
         .managed_before("net")

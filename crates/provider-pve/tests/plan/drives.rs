@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use insta::assert_snapshot;
 use pvx_core::desired::{Disk, Placement};
+use pvx_core::plan::Intent;
 
 use crate::lab::{GIB, Lab, made};
 
@@ -41,6 +42,12 @@ fn a_disk_to_a_storage_that_is_not_there_stays() {
     let disk = data(|d| d.storage = Some("nowhere".into()));
     lab.first().spec.disks.insert("scsi1".into(), disk);
     assert!(lab.apply().contains("× storage-missing: node pve1 has no storage nowhere"));
+    // The reader is sent to the disk.
+    let said = pvx_core::diagnostic::Span { start: 2, len: 1, ..lab.first().span };
+    lab.first().places.insert("disks.scsi1".into(), said);
+    let plan = lab.plan(Intent::Apply);
+    let missing = plan.findings.iter().find(|f| f.code == "storage-missing").unwrap();
+    assert_eq!(missing.span, Some(said));
 }
 
 #[test]
@@ -71,6 +78,21 @@ fn a_detached_disk_comes_back_when_it_is_named_again() {
     assert_snapshot!(lab.apply());
     assert_eq!(lab.get(1000, "scsi1"), "shared:vm-1000-disk-scsi1,size=5G");
     assert_eq!(lab.get(1000, "unused0"), "");
+}
+
+/// The note tells where the bytes are then; held back, they stay where they are.
+#[test]
+fn what_is_held_back_is_not_said_to_be_detached() {
+    use pvx_core::desired::ApplyChanges::{Live, Manual};
+    for (mode, notes) in [(Live, 1), (Manual, 0)] {
+        let mut lab = with_data(|_| {});
+        lab.first().spec.disks.clear();
+        lab.options.apply_changes = mode;
+        let plan = lab.plan(Intent::Apply);
+        assert_eq!(plan.held.len(), 1 - notes, "{mode:?}");
+        let detached = plan.findings.iter().filter(|f| f.code == "disk-detached");
+        assert_eq!(detached.count(), notes, "{mode:?}: {:?}", plan.findings);
+    }
 }
 
 #[test]

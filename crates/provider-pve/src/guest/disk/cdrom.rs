@@ -29,6 +29,7 @@ fn drive(differ: &mut Differ<'_>, slot: &str, medium: &str) {
             let held = differ.stored(slot).unwrap_or_default().to_owned();
             let text = format!("slot {slot} holds no CD-ROM but {held}");
             let finding = Finding::error("cdrom-slot", text);
+            differ.speak_of(format!("cdroms.{slot}"));
             differ.finding(finding.help("give the CD-ROM another slot, or free this one"));
             return;
         }

@@ -97,7 +97,9 @@ fn detach(differ: &mut Differ<'_>, slot: &str) {
         let size = size.map_or_else(String::new, |size| format!(",size={size}"));
         differ.manage(&format!("detached.{slot}={volume}{size}"));
     }
+    differ.speak_of(format!("disks.{slot}"));
     differ.finding(detached(differ.live.vmid, slot, &volume, unused.as_deref(), erase));
+    differ.speak_of_all();
 }
 
 /// Where the bytes are, and how to be rid of them. The slot of what waits for a cold boot is known
