@@ -3,6 +3,7 @@
 
 pub(crate) mod diagnostics;
 pub(crate) mod explain;
+mod findings;
 mod paint;
 pub(crate) mod plan;
 pub(crate) mod progress;

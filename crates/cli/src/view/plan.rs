@@ -4,16 +4,14 @@
 use std::collections::BTreeSet;
 
 use anstyle::Style;
-use pvx_core::diagnostic::{Diagnostic, Severity, Sources};
+use pvx_core::diagnostic::Sources;
 use pvx_core::plan::{
-    ActionKind, AttributeChange, Change, Counts, Effect, Finding, Intent, Plan, Verb, Weight,
+    ActionKind, AttributeChange, Change, Counts, Effect, Intent, Plan, Verb, Weight,
 };
 use similar::{ChangeTag, TextDiff};
 
-use super::paint::{
-    BAD, FAINT, GONE, GOOD, MOVE, STRONG, WARN, facts, help, item, pad, paint, widest,
-};
-use super::{count, diagnostics, units};
+use super::paint::{BAD, FAINT, GONE, GOOD, MOVE, STRONG, WARN, facts, pad, paint, widest};
+use super::{count, findings, units};
 
 /// The whole plan.
 pub(crate) fn render(plan: &Plan, sources: &Sources) -> String {
@@ -32,7 +30,7 @@ pub(crate) fn render(plan: &Plan, sources: &Sources) -> String {
     for change in &plan.changes {
         text.push_str(&one(change, width, plan));
     }
-    let findings = findings(&plan.findings, sources);
+    let findings = findings::render(&plan.findings, sources);
     if !findings.is_empty() {
         text.push('\n');
         text.push_str(&findings);
@@ -273,39 +271,6 @@ fn lines(before: &str, after: &str) -> String {
     text
 }
 
-/// Errors with their snippet, the rest one a line.
-fn findings(findings: &[Finding], sources: &Sources) -> String {
-    findings.iter().map(|finding| one_finding(finding, sources)).collect()
-}
-
-fn one_finding(finding: &Finding, sources: &Sources) -> String {
-    if finding.weight == Weight::Error && finding.span.is_some() {
-        return diagnostics::one(&diagnostic(finding), sources);
-    }
-    let (sign, style) = match finding.weight {
-        Weight::Error => ("×", BAD),
-        Weight::Warning => ("!", WARN),
-        Weight::Note => ("·", FAINT),
-    };
-    let place = finding.position.as_ref().map(|p| format!(" ({}:{})", p.file, p.line));
-    let message = format!("{}{}", finding.message, place.unwrap_or_default());
-    item(style, sign, &message) + &finding.help.as_deref().map(help).unwrap_or_default()
-}
-
-fn diagnostic(finding: &Finding) -> Diagnostic {
-    let mut diagnostic = Diagnostic {
-        severity: Severity::Error,
-        code: "plan",
-        message: finding.message.clone(),
-        labels: Vec::new(),
-        help: finding.help.clone(),
-    };
-    if let Some(span) = finding.span {
-        diagnostic = diagnostic.at(span, finding.code.replace('-', " "));
-    }
-    diagnostic
-}
-
 fn tally(counts: Counts) -> Vec<String> {
     let words = [
         (counts.create, "to create"),
@@ -321,7 +286,7 @@ fn tally(counts: Counts) -> Vec<String> {
 
 fn summary(plan: &Plan) -> String {
     if plan.is_blocked() {
-        let errors = plan.findings.iter().filter(|f| f.weight == Weight::Error).count();
+        let errors = findings::count_errors(&plan.findings);
         return format!("{} that must be mended first\n", paint(BAD, &count(errors, "problem")));
     }
     let open = plan.findings.iter().any(|f| f.weight == Weight::Warning);
@@ -377,7 +342,7 @@ mod tests {
     use pvx_core::address::Address;
     use pvx_core::desired::ApplyChanges;
     use pvx_core::plan::{
-        Action, ActionGraph, ActionId, Facts, Held, ProfileSummary, Reason, VERSION,
+        Action, ActionGraph, ActionId, Facts, Finding, Held, ProfileSummary, Reason, VERSION,
     };
     use unicode_width::UnicodeWidthStr;
 

@@ -97,7 +97,10 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
 
 /// The slot holds something that is no disk: a cloud-init drive, a CD-ROM.
 fn taken(differ: &mut Differ<'_>, slot: &str) {
-    let held = differ.stored(slot).unwrap_or_default().to_owned();
+    let held = match differ.stored(slot).unwrap_or_default() {
+        seed if seed.contains("cloudinit") => "the cloud-init drive".to_owned(),
+        other => other.to_owned(),
+    };
     let finding = Finding::error("disk-slot", format!("slot {slot} holds no disk but {held}"));
     differ.finding(finding.help("give the disk another slot, or free this one"));
 }
