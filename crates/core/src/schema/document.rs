@@ -49,10 +49,25 @@ pub struct Field {
     pub default: &'static str,
     /// One sentence without a full stop.
     pub about: &'static str,
+    /// What a change of it costs a running guest.
+    pub effect: Effect,
+    /// The privilege that a change needs, on `/vms/{vmid}` unless it says where.
+    pub privilege: &'static str,
+}
+
+/// What a change of a field costs a running guest.
+#[derive(Debug, Clone, Copy)]
+pub enum Effect {
+    /// Nothing of its own: it is about documents, or its own keys say.
+    None,
+    /// What a change of this config key (`tags`), or of one of its properties (`net0.macaddr`), costs.
+    Of(&'static str),
+    /// This, in words.
+    Words(&'static str),
 }
 
 pub(super) const fn field(name: &'static str, form: Form, about: &'static str) -> Field {
-    Field { name, form, required: false, default: "", about }
+    Field { name, form, required: false, default: "", about, effect: Effect::None, privilege: "" }
 }
 
 impl Field {
@@ -62,6 +77,16 @@ impl Field {
 
     pub(super) const fn default(self, default: &'static str) -> Self {
         Self { default, ..self }
+    }
+
+    /// A change is one of this config key, or of this property (`net0.macaddr`).
+    pub(super) const fn changes(self, key: &'static str, privilege: &'static str) -> Self {
+        Self { effect: Effect::Of(key), privilege, ..self }
+    }
+
+    /// What a change does, in words.
+    pub(super) const fn costs(self, words: &'static str, privilege: &'static str) -> Self {
+        Self { effect: Effect::Words(words), privilege, ..self }
     }
 }
 

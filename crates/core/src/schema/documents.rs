@@ -1,26 +1,25 @@
-//! The mappings of documents, from the outside in.
+//! The mappings of documents, from the outside in; what is in a VM is in [`vm`](super::vm).
 
 use super::Shape::{Boolean, Integer, Word};
 use super::document::{Field, Form, Mapping, field};
-use super::{DRIVE, NIC};
+use super::vm::{CLOUD, MIGRATE, NEW_ONLY, OF_NETWORK, OPTIONS};
 
-use Form::{Either, List, Named, Size, Text};
+use Form::{Either, List, Named, Text};
 
-const BOOL: Form = Form::Shape(Boolean);
-const NAME: Form = Text("name");
-const TAGS: Form = List(&Text("tag"));
-const ADDRESS: Form = Text("address");
-const ADDRESSES: Form = List(&ADDRESS);
-const PATH: Form = Text("path");
-const TEXT: Form = Text("text");
+pub(super) const BOOL: Form = Form::Shape(Boolean);
+pub(super) const NAME: Form = Text("name");
+pub(super) const TAGS: Form = List(&Text("tag"));
+pub(super) const ADDRESS: Form = Text("address");
+pub(super) const ADDRESSES: Form = List(&ADDRESS);
+pub(super) const PATH: Form = Text("path");
+pub(super) const TEXT: Form = Text("text");
 const TEXTS: Form = List(&TEXT);
 const FINGERPRINT: Form = Text("SHA-256");
-const MAC: Form = Text("MAC address");
+pub(super) const MAC: Form = Text("MAC address");
 const VMID: Form = Form::Shape(Integer(100, 999_999_999));
 const VMID_OR_AUTO: Form = Either(&[VMID, Form::Shape(Word(&["auto"]))]);
 const TEMPLATE: Form = Either(&[VMID, NAME]);
-const CLONE: Form = Form::Shape(Word(&["full", "linked"]));
-const POWER: Form = Form::Shape(Word(&["running", "stopped", "unmanaged"]));
+pub(super) const CLONE: Form = Form::Shape(Word(&["full", "linked"]));
 const PLACEMENT: Form = Form::Shape(Word(&["spread", "pack", "pinned"]));
 const APPLY_CHANGES: Form = Form::Shape(Word(&["live", "reboot", "manual"]));
 const INCLUDE: Form = List(&PATH);
@@ -29,7 +28,6 @@ const VARIABLES: Form =
 const FOR_EACH: Form =
     Either(&[List(&NAME), Named("name", "[a-z0-9-]+", &Form::Mapping(&ASSIGNMENT))]);
 const START_IP: Form = Text("address with prefix");
-const HA_STATE: Form = Form::Shape(Word(&["started", "stopped", "disabled", "ignored"]));
 
 /// Keys of every mapping with VM keys.
 const fn include() -> Field {
@@ -58,16 +56,11 @@ const fn placement() -> Field {
     .default("`spread`")
 }
 
-const SCSIHW: Form = Form::Shape(Word(&[
-    "lsi",
-    "lsi53c810",
-    "virtio-scsi-pci",
-    "virtio-scsi-single",
-    "megasas",
-    "pvscsi",
-]));
-
-const fn mapping(title: &'static str, about: &'static str, fields: &'static [Field]) -> Mapping {
+pub(super) const fn mapping(
+    title: &'static str,
+    about: &'static str,
+    fields: &'static [Field],
+) -> Mapping {
     Mapping { title, about, fields, vm: false }
 }
 
@@ -349,12 +342,14 @@ static ASSIGNMENT: Mapping = Mapping {
     about: "Each key is optional and wins over what the group says.",
     vm: true,
     fields: &[
-        field("name", NAME, "the guest's name"),
-        field("node", NAME, "the node it is made on"),
-        field("vmid", VMID, "its VMID"),
-        field("ip", Text("address, with or without prefix"), "of `net0`"),
-        field("mac", MAC, "of `net0`"),
-        field("moved", TEXT, "former name in the profile, or former address"),
+        field("name", NAME, "the guest's name").changes("name", OPTIONS),
+        field("node", NAME, "the node it is made on").costs("migrate", MIGRATE),
+        field("vmid", VMID, "its VMID").costs("only with `--replace`", "VM.Allocate"),
+        field("ip", Text("address, with or without prefix"), "of `net0`")
+            .changes("ipconfig0", CLOUD),
+        field("mac", MAC, "of `net0`").changes("net0.macaddr", OF_NETWORK),
+        field("moved", TEXT, "former name in the profile, or former address")
+            .changes("name", "VM.Config.Options, VM.Config.HWType"),
         placement(),
         apply_changes(),
         include(),
@@ -369,279 +364,48 @@ pub(super) static STANDALONE: Mapping = Mapping {
     vm: true,
     fields: &[
         field("kind", Form::Shape(Word(&["vm"])), "says outright what the document is"),
-        field("name", NAME, "name in Proxmox VE; the address is `vm/<name>`").required(),
-        field("vmid", VMID_OR_AUTO, "its VMID").default("`auto`"),
-        field("node", NAME, "the node it is made on"),
+        field("name", NAME, "name in Proxmox VE; the address is `vm/<name>`")
+            .changes("name", OPTIONS)
+            .required(),
+        field("vmid", VMID_OR_AUTO, "its VMID")
+            .costs("only with `--replace`", "VM.Allocate")
+            .default("`auto`"),
+        field("node", NAME, "the node it is made on").costs("migrate", MIGRATE),
         placement(),
         apply_changes(),
         include(),
         variables(),
-        field("moved", TEXT, "former name, or former address"),
+        field("moved", TEXT, "former name, or former address")
+            .changes("name", "VM.Config.Options, VM.Config.HWType"),
         field("count", Form::Shape(Integer(0, 1000)), "several VMs; `{index}` stands in the name"),
         field("for_each", FOR_EACH, "several VMs by key; `{each}` stands in the name"),
         field("start_vmid", VMID_OR_AUTO, "with `count` or `for_each`: VMIDs count from here"),
-        field("start_ip", START_IP, "with `count` or `for_each`: addresses count from here"),
+        field("start_ip", START_IP, "with `count` or `for_each`: addresses count from here")
+            .changes("ipconfig0", CLOUD),
         field(
             "template",
             TEMPLATE,
             "without one, disks are created empty and need sizes; `disk` is then `scsi0`",
-        ),
+        )
+        .costs(NEW_ONLY, "VM.Clone on it, VM.Allocate"),
         field(
             "ip",
             Text("address, with or without prefix"),
             "of `net0`; short for `cloudinit.ipconfig.0`",
-        ),
-        field("mac", MAC, "of `net0`"),
-        field("gateway", ADDRESS, "gateway of `ip`"),
+        )
+        .changes("ipconfig0", CLOUD),
+        field("mac", MAC, "of `net0`").changes("net0.macaddr", OF_NETWORK),
+        field("gateway", ADDRESS, "gateway of `ip`").changes("ipconfig0", CLOUD),
         field("prefix", Form::Shape(Integer(1, 128)), "prefix length of `ip`")
+            .changes("ipconfig0", CLOUD)
             .default("24, for IPv6 64"),
-        field("nameservers", ADDRESSES, "DNS servers"),
-        field("searchdomain", TEXT, "DNS search domain"),
+        field("nameservers", ADDRESSES, "DNS servers").changes("nameserver", CLOUD),
+        field("searchdomain", TEXT, "DNS search domain").changes("searchdomain", CLOUD),
         field(
             "depends_on",
             List(&Text("address of a guest")),
             "started first; must be in the documents of the run",
-        ),
+        )
+        .costs("none; the order of starts", ""),
     ],
 };
-
-/// The keys of a VM that are not in [`KEYS`](super::KEYS).
-pub(super) static VM: Mapping = mapping(
-    "VM keys",
-    "In groups and standalone VMs.",
-    &[
-        field("storage", NAME, "storage of new disks and full clones")
-            .default("the profile's, then `defaults.storage`"),
-        field("disk", Size("GiB"), "size of the boot disk; grows, never shrinks"),
-        field(
-            "disks",
-            Named(
-                "slot",
-                "(scsi|virtio|sata|ide)[0-9]+",
-                &Either(&[Size("GiB"), Form::Mapping(&DISK)]),
-            ),
-            "`scsi0`-`scsi30`, `virtio0`-`virtio15`, `sata0`-`sata5`, `ide0`-`ide3`",
-        ),
-        field(
-            "cdroms",
-            Named("slot", "(scsi|sata|ide)[0-9]+", &MEDIUM),
-            "what is in the drive; `scsi0`-`scsi30`, `sata0`-`sata5`, `ide0`-`ide3`",
-        ),
-        field("efidisk0", Form::Mapping(&EFIDISK), "OVMF's variables"),
-        field("tpmstate0", Form::Mapping(&TPMSTATE), "the TPM's state"),
-        field(
-            "networks",
-            Named("slot", "net[0-9]+", &Either(&[NAME, Form::Mapping(&NIC_MAPPING)])),
-            "a bridge, or a mapping; `net0`-`net31`",
-        ),
-        field("cloudinit", Form::Mapping(&CLOUDINIT), "what the guest is told at its first boot"),
-        field("tags", TAGS, "compared as a set"),
-        field("scsi_controller", SCSIHW, "another name of `scsihw`"),
-        field("clone", CLONE, "a copy of its own, or one that shares the template's base")
-            .default("the profile's, then `full`"),
-        field("power", POWER, "`unmanaged`: left as it is, and not started when it is made")
-            .default("what `ha` says, then `running`"),
-        field("pool", NAME, "its pool, which must be there; pools in pools as `a/b`"),
-        field("ha", Either(&[HA_STATE, Form::Mapping(&HA)]), "high availability of Proxmox VE 9"),
-        field(
-            "raw",
-            Named("key", "[A-Za-z0-9][A-Za-z0-9_.-]*", &TEXT),
-            "keys, or single properties (`net0.host-tunnel`), that pvx does not know; compared as text",
-        ),
-    ],
-);
-
-static HA: Mapping = mapping(
-    "ha",
-    "",
-    &[
-        field("state", HA_STATE, "what the HA manager sees to").default("`started`"),
-        field("max_restart", Form::Shape(Integer(0, 1000)), "tries to start it on its node")
-            .default("1"),
-        field("max_relocate", Form::Shape(Integer(0, 1000)), "tries on other nodes").default("1"),
-        field("failback", BOOL, "goes back to the best node when that returns").default("`true`"),
-        field("comment", TEXT, "for people"),
-        field(
-            "nodes",
-            Either(&[List(&NAME), Named("node", "[A-Za-z0-9-]+", &Form::Shape(Integer(0, 1000)))]),
-            "where it should run; the higher the number, the better",
-        ),
-        field("strict", BOOL, "on no other node; needs `nodes`").default("`false`"),
-        field(
-            "affinity",
-            Form::Shape(Word(&["together", "apart"])),
-            "groups only: one node, or each its own",
-        ),
-    ],
-);
-
-const VOLUME: Form = Text("volume");
-const MEDIUM: Form = Either(&[Form::Shape(Word(&["none", "cdrom"])), VOLUME]);
-
-static EFIDISK: Mapping = mapping(
-    "an EFI disk",
-    "Made when it is missing; later only its storage can be changed.",
-    &[
-        field("storage", NAME, "where it lies; said here, it is moved there")
-            .default("the guest's"),
-        field("efitype", Form::Shape(Word(&["2m", "4m"])), "size of the variables' store")
-            .default("`4m` when it is made"),
-        field("pre-enrolled-keys", BOOL, "keys of distributions and Microsoft are enrolled")
-            .default("`defaults.efidisk_pre_enrolled_keys`"),
-        field(
-            "ms-cert",
-            Form::Shape(Word(&["2011", "2023", "2023w", "2023k"])),
-            "which Microsoft certificates are enrolled",
-        ),
-    ],
-);
-
-static TPMSTATE: Mapping = mapping(
-    "a TPM state",
-    "Made when it is missing; later only its storage can be changed, and not while the guest runs.",
-    &[
-        field("storage", NAME, "where it lies; said here, it is moved there")
-            .default("the guest's"),
-        field("version", Form::Shape(Word(&["v1.2", "v2.0"])), "version of the TPM")
-            .default("`v2.0` when it is made"),
-    ],
-);
-
-static DISK: Mapping = Mapping {
-    title: "a disk",
-    about: "",
-    vm: false,
-    fields: &[
-        field("size", Size("GiB"), "grows, never shrinks"),
-        field("storage", NAME, "where it lies; said here, it is moved there")
-            .default("the guest's"),
-        field(
-            "format",
-            Form::Shape(Word(&["raw", "qcow2", "vmdk"])),
-            "on storages that know several; it is moved into it",
-        ),
-        field("import_from", VOLUME, "what a new disk is filled from; read once"),
-        field("keep", BOOL, "it outlives its guest, and comes back with it"),
-        field(
-            "on_removal",
-            Form::Shape(Word(&["detach", "erase"])),
-            "what becomes of its bytes when it leaves the document",
-        )
-        .default("`detach`"),
-    ],
-};
-
-static NIC_MAPPING: Mapping = Mapping {
-    title: "a network device",
-    about: "",
-    vm: false,
-    fields: &[
-        field("bridge", NAME, "bridge or VNet").default("`defaults.network_bridge`"),
-        field(
-            "model",
-            Form::Shape(Word(&[
-                "virtio",
-                "e1000",
-                "e1000e",
-                "e1000-82540em",
-                "e1000-82544gc",
-                "e1000-82545em",
-                "rtl8139",
-                "vmxnet3",
-                "i82551",
-                "i82557b",
-                "i82559er",
-                "ne2k_isa",
-                "ne2k_pci",
-                "pcnet",
-            ])),
-            "device",
-        )
-        .default("`virtio` when it is made"),
-        field("mac", MAC, "kept as it is unless it is said"),
-    ],
-};
-
-static CLOUDINIT: Mapping = mapping(
-    "cloudinit",
-    "",
-    &[
-        field("user", TEXT, "login").default("`cloudinit.default_user`"),
-        field("ssh_keys", List(&Text("OpenSSH public key")), "who may log in")
-            .default("`cloudinit.ssh_keys_source`"),
-        field("password", Form::Mapping(&PASSWORD), "where the login's password is, never itself"),
-        field("upgrade", BOOL, "upgrade packages at the first boot").default("`true`"),
-        field(
-            "type",
-            Form::Shape(Word(&["nocloud", "configdrive2", "opennebula"])),
-            "format of the drive",
-        )
-        .default("`nocloud`, for Windows `configdrive2`"),
-        field("cicustom", Form::Mapping(&CICUSTOM), "snippets that are there already"),
-        field("user_data", PATH, "template of the user data"),
-        field("network_data", PATH, "template of the network data"),
-        field("meta_data", PATH, "template of the meta data"),
-        field("vendor_data", PATH, "template of the vendor data"),
-        field("snippets", NAME, "storage that rendered templates are written to")
-            .default("`local`"),
-        field("nameservers", ADDRESSES, "DNS servers").default("the profile's `network`"),
-        field("searchdomain", TEXT, "DNS search domain").default("the profile's `network`"),
-        field(
-            "ipconfig",
-            Named(
-                "number",
-                "[0-9]+",
-                &Either(&[Form::Shape(Word(&["dhcp"])), Form::Mapping(&IPCONFIG)]),
-            ),
-            "address of `net<number>`",
-        ),
-    ],
-);
-
-static PASSWORD: Mapping = mapping(
-    "password",
-    "One of the four, and a version.",
-    &[
-        field("env", TEXT, "variable of the environment"),
-        field("file", PATH, "file"),
-        field("pass", TEXT, "entry of `pass`"),
-        field("var", TEXT, "variable of documents"),
-        field(
-            "version",
-            Form::Shape(Integer(1, 4_294_967_295)),
-            "raise it when the password changed",
-        ),
-    ],
-);
-
-static CICUSTOM: Mapping = mapping(
-    "cicustom",
-    "",
-    &[
-        field("user", Text("STORAGE:snippets/FILE"), "user data"),
-        field("network", Text("STORAGE:snippets/FILE"), "network data"),
-        field("meta", Text("STORAGE:snippets/FILE"), "meta data"),
-        field("vendor", Text("STORAGE:snippets/FILE"), "vendor data")
-            .default("`cloudinit.vendor_snippet_path`"),
-    ],
-);
-
-static IPCONFIG: Mapping = mapping(
-    "ipconfig",
-    "",
-    &[
-        field("ip", Text("address with prefix, or dhcp"), "IPv4"),
-        field("gw", ADDRESS, "IPv4 gateway"),
-        field("ip6", Text("address with prefix, dhcp or auto"), "IPv6"),
-        field("gw6", ADDRESS, "IPv6 gateway"),
-    ],
-);
-
-/// Further keys of a mapping that stand in a table of their own.
-pub(super) fn further(mapping: &Mapping) -> Option<&'static super::Properties> {
-    match mapping.title {
-        "a disk" => Some(&DRIVE),
-        "a network device" => Some(&NIC),
-        _ => None,
-    }
-}

@@ -259,6 +259,24 @@ pub(super) static WATCHDOG: Properties = Properties {
     ],
 };
 
+/// Models of a network device (`QemuServer/Network.pm`, `$nic_model_list`).
+pub const NIC_MODELS: &[&str] = &[
+    "virtio",
+    "e1000",
+    "e1000e",
+    "e1000-82540em",
+    "e1000-82544gc",
+    "e1000-82545em",
+    "rtl8139",
+    "vmxnet3",
+    "i82551",
+    "i82557b",
+    "i82559er",
+    "ne2k_isa",
+    "ne2k_pci",
+    "pcnet",
+];
+
 /// Properties of a network device beside model, bridge and MAC (`QemuServer/Network.pm`
 /// `$net_fmt`).
 pub static NIC: Properties = Properties {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::document::{Field, Form, Kind, Mapping};
-use super::{KEYS, Key, Properties, Shape, documents};
+use super::{KEYS, Key, Properties, Shape, vm};
 
 /// The JSON schema (draft 2020-12) of one kind of document.
 pub fn json_schema(kind: Kind) -> Value {
@@ -27,7 +27,7 @@ fn mapping_schema(mapping: &Mapping) -> Value {
     let mut schema = Map::new();
     schema.insert("type".to_owned(), "object".into());
     let mut properties = fields(mapping.fields);
-    if let Some(further) = documents::further(mapping) {
+    if let Some(further) = vm::further(mapping) {
         properties.extend(properties_of(further));
     }
     schema.insert("properties".to_owned(), properties.into());
@@ -68,7 +68,7 @@ fn describe(schema: &mut Value, about: &str, default: Option<&str>) {
 fn form(form: &Form) -> Value {
     match form {
         Form::Text(_) => json!({ "type": ["string", "number", "boolean"] }),
-        Form::Size(_) => json!({ "type": ["string", "number"] }),
+        Form::Size(_) => size(),
         Form::Shape(shape) => shape_schema(*shape),
         Form::List(item) => {
             let item = self::form(item);
@@ -104,7 +104,7 @@ fn shape_schema(shape: Shape) -> Value {
             "type": "number", "minimum": least, "maximum": most
         })),
         Shape::Word(words) => or_placeholder(json!({ "enum": word_values(words) })),
-        Shape::Mebibytes(..) => json!({ "type": ["string", "number"] }),
+        Shape::Mebibytes(..) => size(),
         Shape::Token | Shape::Line(_) | Shape::Lines(_) => {
             json!({ "type": ["string", "number"] })
         }
@@ -125,11 +125,20 @@ fn shape_schema(shape: Shape) -> Value {
     }
 }
 
-/// A word of digits is a number for YAML.
+/// `40G`, `512 MiB`, or a bare number.
+fn size() -> Value {
+    let text =
+        json!({ "type": "string", "pattern": "^\\s*[0-9]+\\s*([KkMmGgTt]([Ii]?[Bb])?)?\\s*$" });
+    or_placeholder(json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, text] }))
+}
+
+/// A word of digits is a number for YAML, and a switch is a word where `on` is one.
 fn word_values(words: &[&str]) -> Vec<Value> {
     let number = |word: &&str| word.parse::<u64>().ok().map(Value::from);
     let texts = words.iter().map(|word| Value::from(*word));
-    texts.chain(words.iter().filter_map(number)).collect()
+    let switches = if words.contains(&"on") { vec![true, false] } else { Vec::new() };
+    let switches = switches.into_iter().map(Value::from);
+    texts.chain(words.iter().filter_map(number)).chain(switches).collect()
 }
 
 /// A mapping, the value of the default key, or the text that Proxmox shows.
@@ -166,7 +175,7 @@ fn vm_properties() -> Value {
         describe(&mut schema, &with_unit(key.about, key.unit), key.default);
         schema
     };
-    let mut properties = fields(documents::VM.fields);
+    let mut properties = fields(vm::VM.fields);
     let mut patterns = Map::new();
     for key in KEYS {
         if key.slots == 0 {
@@ -194,6 +203,13 @@ mod tests {
         assert_eq!(numbers(10), "[0-9]");
         assert_eq!(numbers(14), "([0-9]|1[0-3])");
         assert!(KEYS.iter().all(|key| key.slots <= 20));
+    }
+
+    #[test]
+    fn values_of_words() {
+        assert_eq!(word_values(&["2", "any"]), [json!("2"), json!("any"), json!(2)]);
+        // `discard: true` is decoded as `on`.
+        assert_eq!(word_values(&["ignore", "on"]).last(), Some(&json!(false)));
     }
 
     #[test]

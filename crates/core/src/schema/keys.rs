@@ -51,7 +51,8 @@ const OSTYPES: &[&str] = &[
 ];
 
 /// SCSI controllers.
-const SCSIHW: &[&str] =
+/// SCSI controllers (`$confdesc`, `scsihw`).
+pub const SCSI_CONTROLLERS: &[&str] =
     &["lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi"];
 
 const HOTPLUG: &[&str] = &["network", "disk", "cpu", "memory", "usb", "cloudinit"];
@@ -123,7 +124,7 @@ pub static KEYS: &[Key] = &[
     key("kvm", Boolean, HARDWARE, "hardware virtualisation", ["false", "true"]).default("1"),
     key(
         "scsihw",
-        Word(SCSIHW),
+        Word(SCSI_CONTROLLERS),
         HARDWARE,
         "SCSI controller",
         ["virtio-scsi-single", "virtio-scsi-pci"],

@@ -11,11 +11,12 @@ mod formats;
 mod json;
 mod keys;
 mod reference;
+mod vm;
 
-pub use document::{Field, Form, Kind, Mapping};
-pub use formats::{DRIVE, NIC};
+pub use document::{Effect, Field, Form, Kind, Mapping};
+pub use formats::{DRIVE, NIC, NIC_MODELS};
 pub use json::json_schema;
-pub use keys::KEYS;
+pub use keys::{KEYS, SCSI_CONTROLLERS};
 pub use reference::{Effects, reference};
 
 /// One key, or a row of numbered ones.
@@ -162,20 +163,20 @@ pub(crate) fn titled()
 -> std::collections::BTreeMap<&'static str, std::collections::BTreeSet<String>> {
     let mut found = std::collections::BTreeMap::new();
     let mut open: Vec<&'static Mapping> = Kind::ALL.map(Kind::mapping).into();
-    open.extend([&documents::VM, &documents::INCLUDED]);
+    open.extend([&vm::VM, &documents::INCLUDED]);
     while let Some(mapping) = open.pop() {
         let names: &mut std::collections::BTreeSet<String> =
             found.entry(mapping.title).or_default();
-        let further = documents::further(mapping).map_or(&[] as &[Property], |f| f.properties);
+        let further = vm::further(mapping).map_or(&[] as &[Property], |f| f.properties);
         names.extend(mapping.fields.iter().map(|field| field.name.to_owned()));
         names.extend(further.iter().map(|property| property.name.to_owned()));
         if mapping.vm {
-            names.extend(documents::VM.fields.iter().map(|field| field.name.to_owned()));
+            names.extend(vm::VM.fields.iter().map(|field| field.name.to_owned()));
             names.extend(KEYS.iter().map(Key::title));
         }
         open.extend(reference::mappings(mapping.fields).into_iter().map(|(_, inner)| inner));
     }
-    found.remove(documents::VM.title);
+    found.remove(vm::VM.title);
     found
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::document::{Field, Form, Kind, Mapping};
-use super::{KEYS, Key, Properties, Property, Shape, documents};
+use super::document::{Effect, Field, Form, Kind, Mapping};
+use super::{KEYS, Key, Properties, Property, Shape, documents, vm};
 
 /// What a change of a key costs, in words. The provider knows.
 pub trait Effects {
@@ -18,13 +18,13 @@ pub trait Effects {
 pub fn reference(head: &str, foot: &str, effects: &dyn Effects) -> String {
     let mut text = format!("{}\n", head.trim_end());
     for kind in Kind::ALL {
-        section(&mut text, 2, heading(kind), kind.mapping());
+        section(&mut text, 2, heading(kind), kind.mapping(), effects);
     }
-    section(&mut text, 2, "Included file", &documents::INCLUDED);
+    section(&mut text, 2, "Included file", &documents::INCLUDED, effects);
     text.push_str("\n## VM keys\n");
-    text.push_str(&format!("{}\n", documents::VM.about));
-    table(&mut text, documents::VM.fields);
-    inner(&mut text, 3, documents::VM.fields, effects);
+    let _ = writeln!(text, "\n{}", vm::VM.about);
+    table(&mut text, vm::VM.fields, effects);
+    inner(&mut text, 3, vm::VM.fields, effects);
     text.push_str(KEYS_INTRODUCTION);
     keys(&mut text, effects);
     for key in KEYS {
@@ -38,7 +38,7 @@ pub fn reference(head: &str, foot: &str, effects: &dyn Effects) -> String {
     text
 }
 
-const KEYS_INTRODUCTION: &str = "\n### Config keys by Proxmox's names\nA key that holds several \
+const KEYS_INTRODUCTION: &str = "\n### Config keys by Proxmox's names\n\nA key that holds several \
 properties is written as a mapping, as the value of its first property alone, or as the text that \
 Proxmox shows (`cpu: host,flags=+aes`). Defaults are Proxmox's: what holds when nobody says the key. \
 *Effect* is what a change costs a running guest; a stopped one is changed at once \
@@ -54,17 +54,27 @@ fn heading(kind: Kind) -> &'static str {
     }
 }
 
-fn section(text: &mut String, level: usize, title: &str, mapping: &Mapping) {
+fn section(
+    text: &mut String,
+    level: usize,
+    title: &str,
+    mapping: &'static Mapping,
+    effects: &dyn Effects,
+) {
     let _ = writeln!(text, "\n{} {title}", "#".repeat(level));
-    if !mapping.about.is_empty() {
-        let _ = writeln!(text, "{}", mapping.about);
-    }
-    table(text, mapping.fields);
+    about(text, mapping);
+    table(text, mapping.fields, effects);
     if mapping.vm {
         text.push_str("\nAnd the [VM keys](#vm-keys).\n");
     }
     for (path, inner) in mappings(mapping.fields) {
-        section(text, level + 1, &format!("`{path}`"), inner);
+        section(text, level + 1, &format!("`{path}`"), inner, effects);
+    }
+}
+
+fn about(text: &mut String, mapping: &Mapping) {
+    if !mapping.about.is_empty() {
+        let _ = writeln!(text, "\n{}", mapping.about);
     }
 }
 
@@ -90,29 +100,58 @@ fn inside(form: &Form) -> Option<(&'static Mapping, String)> {
     }
 }
 
-fn table(text: &mut String, fields: &[Field]) {
-    text.push_str("\n| key | type | default | meaning |\n|---|---|---|---|\n");
+/// The fields of a mapping; with what a change costs and needs where any of them is about a guest.
+fn table(text: &mut String, fields: &[Field], effects: &dyn Effects) {
+    let of_guests = fields.iter().any(|field| !matches!(field.effect, Effect::None));
+    text.push_str(if of_guests {
+        "\n| key | type | default | effect | privilege | meaning |\n|---|---|---|---|---|---|\n"
+    } else {
+        "\n| key | type | default | meaning |\n|---|---|---|---|\n"
+    });
     for field in fields {
-        let default = if field.required { "required" } else { field.default };
         let default = match (field.required, field.default) {
-            (true, more) if !more.is_empty() => format!("required; {more}"),
-            _ => default.to_owned(),
+            (true, "") => "required".to_owned(),
+            (true, more) => format!("required; {more}"),
+            (false, default) => or_dash(default).to_owned(),
         };
         let form = self::form(&field.form);
-        let _ = writeln!(text, "| `{}` | {form} | {default} | {} |", field.name, field.about);
+        let _ = write!(text, "| `{}` | {form} | {default} |", field.name);
+        if of_guests {
+            let effect = effect(field.effect, effects);
+            let _ = write!(text, " {} | {} |", or_dash(&effect), or_dash(field.privilege));
+        }
+        let _ = writeln!(text, " {} |", field.about);
     }
+}
+
+fn effect(effect: Effect, effects: &dyn Effects) -> String {
+    match effect {
+        Effect::None => String::new(),
+        Effect::Words(words) => words.to_owned(),
+        Effect::Of(key) => match key.split_once('.') {
+            Some((key, property)) => effects.of_property(key, property),
+            None => effects.of_key(key),
+        },
+    }
+}
+
+/// An empty cell looks forgotten.
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "–" } else { text }
 }
 
 /// Mappings under VM keys, with the options that have a table of their own.
 fn inner(text: &mut String, level: usize, fields: &[Field], effects: &dyn Effects) {
     for (path, mapping) in mappings(fields) {
         let _ = writeln!(text, "\n{} `{path}`", "#".repeat(level));
-        if !mapping.about.is_empty() {
-            let _ = writeln!(text, "{}", mapping.about);
-        }
-        table(text, mapping.fields);
-        let key = if mapping.title == "a disk" { "scsi0" } else { "net0" };
-        if let Some(further) = documents::further(mapping) {
+        about(text, mapping);
+        table(text, mapping.fields, effects);
+        if let Some(further) = vm::further(mapping) {
+            let (key, privilege) = match mapping.title {
+                "a disk" => ("scsi0", "VM.Config.Disk"),
+                _ => ("net0", "VM.Config.Network"),
+            };
+            let _ = writeln!(text, "\nAnd these properties; all of them need {privilege}.");
             properties(text, key, further, effects);
         }
         inner(text, level + 1, mapping.fields, effects);
@@ -124,10 +163,10 @@ fn keys(text: &mut String, effects: &dyn Effects) {
         let effect = effects.of_key(&first(key));
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} | {} | {effect} | {} | {} |",
-            title(key),
+            "| {} | {} | {} | {} | {effect} | {} | {} |",
+            cell(key),
             shape(key.shape),
-            key.unit.unwrap_or_default(),
+            key.unit.unwrap_or("–"),
             default(key.default),
             key.privilege,
             key.about
@@ -140,21 +179,40 @@ fn first(key: &Key) -> String {
     if key.slots == 0 { key.name.to_owned() } else { format!("{}0", key.name) }
 }
 
-fn title(key: &Key) -> String {
-    key.title().replace('-', if key.slots > 1 { "` to `" } else { "-" })
+/// Its name; a link to its properties where it has any.
+fn cell(key: &Key) -> String {
+    match key.shape {
+        Shape::Properties(_) => format!("[{}](#{})", headline(key), anchor(&headline(key))),
+        _ => headline(key),
+    }
+}
+
+/// `usb0` to `usb13`
+fn headline(key: &Key) -> String {
+    match key.slots {
+        0 | 1 => format!("`{}`", first(key)),
+        slots => format!("`{0}0` to `{0}{1}`", key.name, slots - 1),
+    }
+}
+
+/// The anchor that Markdown renderers give a heading.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 fn default(default: Option<&str>) -> String {
     match default {
-        None => String::new(),
+        None => "–".to_owned(),
         Some("") => "empty".to_owned(),
         Some(value) => format!("`{value}`"),
     }
 }
 
 fn property_table(text: &mut String, key: &Key, format: &Properties, effects: &dyn Effects) {
-    let _ = writeln!(text, "\n#### `{}`", title(key));
-    let _ = writeln!(text, "For instance `{}`, or `{}`.", key.examples[0], key.examples[1]);
+    let [one, other] = key.examples;
+    let _ = writeln!(text, "\n#### {}", headline(key));
+    let _ = writeln!(text, "\nFor instance `{one}`, or `{other}`. Privilege: {}.", key.privilege);
     properties(text, &first(key), format, effects);
 }
 
@@ -173,7 +231,7 @@ fn row(key: &str, format: &Properties, property: &Property, effects: &dyn Effect
         "| `{}` | {} | {} | {value} | {} | {} |\n",
         property.name,
         shape(property.shape),
-        property.unit.unwrap_or_default(),
+        property.unit.unwrap_or("–"),
         effects.of_property(key, property.name),
         property.about
     )
@@ -206,6 +264,6 @@ fn shape(shape: Shape) -> String {
             let words: Vec<_> = words.iter().map(|w| format!("`{w}`")).collect();
             format!("list of {}; or bool", words.join(", "))
         }
-        Shape::Properties(_) => "properties, below".to_owned(),
+        Shape::Properties(_) => "properties".to_owned(),
     }
 }

@@ -10,54 +10,10 @@ use super::vm::PlacesByPath;
 use super::{names, value};
 use crate::desired::Disk;
 use crate::diagnostic::Diagnostic;
+use crate::schema::{DRIVE, Property, Shape};
 
 /// Buses and their highest slot (qemu-server, Drive.pm `MAX_SCSI_DISKS` and neighbours).
 const BUSES: [(&str, u32); 4] = [("scsi", 30), ("virtio", 15), ("sata", 5), ("ide", 3)];
-
-/// Drive options that are passed on as they are (qemu-server, Drive.pm). Not among them are what
-/// pvx has keys of its own for, and what would turn a disk into something else (`media`).
-const OPTIONS: [&str; 40] = [
-    "aio",
-    "backup",
-    "bps",
-    "bps_max_length",
-    "bps_rd",
-    "bps_rd_max_length",
-    "bps_wr",
-    "bps_wr_max_length",
-    "cache",
-    "detect_zeroes",
-    "discard",
-    "iops",
-    "iops_max",
-    "iops_max_length",
-    "iops_rd",
-    "iops_rd_max",
-    "iops_rd_max_length",
-    "iops_wr",
-    "iops_wr_max",
-    "iops_wr_max_length",
-    "iothread",
-    "mbps",
-    "mbps_max",
-    "mbps_rd",
-    "mbps_rd_max",
-    "mbps_wr",
-    "mbps_wr_max",
-    "model",
-    "product",
-    "queues",
-    "replicate",
-    "rerror",
-    "ro",
-    "scsiblock",
-    "serial",
-    "shared",
-    "ssd",
-    "vendor",
-    "werror",
-    "wwn",
-];
 
 /// Takes `disks`.
 pub(crate) fn take(
@@ -110,7 +66,7 @@ fn read(
         disk.import_from = Some(source.value);
     }
     take_fate(&mut fields, &mut disk, path, places);
-    for name in OPTIONS {
+    for Property { name, shape, .. } in DRIVE.properties {
         let Some(node) = fields.take(name) else { continue };
         if let Some(buses) = buses_of(name)
             && !buses.contains(&bus(slot))
@@ -118,7 +74,7 @@ fn read(
             fields.problems.push(not_on_this_bus(node, slot, name, buses));
             continue;
         }
-        if let Some(text) = option(node, name, fields.problems) {
+        if let Some(text) = option(node, name, *shape, fields.problems) {
             let (name, text) = as_stored(name, text);
             places.insert(format!("{path}.{name}"), node.span);
             disk.options.insert(name.to_owned(), text);
@@ -193,7 +149,7 @@ fn not_on_this_bus(node: &Node, slot: &str, option: &str, buses: &[&str]) -> Dia
 }
 
 /// A drive option as Proxmox VE spells it: `true` is `1`, except for `discard: on`.
-fn option(node: &Node, name: &str, problems: &mut Vec<Diagnostic>) -> Option<String> {
+fn option(node: &Node, name: &str, shape: Shape, problems: &mut Vec<Diagnostic>) -> Option<String> {
     if let Kind::Bool(on) = node.kind {
         let text = match (name, on) {
             ("discard", true) => "on",
@@ -203,24 +159,14 @@ fn option(node: &Node, name: &str, problems: &mut Vec<Diagnostic>) -> Option<Str
         };
         return Some(text.to_owned());
     }
-    let known: &[&str] = match name {
-        "aio" => &["native", "threads", "io_uring"],
-        "cache" => &["none", "writethrough", "writeback", "unsafe", "directsync"],
-        "discard" => &["ignore", "on"],
-        "rerror" => &["ignore", "report", "stop"],
-        "werror" => &["enospc", "ignore", "report", "stop"],
-        _ => {
-            let text = value::text(node, name, problems)?;
-            if text.value.contains(',') || names::option(&text.value).is_err() {
-                problems.push(value::bad_value(
-                    node.span,
-                    name,
-                    "must be printable ASCII without spaces, quotes and commas",
-                ));
-                return None;
-            }
-            return Some(text.value);
-        }
-    };
-    value::word(node, name, known, problems).map(|word| word.value)
+    if let Shape::Word(known) = shape {
+        return value::word(node, name, known, problems).map(|word| word.value);
+    }
+    let text = value::text(node, name, problems)?;
+    if text.value.contains(',') || names::option(&text.value).is_err() {
+        let what = "must be printable ASCII without spaces, quotes and commas";
+        problems.push(value::bad_value(node.span, name, what));
+        return None;
+    }
+    Some(text.value)
 }

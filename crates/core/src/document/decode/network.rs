@@ -9,25 +9,7 @@ use super::vm::PlacesByPath;
 use super::{names, setting};
 use crate::desired::Network;
 use crate::diagnostic::{Diagnostic, Spanned};
-use crate::schema::NIC;
-
-/// Device models (qemu-server, QemuServer/Network.pm `$nic_model_list`).
-const MODELS: [&str; 14] = [
-    "virtio",
-    "e1000",
-    "e1000e",
-    "e1000-82540em",
-    "e1000-82544gc",
-    "e1000-82545em",
-    "rtl8139",
-    "vmxnet3",
-    "i82551",
-    "i82557b",
-    "i82559er",
-    "ne2k_isa",
-    "ne2k_pci",
-    "pcnet",
-];
+use crate::schema::{NIC, NIC_MODELS};
 
 /// Takes `networks`.
 pub(crate) fn take(
@@ -71,7 +53,7 @@ fn read(
         })
     };
     network.bridge = text("bridge", fields.parsed("bridge", names::identifier));
-    network.model = text("model", fields.word("model", &MODELS));
+    network.model = text("model", fields.word("model", NIC_MODELS));
     network.mac = text("mac", fields.parsed("mac", names::mac));
     for property in NIC.properties {
         let Some(node) = fields.take(property.name) else { continue };

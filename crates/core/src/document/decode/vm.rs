@@ -7,13 +7,10 @@ use super::fields::Fields;
 use super::{cdrom, cloudinit, disk, firmware, ha, names, network, raw, setting};
 use crate::desired::{CloneMode, GuestSpec, Power};
 use crate::diagnostic::{Diagnostic, Span, Spanned};
+use crate::schema::SCSI_CONTROLLERS;
 
 /// Where values are said, by path (`disks.scsi1.size`).
 pub(crate) type PlacesByPath = BTreeMap<String, Span>;
-
-/// SCSI controllers (qemu-server, QemuServer.pm `scsihw`).
-pub(crate) const SCSIHW: [&str; 6] =
-    ["lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi"];
 
 /// The VM keys of one mapping.
 #[derive(Debug, Clone, Default)]
@@ -73,7 +70,7 @@ pub(crate) fn take(fields: &mut Fields<'_, '_>) -> VmKeys {
 
 /// `scsihw` is Proxmox's name, `scsi_controller` the one of `cluster-config.yaml`.
 fn scsi_controller(fields: &mut Fields<'_, '_>, keys: &mut VmKeys) {
-    let Some(config) = fields.word("scsi_controller", &SCSIHW) else { return };
+    let Some(config) = fields.word("scsi_controller", SCSI_CONTROLLERS) else { return };
     if let Some(proxmox) = keys.places.get("scsihw") {
         fields.problems.push(
             Diagnostic::error("duplicate-key", "the SCSI controller is given twice")
