@@ -186,7 +186,7 @@ fn hotplugs(guest: &Guest, feature: Feature) -> bool {
 }
 
 /// The value that the guest runs with: not one that waits.
-fn running<'a>(guest: &'a Guest, key: &str) -> Option<&'a str> {
+pub(super) fn running<'a>(guest: &'a Guest, key: &str) -> Option<&'a str> {
     match guest.pending.iter().find(|pending| pending.key == key) {
         Some(pending) => pending.running.as_deref(),
         None => guest.config.get(key).map(String::as_str),

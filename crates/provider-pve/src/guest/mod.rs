@@ -4,6 +4,7 @@
 //! ones; `network`, `disk` and `cloudinit` are compared in their own ways, `raw` as text; `ha` is
 //! what the HA manager is told; `effect` is the written decision of what a change costs.
 
+mod boot;
 mod cloudinit;
 mod differ;
 mod disk;
@@ -101,6 +102,7 @@ impl GuestKind for Qemu {
 fn finish(differ: Differ<'_>, live: &Guest) -> Comparison {
     let mut comparison = differ.finish();
     root::split(&mut comparison, live);
+    boot::rewrite(&mut comparison, live);
     comparison
 }
 
