@@ -11,6 +11,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+pub(super) use count::{Modules, mebibytes};
 pub use rule::{Feature, Rule, property, rule, table};
 
 use std::collections::BTreeMap;

@@ -19,6 +19,7 @@ mod scalar;
 mod setting;
 #[cfg(test)]
 mod tests;
+mod together;
 pub(crate) mod unnamed;
 
 pub use effect::{Feature, Rule, property, rule, table};
@@ -99,7 +100,8 @@ impl GuestKind for Qemu {
     }
 }
 
-fn finish(differ: Differ<'_>, live: &Guest) -> Comparison {
+fn finish(mut differ: Differ<'_>, live: &Guest) -> Comparison {
+    together::check(&mut differ);
     let mut comparison = differ.finish();
     root::split(&mut comparison, live);
     boot::rewrite(&mut comparison, live);

@@ -8,6 +8,7 @@ mod identity;
 mod networks;
 mod scalars;
 mod schema;
+mod together;
 mod unnamed;
 
 use std::collections::BTreeSet;
