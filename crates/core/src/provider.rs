@@ -228,6 +228,28 @@ pub struct Comparison {
     /// Proxmox's keys that the documents manage, or managed and reset: values of them that wait are
     /// theirs.
     pub managed_keys: BTreeSet<String>,
+    /// Values that Proxmox changes on its own when certain others are written.
+    pub rewrites: Vec<Rewrite>,
+}
+
+/// A value that is written when all else is, because Proxmox changes it along with other keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrite {
+    /// The key; it can stand in `set`, too.
+    pub key: String,
+    /// What it is to hold in the end.
+    pub value: String,
+    /// Keys whose write, or whose drive's removal, changes it.
+    pub after: BTreeSet<String>,
+}
+
+impl Rewrite {
+    /// Is any of the keys written that change it?
+    pub fn is_due(&self, comparison: &Comparison) -> bool {
+        let written = |key: &String| comparison.set.contains_key(key);
+        let goes = |key: &String| comparison.detach.iter().any(|drive| drive.slot == *key);
+        self.after.iter().any(|key| written(key) || goes(key))
+    }
 }
 
 impl Comparison {

@@ -93,6 +93,7 @@ fn hold(mut all: Comparison, keep: impl Fn(&AttributeChange, bool) -> bool) -> A
     all.delete.retain(|key| !stay.contains(key));
     all.set_as_root.retain(|key, _| !stay.contains(key));
     all.delete_as_root.retain(|key| !stay.contains(key));
+    all.rewrites.retain(|rewrite| !stay.contains(&rewrite.key));
     if !all.allocating.iter().any(|key| all.set.contains_key(key)) {
         all.allocates.clear();
     }

@@ -1,5 +1,7 @@
 //! The writes that a difference comes down to, in an order that works.
 
+use std::collections::BTreeMap;
+
 use super::build::Step;
 use crate::plan::{ActionKind, Effect, Precondition, Reason};
 use crate::provider::Comparison;
@@ -9,7 +11,8 @@ use crate::provider::Comparison;
 /// Disks move first: what waits for a cold boot names a volume, and must name the new one. A disk
 /// whose options change too grows first: its options are written together with its size, and on a
 /// running guest they wait for the next cold boot, where an old size would come back. Disks that are
-/// made grow when they are there. Disks that go, go last.
+/// made grow when they are there. Disks that go, go last; after them comes what Proxmox changes on
+/// its own meanwhile.
 pub(super) fn configure(
     node: &str,
     comparison: &Comparison,
@@ -20,6 +23,7 @@ pub(super) fn configure(
     let mut steps = moves(node, comparison, reason);
     steps.extend(write(node, comparison, reason, effect));
     steps.extend(removals(node, comparison, reason, effect));
+    steps.extend(rewrite(node, comparison, reason, effect));
     // The first write changes the digest.
     if let (Some(first), Some(digest)) = (steps.first_mut(), digest) {
         first.preconditions.push(Precondition::Digest { digest });
@@ -40,6 +44,7 @@ pub(super) fn configure_begun(
     let mut steps = write(node, comparison, reason, effect);
     steps.extend(moves(node, comparison, reason));
     steps.extend(removals(node, comparison, reason, effect));
+    steps.extend(rewrite(node, comparison, reason, effect));
     if let Some(first) = steps.first_mut() {
         first.preconditions.push(Precondition::Begun { note: note.to_owned() });
     }
@@ -67,9 +72,11 @@ fn write(node: &str, comparison: &Comparison, reason: &Reason, effect: Effect) -
         })
     };
     let mut steps: Vec<Step> = resize(false).collect();
-    if !comparison.set.is_empty() || !comparison.delete.is_empty() {
+    let mut set = comparison.set.clone();
+    set.retain(|key, _| !comparison.rewrites.iter().any(|r| r.key == *key && r.is_due(comparison)));
+    if !set.is_empty() || !comparison.delete.is_empty() {
         let kind = ActionKind::Configure {
-            set: comparison.set.clone(),
+            set,
             delete: comparison.delete.iter().cloned().collect(),
             background: !comparison.allocates.is_empty(),
         };
@@ -82,6 +89,16 @@ fn write(node: &str, comparison: &Comparison, reason: &Reason, effect: Effect) -
     steps.extend(configure_as_root(node, comparison, reason, effect));
     steps.extend(resize(true));
     steps
+}
+
+/// What Proxmox has changed by now, or would have, had it been written with the rest.
+fn rewrite(node: &str, comparison: &Comparison, reason: &Reason, effect: Effect) -> Option<Step> {
+    let due = comparison.rewrites.iter().filter(|rewrite| rewrite.is_due(comparison));
+    let set: BTreeMap<String, String> = due.map(|r| (r.key.clone(), r.value.clone())).collect();
+    (!set.is_empty()).then(|| {
+        let kind = ActionKind::Configure { set, delete: Vec::new(), background: false };
+        Step::new(node, kind, reason.clone(), effect)
+    })
 }
 
 /// What no API token may write.
@@ -146,6 +163,12 @@ pub(super) fn split(
     let keys: Vec<String> = comparison.set.keys().filter(|key| is_later(key)).cloned().collect();
     for key in keys {
         later.set.extend(comparison.set.remove_entry(&key));
+    }
+    // What it would be written after comes earlier then.
+    for rewrite in std::mem::take(&mut comparison.rewrites) {
+        if rewrite.is_due(&comparison) {
+            later.set.entry(rewrite.key).or_insert(rewrite.value);
+        }
     }
     let (then, now) = comparison.resize.into_iter().partition(|(slot, _)| slots.contains(slot));
     (later.resize, comparison.resize) = (then, now);

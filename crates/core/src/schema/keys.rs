@@ -73,7 +73,8 @@ pub static KEYS: &[Key] = &[
     key("cpulimit", Decimal(0, 128), CPU, "CPU time that it may use; 0: all", ["1.5", "2"])
         .default("0")
         .unit("CPUs"),
-    key("cpuunits", Integer(1, 262_144), CPU, "weight against other guests", ["200", "300"]),
+    // More than 10000 is stored as 10000: cgroups v2 know no more (`clamp_cpu_shares`).
+    key("cpuunits", Integer(1, 10_000), CPU, "weight against other guests", ["200", "300"]),
     key("affinity", List(','), ROOT, "CPUs of the node that it runs on", ["[0, 1]", "0-1"]),
     key("numa", Boolean, CPU, "NUMA; memory hot-plug needs it", ON_OFF).default("0"),
     key(
@@ -81,7 +82,7 @@ pub static KEYS: &[Key] = &[
         Properties(&formats::NUMA_NODE),
         CPU,
         "a NUMA node of the guest",
-        ["{ cpus: 0-1, memory: 512 }", "{ cpus: 0-1, memory: 1024 }"],
+        ["{ cpus: 0-1, memory: 2048 }", "{ cpus: 0-1, memory: 2048, policy: preferred }"],
     )
     .slots(8),
     // Memory

@@ -38,6 +38,17 @@ impl<'a> Differ<'a> {
         self.out.set.get(key).map(String::as_str).or(self.stored(key)).map(str::to_owned)
     }
 
+    /// What the key holds when all is written: what waits for a cold boot counts as written.
+    pub(super) fn outcome(&self, key: &str) -> Option<String> {
+        let goes = self.out.delete.contains(key) || self.out.detach.iter().any(|d| d.slot == key);
+        if goes { None } else { self.current(key) }
+    }
+
+    /// Keys that are set or deleted.
+    pub(super) fn written(&self) -> impl Iterator<Item = &str> {
+        self.out.set.keys().chain(&self.out.delete).map(String::as_str)
+    }
+
     /// Documents manage this path from now on.
     pub(super) fn manage(&mut self, path: &str) {
         self.out.managed_keys.insert(effect::key_of(path).to_owned());

@@ -11,6 +11,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+pub(super) use count::{Modules, mebibytes};
 pub use rule::{Feature, Rule, property, rule, table};
 
 use std::collections::BTreeMap;
@@ -186,7 +187,7 @@ fn hotplugs(guest: &Guest, feature: Feature) -> bool {
 }
 
 /// The value that the guest runs with: not one that waits.
-fn running<'a>(guest: &'a Guest, key: &str) -> Option<&'a str> {
+pub(super) fn running<'a>(guest: &'a Guest, key: &str) -> Option<&'a str> {
     match guest.pending.iter().find(|pending| pending.key == key) {
         Some(pending) => pending.running.as_deref(),
         None => guest.config.get(key).map(String::as_str),

@@ -4,6 +4,7 @@
 //! ones; `network`, `disk` and `cloudinit` are compared in their own ways, `raw` as text; `ha` is
 //! what the HA manager is told; `effect` is the written decision of what a change costs.
 
+mod boot;
 mod cloudinit;
 mod differ;
 mod disk;
@@ -18,6 +19,7 @@ mod scalar;
 mod setting;
 #[cfg(test)]
 mod tests;
+mod together;
 pub(crate) mod unnamed;
 
 pub use effect::{Feature, Rule, property, rule, table};
@@ -98,9 +100,11 @@ impl GuestKind for Qemu {
     }
 }
 
-fn finish(differ: Differ<'_>, live: &Guest) -> Comparison {
+fn finish(mut differ: Differ<'_>, live: &Guest) -> Comparison {
+    together::check(&mut differ);
     let mut comparison = differ.finish();
     root::split(&mut comparison, live);
+    boot::rewrite(&mut comparison, live);
     comparison
 }
 

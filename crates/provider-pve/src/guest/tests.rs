@@ -9,6 +9,7 @@ mod networks;
 mod raw;
 mod scalars;
 mod schema;
+mod together;
 mod unnamed;
 
 use std::collections::BTreeSet;

@@ -1,19 +1,18 @@
 //! What may happen to a running guest now, and in which order.
 
 use insta::assert_snapshot;
-use pvx_core::desired::{ApplyChanges, Network, Placement, Power};
+use pvx_core::desired::{ApplyChanges, Disk, Network, Placement, Power};
 use pvx_core::live::Pending;
 use pvx_core::plan::Intent;
 
 use crate::lab::{Lab, made};
 
-/// A guest whose memory is plugged in modules: it cannot be 3000 MiB while it runs.
-fn modules() -> Lab {
-    let mut lab = made(|_| {});
-    for (key, value) in [("hotplug", "memory"), ("numa", "1")] {
-        lab.config(1000, key, value);
-    }
-    lab.first().spec.set("memory", "3000");
+/// A guest that may boot from a disk which documents name no more: it cannot go while it runs.
+fn boots_from_it() -> Lab {
+    let disk = Disk { size: Some(5 << 30), storage: Some("shared".into()), ..Disk::default() };
+    let mut lab = made(|guest| drop(guest.spec.disks.insert("scsi1".into(), disk.clone())));
+    lab.config(1000, "boot", "order=scsi0;scsi1;net0");
+    lab.first().spec.disks.clear();
     lab
 }
 
@@ -40,20 +39,20 @@ fn no_reboot_without_need() {
 
 #[test]
 fn what_cannot_change_while_it_runs_is_held_back() {
-    let mut lab = modules();
+    let mut lab = boots_from_it();
     lab.first().spec.set("cores", "4");
     assert_snapshot!(lab.apply());
-    assert_eq!(lab.get(1000, "memory"), "2048");
+    assert!(lab.get(1000, "scsi1").starts_with("shared:"));
     // The second plan has nothing to do, and still says so.
     let plan = lab.plan(Intent::Apply);
     assert!(plan.is_empty());
-    assert_eq!(plan.held[0].attributes[0].path, "memory");
+    assert_eq!(plan.held[0].attributes[0].path, "scsi1");
     assert_eq!(plan.held.len(), 1);
 }
 
 #[test]
 fn what_cannot_change_while_it_runs_takes_a_stop() {
-    let mut lab = modules();
+    let mut lab = boots_from_it();
     lab.options.apply_changes = ApplyChanges::Reboot;
     lab.first().spec.set("onboot", "1");
     lab.first().spec.set("cores", "4");
@@ -67,7 +66,7 @@ fn what_cannot_change_while_it_runs_takes_a_stop() {
 #[test]
 fn a_guest_that_is_to_stop_is_changed_at_rest() {
     for mode in [ApplyChanges::Manual, ApplyChanges::Live, ApplyChanges::Reboot] {
-        let mut lab = modules();
+        let mut lab = boots_from_it();
         lab.options.apply_changes = mode;
         lab.first().spec.set("cores", "4");
         lab.first().power = Power::Stopped;

@@ -238,6 +238,28 @@ async fn cdroms_come_change_and_go() {
     }
 }
 
+/// Proxmox itself adds CD-ROM drives that are written to the boot order, and takes drives that go
+/// out of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_boot_order_is_what_documents_say_whatever_comes_and_goes() {
+    let medium = |medium: &str| format!("cdroms: {{ sata1: {medium} }}\n");
+    let data = "disks: { sata2: { size: 1G, storage: shared } }\n";
+    for power in ["stopped", "running"] {
+        let mut one = One::start(power).await;
+        one.apply("boot: [scsi0, net0]\nnetworks: { net0: vmbr0 }\n").await;
+        for (order, rest) in [
+            ("[scsi0, net0]", medium("none")),
+            ("[scsi0, net0]", medium("local:iso/debian-13.iso")),
+            ("[net0, scsi0]", medium("none")),
+            ("[sata2, scsi0]", format!("{}{data}", medium("local:iso/debian-13.iso"))),
+            ("[net0, scsi0]", String::new()),
+        ] {
+            one.apply(&format!("boot: {order}\nnetworks: {{ net0: vmbr0 }}\n{rest}")).await;
+        }
+        one.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn firmware_disks_come_where_they_are_missing() {
     let mut one = One::start("stopped").await;

@@ -29,13 +29,14 @@ fn option(spec: &mut GuestSpec, slot: &str, name: &str, value: &str) {
     disk.options.insert(name.to_owned(), value.to_owned());
 }
 
+const BOOT: &[(&str, &str)] = &[("boot", "order=scsi0;scsi2;net0")];
 const MEMORY: &[(&str, &str)] = &[("hotplug", "memory"), ("numa", "1"), ("memory", "1024")];
 
 const CASES: &[Case] = &[
     ("cores", &[], |s| s.set("cores", "2"), Effect::Pending),
     ("memory", &[], |s| s.set("memory", "1024"), Effect::Pending),
     ("memory by modules", MEMORY, |s| s.set("memory", "1536"), Effect::Live),
-    ("memory by no module", MEMORY, |s| s.set("memory", "1100"), Effect::Offline),
+    ("a disk that it boots from", BOOT, |s| drop(s.disks.remove("scsi2")), Effect::Offline),
     ("cpu", &[], |s| s.set_property("cpu", "cputype", "host"), Effect::Pending),
     ("description", &[], |s| s.set("description", "new"), Effect::Live),
     ("onboot", &[], |s| s.set("onboot", "1"), Effect::Live),

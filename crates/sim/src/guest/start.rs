@@ -44,6 +44,7 @@ fn processors(world: &World, guest: &Guest, log: &mut Vec<String>) -> Result<(),
 fn memory(guest: &Guest) -> Result<(), String> {
     let plugs = guest.get("hotplug").is_some_and(|value| list(value).any(|word| word == "memory"));
     let size = memory_mib(guest.get("memory"));
+    let huge = guest.get("hugepages") == Some("1024");
     if plugs {
         if !guest.flag("numa") {
             return Err("NUMA needs to be enabled for memory hotplug".to_owned());
@@ -51,12 +52,64 @@ fn memory(guest: &Guest) -> Result<(), String> {
         if guest.config.keys().any(|key| key != "numa" && keys::is_numbered(key, "numa")) {
             return Err("cannot enable memory hotplugging with custom NUMA topology".to_owned());
         }
-        if size < 1024 {
-            return Err("minimum memory must be 1024MB".to_owned());
+        let least = match huge {
+            true => 1024_u64.saturating_mul(number(guest, "sockets", 1)),
+            false => 1024,
+        };
+        if size < least {
+            return Err(format!("minimum memory must be {least}MB"));
         }
     }
     if guest.get("hugepages").is_some() && !guest.flag("numa") {
         return Err("numa needs to be enabled to use hugepages at /usr/share/perl5/PVE/QemuServer/Memory.pm line 388.".to_owned());
+    }
+    let shares = |key: &&String| keys::is_numbered(key, "virtiofs");
+    if plugs && guest.config.keys().any(|key| shares(&key)) {
+        let text = "Memory hotplug does not work in combination with virtio-fs.";
+        return Err(text.to_owned());
+    }
+    if guest.flag("numa") {
+        nodes(guest, size)?;
+    }
+    if plugs { modules(guest, huge, size) } else { Ok(()) }
+}
+
+/// NUMA nodes of the guest share out all of its memory.
+fn nodes(guest: &Guest, size: u64) -> Result<(), String> {
+    let mut sum = 0_u64;
+    for (key, value) in guest.config.iter().filter(|(key, _)| keys::is_numbered(key, "numa")) {
+        let node = parse(formats::NUMA, value).unwrap_or_default();
+        let Some(memory) = node.get("memory").and_then(|text| text.parse::<u64>().ok()) else {
+            let number = key.trim_start_matches("numa");
+            return Err(format!("missing NUMA node{number} memory value"));
+        };
+        if node.get("hostnodes").is_some() && node.get("policy").is_none() {
+            let nodes = node.get("hostnodes").unwrap_or_default();
+            return Err(format!("you need to define a policy for hostnode {nodes}"));
+        }
+        sum = sum.saturating_add(memory);
+    }
+    if sum > 0 && sum != size {
+        return Err("total memory for NUMA nodes must be equal to vm static memory".to_owned());
+    }
+    Ok(())
+}
+
+/// What is beyond the memory that is there from the start comes in modules, 32 of a size
+/// (`foreach_dimm`).
+fn modules(guest: &Guest, huge: bool, wanted: u64) -> Result<(), String> {
+    let (sockets, smallest) = if huge { (number(guest, "sockets", 1), 1024) } else { (1, 512) };
+    let mut size = 1024_u64.saturating_mul(sockets);
+    for module in (0..8).flat_map(|step| std::iter::repeat_n(smallest << step, 32)) {
+        if size >= wanted {
+            break;
+        }
+        size = size.saturating_add(module);
+        if size > wanted {
+            return Err(format!(
+                "memory size ({wanted}) must be aligned to {module} for hotplugging"
+            ));
+        }
     }
     Ok(())
 }
@@ -133,6 +186,27 @@ mod tests {
                 Some("NUMA needs to be enabled for memory hotplug"),
             ),
             (&[("hotplug", "disk,memory"), ("numa", "1")], Some("minimum memory must be 1024MB")),
+            (
+                &[("hotplug", "memory"), ("numa", "1"), ("memory", "2100")],
+                Some("memory size (2100) must be aligned to 512 for hotplugging"),
+            ),
+            (&[("hotplug", "memory"), ("numa", "1"), ("memory", "2560")], None),
+            (
+                &[
+                    ("hotplug", "memory"),
+                    ("numa", "1"),
+                    ("hugepages", "1024"),
+                    ("sockets", "2"),
+                    ("memory", "1024"),
+                ],
+                Some("minimum memory must be 2048MB"),
+            ),
+            (
+                &[("numa", "1"), ("memory", "2048"), ("numa0", "cpus=0,memory=1024")],
+                Some("total memory for NUMA nodes must be equal to vm static memory"),
+            ),
+            (&[("numa", "1"), ("numa0", "cpus=0")], Some("missing NUMA node0 memory value")),
+            (&[("numa0", "cpus=0,memory=1024")], None),
             (&[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0")], None),
             (
                 &[("cores", "3"), ("hostpci0", "mapping=card")],

@@ -48,15 +48,40 @@ pub(super) fn memory(before: Option<&str>, after: Option<&str>, guest: &Guest) -
         return Cost::live();
     }
     let huge = running(guest, "hugepages") == Some("1024");
-    let sockets = running(guest, "sockets").and_then(|text| text.parse::<u64>().ok()).unwrap_or(1);
-    let (fixed, module) = if huge { (STATIC.saturating_mul(sockets), 1024) } else { (STATIC, 512) };
+    let sockets = running(guest, "sockets").and_then(|text| text.parse::<u64>().ok());
+    let modules = Modules::of(huge, sockets);
+    let Modules { fixed, module } = modules;
     if new < fixed {
         return Cost::offline(format!("with hot-plug of memory it runs with {fixed} MiB at least"));
     }
-    if !is_sum_of_modules(fixed, module, new) {
+    if !modules.reach(new) {
         return Cost::offline(format!("memory is plugged in modules of {module} MiB and more"));
     }
     Cost::live()
+}
+
+/// What memory that can be plugged is made of, in MiB.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Modules {
+    /// There from the start.
+    pub(in super::super) fixed: u64,
+    /// The smallest module.
+    module: u64,
+}
+
+impl Modules {
+    /// `huge`: with huge pages of 1 GiB.
+    pub(in super::super) fn of(huge: bool, sockets: Option<u64>) -> Self {
+        match huge {
+            true => Self { fixed: STATIC.saturating_mul(sockets.unwrap_or(1)), module: 1024 },
+            false => Self { fixed: STATIC, module: 512 },
+        }
+    }
+
+    /// Can a guest have exactly this much?
+    pub(in super::super) fn reach(self, wanted: u64) -> bool {
+        is_sum_of_modules(self.fixed, self.module, wanted)
+    }
 }
 
 /// Modules grow: 32 of a size, then 32 of twice that (`foreach_dimm`). Proxmox plugs until there is
@@ -71,7 +96,8 @@ fn is_sum_of_modules(fixed: u64, module: u64, wanted: u64) -> bool {
     size == wanted
 }
 
-fn mebibytes(value: Option<&str>) -> u64 {
+/// The value of `memory`, MiB.
+pub(in super::super) fn mebibytes(value: Option<&str>) -> u64 {
     let parsed = value.and_then(|text| PropertyString::parse(text, Some("current")).ok());
     let number = parsed.and_then(|memory| memory.get("current")?.parse::<u64>().ok());
     number.unwrap_or(DEFAULT)

@@ -88,7 +88,7 @@ impl fmt::Display for Rule {
                 "live with `hotplug: cpu`, else pending; offline beyond the cores it runs with"
             }
             Self::Memory => {
-                "live with `hotplug: memory` and `numa`, else pending; offline when no number of modules gives the size"
+                "live with `hotplug: memory` and `numa`, else pending; refused when no number of modules gives the size"
             }
             Self::Balloon => "live; pending when it comes from 0 or goes to 0",
             Self::Agent => "pending; live when only `fstrim_cloned_disks` changes",
