@@ -209,6 +209,7 @@ fn option(node: &Node, name: &str, problems: &mut Vec<Diagnostic>) -> Option<Str
         "discard" => &["ignore", "on"],
         "rerror" => &["ignore", "report", "stop"],
         "werror" => &["enospc", "ignore", "report", "stop"],
+        "product" | "vendor" => return shown_name(node, name, problems),
         _ => {
             let text = value::text(node, name, problems)?;
             if text.value.contains(',') || names::option(&text.value).is_err() {
@@ -223,4 +224,18 @@ fn option(node: &Node, name: &str, problems: &mut Vec<Diagnostic>) -> Option<Str
         }
     };
     value::word(node, name, known, problems).map(|word| word.value)
+}
+
+/// What a SCSI disk calls itself (qemu-server, Drive.pm: `[A-Za-z0-9\-_\s]{,16}`, `{,8}`). Blanks at
+/// its ends would be lost on the way.
+fn shown_name(node: &Node, name: &str, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    let longest = if name == "vendor" { 8 } else { 16 };
+    let text = value::text(node, name, problems)?.value;
+    let valid = |c: char| c.is_ascii_alphanumeric() || "-_ ".contains(c);
+    if !text.is_empty() && text.len() <= longest && text.trim() == text && text.chars().all(valid) {
+        return Some(text);
+    }
+    let shape = format!("must be letters, digits, '-', '_' and blanks inside, at most {longest}");
+    problems.push(value::bad_value(node.span, name, shape));
+    None
 }
