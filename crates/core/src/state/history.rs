@@ -78,11 +78,9 @@ impl History for Histories {
         if !self.begun.insert(change.address.clone()) {
             return Ok(());
         }
-        self.folder.update(&change.address.key(), |guests| {
-            match guests.get_mut(&change.address) {
-                Some(known) => known.managed.extend(wanted.managed.iter().cloned()),
-                None => drop(guests.insert(change.address.clone(), wanted.clone())),
-            }
+        self.folder.update(&change.address.key(), |guests| match guests.get_mut(&change.address) {
+            Some(known) => known.managed.extend(wanted.managed.iter().cloned()),
+            None => drop(guests.insert(change.address.clone(), wanted.clone())),
         })
     }
 
