@@ -11,6 +11,8 @@ use crate::codec;
 pub(super) const DIFFERS: &str = "differs from the documents";
 /// The reason of a reset.
 pub(super) const DROPPED: &str = "no longer in the documents: back to Proxmox's default";
+/// The reason why a device goes.
+pub(super) const GONE: &str = "no longer in the documents";
 
 /// A comparison in the making.
 pub(super) struct Differ<'a> {
@@ -98,6 +100,15 @@ impl<'a> Differ<'a> {
     ) {
         self.name_key(path, key);
         self.attribute(path, before, after, Effect::Live);
+        if let Some(last) = self.out.attributes.last_mut() {
+            reason.clone_into(&mut last.reason);
+        }
+    }
+
+    /// A device that documents no longer name.
+    pub(super) fn gone(&mut self, slot: &str, before: &str, after: Option<&str>, effect: Effect) {
+        self.attribute(slot, Some(before), after, effect);
+        let reason = if effect == Effect::Pending { "needs a cold boot" } else { GONE };
         if let Some(last) = self.out.attributes.last_mut() {
             reason.clone_into(&mut last.reason);
         }

@@ -248,15 +248,22 @@ fn unknown_key(entry: &Entry, what: &str) -> Diagnostic {
     Diagnostic::error("unknown-key", message)
 }
 
-/// Adds the place, the nearest known key, and all known keys.
+/// More known keys than these are listed only where none is near.
+const FEW: usize = 20;
+
+/// Adds the place and the nearest known key; all known keys where they are few, or none is near.
 fn offer_keys(
     problem: Diagnostic,
     entry: &Entry,
     known: &[&'static str],
     numbered: &[&'static Key],
 ) -> Diagnostic {
-    let label = nearest(&entry.key.value, known.iter().copied())
-        .map_or_else(|| "not known".to_owned(), |key| format!("did you mean '{key}'?"));
+    let near = nearest(&entry.key.value, known.iter().copied());
+    if let Some(key) = near.filter(|_| known.len() > FEW) {
+        return problem.at(entry.key.span, format!("did you mean '{key}'?"));
+    }
+    let label =
+        near.map_or_else(|| "not known".to_owned(), |key| format!("did you mean '{key}'?"));
     let titles = numbered.iter().map(|key| key.title());
     let mut sorted: Vec<String> = known.iter().map(|k| (*k).to_owned()).chain(titles).collect();
     sorted.sort_unstable();

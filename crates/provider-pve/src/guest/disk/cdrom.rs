@@ -48,7 +48,7 @@ fn dropped(differ: &mut Differ<'_>) {
             continue;
         }
         let effect = removed::effect_of(differ, slot);
-        differ.attribute(slot, Some(live.file()), None, effect);
+        differ.gone(slot, live.file(), None, effect);
         differ.detach(Detach { slot: slot.to_owned(), erase: None });
     }
 }
