@@ -262,8 +262,7 @@ fn offer_keys(
     if let Some(key) = near.filter(|_| known.len() > FEW) {
         return problem.at(entry.key.span, format!("did you mean '{key}'?"));
     }
-    let label =
-        near.map_or_else(|| "not known".to_owned(), |key| format!("did you mean '{key}'?"));
+    let label = near.map_or_else(|| "not known".to_owned(), |key| format!("did you mean '{key}'?"));
     let titles = numbered.iter().map(|key| key.title());
     let mut sorted: Vec<String> = known.iter().map(|k| (*k).to_owned()).chain(titles).collect();
     sorted.sort_unstable();
