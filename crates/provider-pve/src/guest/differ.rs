@@ -38,6 +38,13 @@ impl<'a> Differ<'a> {
         self.out.set.get(key).map(String::as_str).or(self.stored(key)).map(str::to_owned)
     }
 
+    /// Is a device of the boot order going, or one that is about to be named in it not there?
+    pub(super) fn lacks(&self, device: &str) -> bool {
+        let detached = self.out.detach.iter().any(|drive| drive.slot == device);
+        let goes = detached || self.out.delete.contains(device);
+        goes || (self.out.set.contains_key("boot") && self.current(device).is_none())
+    }
+
     /// Documents manage this path from now on.
     pub(super) fn manage(&mut self, path: &str) {
         self.out.managed_keys.insert(effect::key_of(path).to_owned());

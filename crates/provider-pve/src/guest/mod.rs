@@ -4,6 +4,7 @@
 //! ones; `network`, `disk` and `cloudinit` are compared in their own ways, `raw` as text; `ha` is
 //! what the HA manager is told; `effect` is the written decision of what a change costs.
 
+mod boot;
 mod cloudinit;
 mod differ;
 mod disk;
@@ -112,4 +113,5 @@ fn compare_all(differ: &mut Differ<'_>) {
     network::compare(differ);
     cloudinit::compare(differ);
     raw::compare(differ);
+    boot::check(differ);
 }
