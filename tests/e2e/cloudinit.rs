@@ -196,6 +196,19 @@ fn the_example_works() {
     assert!(lab.read("state/sim/lab.world.json").contains("web on 10.0.0.80"));
 }
 
+/// `qm` and `pvesm` end with 255 when they refuse, as `ssh` does when a connection breaks.
+#[test]
+fn what_qm_refuses_is_told_in_its_words() {
+    let Some(lab) = lab() else { return };
+    let document = "name: one\ntemplate: debian-13\nstorage: shared\n";
+    lab.write("one.yaml", &format!("{document}hookscript: local:snippets/none.pl\n"));
+    let run = lab.sim(&["apply", "--yes", "one.yaml"]).expect(3);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("'local:snippets/none.pl' does not exist"), "{said}");
+    lab.write("one.yaml", document);
+    lab.sim(&["apply", "--yes", "one.yaml"]).expect(0);
+}
+
 /// Every key beyond login, keys and network: set, changed and taken out, each followed by an empty
 /// plan. No file is written, so there need be no `ssh`.
 #[test]

@@ -155,6 +155,8 @@ async fn the_shell_works_as_bash_does() {
             ("echo \"$(hostname)-`whoami`\" # comment", 0, "pve1-root\n", ""),
             ("ls /none 2>/dev/null; echo rc=$?", 0, "rc=2\n", ""),
             ("(exit 4); echo $?; exit 7; echo never", 7, "4\n", ""),
+            ("(exit 4); s=$?; echo $s $?; s=$(exit 3); echo $?", 0, "4 0\n3\n", ""),
+            ("false || { s=$?; exit $s; }", 1, "", ""),
             ("set -e; false; echo never", 1, "", ""),
             ("set -o pipefail; false | true; echo $?", 0, "1\n", ""),
             ("bash -c 'echo $0 $1; exit 3' a b; echo $?", 0, "bash b\n3\n", ""),

@@ -219,14 +219,17 @@ fn reset(global: &Global) -> Result<Code, CliError> {
         return Err(CliError::Documents { diagnostics, sources });
     }
     let file = cluster::sim_file(global, loaded.config.as_ref(), &loaded.root);
-    match std::fs::remove_file(&file) {
-        Ok(()) => output::errors(&format!("forgot {}\n", file.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            output::errors("there is no world to forget\n");
-        }
+    let forgot = match std::fs::remove_file(&file) {
+        Ok(()) => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => {
             return Err(CliError::message(format!("{}: {error}", file.display())));
         }
+    };
+    match global.format {
+        Format::Json => output::json(&json!({ "file": file, "forgot": forgot })),
+        Format::Human if forgot => output::errors(&format!("forgot {}\n", file.display())),
+        Format::Human => output::errors("there is no world to forget\n"),
     }
     Ok(Code::Success)
 }

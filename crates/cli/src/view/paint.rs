@@ -12,6 +12,9 @@ pub(super) const MOVE: Style = AnsiColor::Cyan.on_default();
 pub(super) const STRONG: Style = Style::new().bold();
 pub(super) const FAINT: Style = Style::new().dimmed();
 
+/// Columns that nothing is wider than which can be broken.
+pub(super) const WIDTH: usize = 80;
+
 /// Text in a colour.
 pub(super) fn paint(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
@@ -39,9 +42,9 @@ pub(super) fn help(text: &str) -> String {
 }
 
 /// Text broken at spaces before column 80; what fills the first `indent` columns is the caller's.
-fn wrapped(text: &str, indent: usize) -> String {
+pub(super) fn wrapped(text: &str, indent: usize) -> String {
     let margin = " ".repeat(indent);
-    let options = textwrap::Options::new(80)
+    let options = textwrap::Options::new(WIDTH)
         .break_words(false)
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
         .word_separator(textwrap::WordSeparator::AsciiSpace)
@@ -52,7 +55,6 @@ fn wrapped(text: &str, indent: usize) -> String {
 
 /// Joins facts with a middle dot and breaks between them before column 80.
 pub(super) fn facts(facts: &[String], indent: usize) -> String {
-    const WIDTH: usize = 80;
     const JOINT: &str = " · ";
     let margin = " ".repeat(indent);
     let mut lines: Vec<String> = Vec::new();

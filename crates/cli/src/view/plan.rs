@@ -9,8 +9,11 @@ use pvx_core::plan::{
     ActionKind, AttributeChange, Change, Counts, Effect, Intent, Plan, Verb, Weight,
 };
 use similar::{ChangeTag, TextDiff};
+use unicode_width::UnicodeWidthStr;
 
-use super::paint::{BAD, FAINT, GONE, GOOD, MOVE, STRONG, WARN, facts, pad, paint, widest};
+use super::paint::{
+    BAD, FAINT, GONE, GOOD, MOVE, STRONG, WARN, WIDTH, facts, pad, paint, widest, wrapped,
+};
 use super::{count, findings, units};
 
 /// The whole plan.
@@ -173,31 +176,66 @@ fn destroy(change: &Change, intent: Intent) -> String {
 }
 
 fn attributes(list: &[AttributeChange]) -> String {
-    let names = widest(list.iter().map(|a| a.path.as_str()));
-    let values: Vec<String> = list.iter().map(value).collect();
-    let column = widest(values.iter().filter(|v| !v.contains('\n')).map(String::as_str)).min(40);
+    let names = widest(list.iter().map(|a| a.path.as_str())).max(12);
+    let words = widest(list.iter().map(|a| effect(a.effect).0));
+    let indent = names + 5;
+    let room = WIDTH.saturating_sub(indent + 2 + words);
+    let values: Vec<String> = list.iter().map(|a| folded(value(a), room)).collect();
+    let single = values.iter().zip(list).filter(|(_, a)| !is_long(a));
+    let column = widest(single.flat_map(|(value, _)| value.lines()));
+    let before_why = indent + column + 2 + words + 3;
+    let fits = list.iter().all(|a| before_why + why(a).width() <= WIDTH);
     let mut text = String::new();
-    for (attribute, value) in list.iter().zip(&values) {
+    for (index, (attribute, value)) in list.iter().zip(&values).enumerate() {
         let (word, style) = effect(attribute.effect);
-        let name = pad(&attribute.path, names.max(12));
-        let why = why(attribute);
-        if value.contains('\n') {
-            text.push_str(&format!("    {name} {}{why}\n{value}", paint(style, word)));
+        let word = paint(style, word);
+        let name = pad(&attribute.path, names);
+        let why = match why(attribute) {
+            why if why.is_empty() || !fits => String::new(),
+            why => format!("   {}", paint(FAINT, why)),
+        };
+        if is_long(attribute) {
+            text.push_str(&format!("    {name} {word}{why}\n{value}"));
         } else {
-            let line = format!("    {name} {}  {}{why}", pad(value, column), paint(style, word));
-            text.push_str(line.trim_end());
+            let (above, last) = value.split_once('\n').unwrap_or(("", value));
+            let above = if above.is_empty() {
+                String::new()
+            } else {
+                format!("{above}\n{}", " ".repeat(indent))
+            };
+            let value = format!("{above}{}", pad(last, column));
+            text.push_str(format!("    {name} {value}  {word}{why}").trim_end());
             text.push('\n');
+        }
+        // What does not fit beside them is said once below all that it is about.
+        let next = list.get(index + 1).map_or("", self::why);
+        if !fits && !self::why(attribute).is_empty() && self::why(attribute) != next {
+            let why = wrapped(self::why(attribute), indent);
+            text.push_str(&format!("{}{}\n", " ".repeat(indent), paint(FAINT, &why)));
         }
     }
     text
 }
 
+/// Texts of several lines are shown below their name.
+fn is_long(change: &AttributeChange) -> bool {
+    let texts = [change.before.as_deref(), change.after.as_deref()];
+    texts.into_iter().flatten().any(|text| text.contains('\n')) && change.path != "tags"
+}
+
+/// Broken before the arrow where both sides do not fit into one line.
+fn folded(value: String, room: usize) -> String {
+    if value.contains('\n') || value.width() <= room {
+        return value;
+    }
+    value.replacen(" → ", "\n→ ", 1)
+}
+
 /// Why it is not simply live.
-fn why(attribute: &AttributeChange) -> String {
+fn why(attribute: &AttributeChange) -> &str {
     match attribute.effect {
-        Effect::Live | Effect::Create | Effect::Start => String::new(),
-        _ if attribute.reason.is_empty() => String::new(),
-        _ => format!("   {}", paint(FAINT, &attribute.reason)),
+        Effect::Live | Effect::Create | Effect::Start => "",
+        _ => &attribute.reason,
     }
 }
 
@@ -224,8 +262,11 @@ fn value(change: &AttributeChange) -> String {
     if change.path == "tags" {
         return tags(before.unwrap_or_default(), after.unwrap_or_default());
     }
-    if [before, after].into_iter().flatten().any(|text| text.contains('\n')) {
+    if is_long(change) {
         return lines(before.unwrap_or_default(), after.unwrap_or_default());
+    }
+    if let Some(properties) = before.zip(after).and_then(|(b, a)| properties(b, a)) {
+        return properties;
     }
     let word = |text: Option<&str>| match text {
         Some(text) => human(&change.path, text),
@@ -242,6 +283,18 @@ fn human(path: &str, text: &str) -> String {
         _ if text.chars().count() > 36 => text.chars().take(35).chain(['…']).collect(),
         _ => text.to_owned(),
     }
+}
+
+/// Of a property string that is written as a whole, what changes in it: `-tag=20 +tag=30`. Nothing
+/// where all of it does.
+fn properties(before: &str, after: &str) -> Option<String> {
+    let (old, new): (BTreeSet<&str>, BTreeSet<&str>) =
+        (before.split(',').collect(), after.split(',').collect());
+    let gone = old.difference(&new).map(|part| format!("-{part}"));
+    let more = new.difference(&old).map(|part| format!("+{part}"));
+    let text = gone.chain(more).collect::<Vec<_>>().join(" ");
+    let short = !text.is_empty() && text.chars().count() < 40;
+    (old.intersection(&new).any(|part| part.len() > 1) && short).then_some(text)
 }
 
 /// `-old +gpu`
@@ -324,11 +377,13 @@ fn costs(plan: &Plan) -> Vec<String> {
     let has = |effect| move |c: &&Change| c.attributes.iter().any(|a| a.effect == effect);
     let restarts = plan.changes.iter().filter(has(Effect::Offline)).count();
     let attributes = plan.changes.iter().flat_map(|change| &change.attributes);
-    let waiting = attributes.filter(|a| a.effect == Effect::Pending).count();
+    let waiting = attributes.clone().filter(|a| a.effect == Effect::Pending).count();
+    let erased = attributes.filter(|a| a.effect == Effect::DataLoss).count();
     let held: usize = plan.held.iter().map(|held| held.attributes.len()).sum();
     let words = [
         (reboots, count(reboots, "reboot")),
         (restarts, count(restarts, "restart")),
+        (erased, format!("{} erased", count(erased, "disk"))),
         (waiting, format!("{waiting} pending")),
         (held, format!("{held} held back")),
     ];
@@ -339,14 +394,12 @@ fn costs(plan: &Plan) -> Vec<String> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::*;
     use pvx_core::address::Address;
     use pvx_core::desired::ApplyChanges;
     use pvx_core::plan::{
         Action, ActionGraph, ActionId, Facts, Finding, Held, ProfileSummary, Reason, VERSION,
     };
-    use unicode_width::UnicodeWidthStr;
-
-    use super::*;
 
     fn change(name: &str, verb: Verb) -> Change {
         Change {
@@ -480,6 +533,26 @@ mod tests {
         };
         let text = render(&plan, &Sources::default());
         assert!(text.ends_with("no changes now: 1 held back\n"), "{text}");
+    }
+
+    #[test]
+    fn long_values_and_reasons_stay_inside_80_columns() {
+        let mut changed = change("worker01", Verb::Change);
+        let long = "x86-64-v2-AES,flags=+pcid;-spec-ctrl;+aes,hidden=1";
+        changed.attributes = vec![
+            attribute("cpu", Some(long), "host", Effect::Pending),
+            attribute("cloudinit.nameservers", Some("10.0.0.2"), "10.0.0.3", Effect::Pending),
+            attribute("cloudinit.searchdomain", None, "lab.example", Effect::Pending),
+            attribute("net1", Some(long), &format!("{long},{long}"), Effect::Live),
+            attribute("scsi2", Some("a:b,size=1G"), "a:b,cache=unsafe,size=1G", Effect::Reboot),
+        ];
+        for attribute in &mut changed.attributes[..3] {
+            attribute.reason = "written to its cloud-init drive at the next boot".to_owned();
+        }
+        changed.attributes[4].reason = "cache needs a cold boot".to_owned();
+        let text = anstream::adapter::strip_str(&attributes(&changed.attributes)).to_string();
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        insta::assert_snapshot!(text);
     }
 
     #[test]

@@ -20,6 +20,14 @@ use crate::state::{Record, StateError};
 
 /// Where the executor writes what it is about to do, and what it did.
 pub trait History: Send {
+    /// An action of a guest is about to begin. Whatever becomes of it, documents manage what the plan
+    /// says from here on: a run may end between two writes, and a key that was written and then left
+    /// its document is still to be reset.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the action does not begin.
+    fn begins(&mut self, plan: &Plan, change: &Change) -> Result<(), StateError>;
+
     /// Must be on disk when this returns.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use super::{Context, Event, History};
 use crate::live::{Guest, GuestRef};
 use crate::plan::{Action, ActionKind, Change, Precondition};
 use crate::provider::{Begun, ErrorClass, ProviderError, TaskEnd, Writer};
-use crate::state::Record;
+use crate::state::{Record, StateError};
 
 /// Carries out one action. The end record is the caller's, because only it knows what follows.
 pub(super) async fn perform<W: Writer, H: History>(
@@ -23,6 +23,7 @@ pub(super) async fn perform<W: Writer, H: History>(
             Err(error) => error,
             Ok(()) => {
                 if !recorded {
+                    remember(context, history, change)?;
                     write(history, change, &begin(action))?;
                     context.sink.event(&Event::Started { action: action.id });
                     recorded = true;
@@ -90,16 +91,28 @@ async fn attempt_once<W: Writer, H: History>(
     }
 }
 
+fn remember<W: Writer, H: History>(
+    context: &Context<'_, W>,
+    history: &Mutex<&mut H>,
+    change: &Change,
+) -> Result<(), ProviderError> {
+    let mut history = history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    history.begins(context.plan, change).map_err(|error| unwritable("state", &error))
+}
+
 pub(super) fn write<H: History>(
     history: &Mutex<&mut H>,
     change: &Change,
     record: &Record,
 ) -> Result<(), ProviderError> {
     let mut history = history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    history.record(change, record).map_err(|error| {
-        ProviderError::new(ErrorClass::Refused, format!("the journal cannot be written: {error}"))
-            .help("nothing more was begun for this guest; make the state folder writable and apply again")
-    })
+    history.record(change, record).map_err(|error| unwritable("the journal", &error))
+}
+
+fn unwritable(what: &str, error: &StateError) -> ProviderError {
+    ProviderError::new(ErrorClass::Refused, format!("{what} cannot be written: {error}")).help(
+        "nothing more was begun for this guest; make the state folder writable and apply again",
+    )
 }
 
 fn digest(action: &Action) -> Option<&str> {

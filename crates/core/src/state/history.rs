@@ -13,6 +13,7 @@ pub struct Histories {
     folder: Folder,
     locks: Vec<(String, ProfileLock)>,
     journals: BTreeMap<String, Journal>,
+    begun: BTreeSet<Address>,
 }
 
 impl Histories {
@@ -26,7 +27,7 @@ impl Histories {
     ) -> Result<Self, StateError> {
         let lock = |profile: &str| Ok((profile.to_owned(), folder.lock(profile)?));
         let locks = profiles.into_iter().map(lock).collect::<Result<_, _>>()?;
-        Ok(Self { folder, locks, journals: BTreeMap::new() })
+        Ok(Self { folder, locks, journals: BTreeMap::new(), begun: BTreeSet::new() })
     }
 
     /// Says what the plan found unchanged, and closes the journals when every outcome is known:
@@ -72,6 +73,17 @@ impl Histories {
 }
 
 impl History for Histories {
+    fn begins(&mut self, plan: &Plan, change: &Change) -> Result<(), StateError> {
+        let Some(wanted) = plan.outcomes.get(&change.address) else { return Ok(()) };
+        if !self.begun.insert(change.address.clone()) {
+            return Ok(());
+        }
+        self.folder.update(&change.address.key(), |guests| match guests.get_mut(&change.address) {
+            Some(known) => known.managed.extend(wanted.managed.iter().cloned()),
+            None => drop(guests.insert(change.address.clone(), wanted.clone())),
+        })
+    }
+
     fn record(&mut self, change: &Change, record: &Record) -> Result<(), StateError> {
         let key = change.address.key();
         if !self.journals.contains_key(&key) {

@@ -186,6 +186,33 @@ fn what_succeeded_and_what_was_unchanged_is_remembered() {
 }
 
 #[test]
+fn what_was_begun_and_not_ended_is_remembered_beside_what_was_before() {
+    let (_root, folder) = folder();
+    let before = Remembered {
+        managed: BTreeSet::from(["cpulimit".to_owned()]),
+        node: AskedNode::Named("pve1".to_owned()),
+        ..remembered(2)
+    };
+    folder.update("k3s", |guests| drop(guests.insert(address("w02"), before.clone()))).unwrap();
+    let changes = vec![change("w01", Verb::Create), change("w02", Verb::Change)];
+    let mut plan = plan(changes, &[("w01", 1), ("w02", 2)]);
+    for outcome in plan.outcomes.values_mut() {
+        outcome.managed = BTreeSet::from(["balloon".to_owned()]);
+        outcome.node = AskedNode::Named("pve2".to_owned());
+    }
+    let mut histories = Histories::lock(folder.clone(), ["k3s"]).unwrap();
+    for change in &plan.changes {
+        histories.begins(&plan, change).unwrap();
+    }
+    histories.close(&plan, false).unwrap();
+    let memory = folder.load(["k3s"]).unwrap();
+    let paths = |of: &str| memory.managed(&address(of)).iter().cloned().collect::<Vec<_>>();
+    assert_eq!(paths("w01"), ["balloon"]);
+    assert_eq!(paths("w02"), ["balloon", "cpulimit"]);
+    assert_eq!(*memory.node(&address("w02")), before.node, "it may not have been moved yet");
+}
+
+#[test]
 fn what_is_destroyed_is_forgotten() {
     let (_root, folder) = folder();
     insert(&folder, "w01", 1000);

@@ -1,7 +1,7 @@
-//! The boot order, which Proxmox changes on its own: a CD-ROM drive that is written joins an order
-//! that is set, and a drive that goes leaves it (qemu-server `API2/Qemu.pm`, `$update_vm_api`). Both
-//! start from the order that runs, so one that is written with them or before them can be lost: the
-//! keys of a request are taken in no certain order.
+//! The boot order, which Proxmox changes on its own: a CD-ROM drive that is written joins an order that is set,
+//! and a drive that goes leaves it (qemu-server `API2/Qemu.pm`, `$update_vm_api`). Both start from the
+//! order that runs, so one that is written with them or before them can be lost: the keys of a
+//! request are taken in no certain order.
 
 use std::collections::BTreeSet;
 

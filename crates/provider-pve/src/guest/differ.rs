@@ -11,6 +11,8 @@ use crate::codec;
 pub(super) const DIFFERS: &str = "differs from the documents";
 /// The reason of a reset.
 pub(super) const DROPPED: &str = "no longer in the documents: back to Proxmox's default";
+/// The reason why a device goes.
+pub(super) const GONE: &str = "no longer in the documents";
 
 /// A comparison in the making.
 pub(super) struct Differ<'a> {
@@ -40,13 +42,18 @@ impl<'a> Differ<'a> {
 
     /// What the key holds when all is written: what waits for a cold boot counts as written.
     pub(super) fn outcome(&self, key: &str) -> Option<String> {
-        let goes = self.out.delete.contains(key) || self.out.detach.iter().any(|d| d.slot == key);
-        if goes { None } else { self.current(key) }
+        if self.goes(key) { None } else { self.current(key) }
     }
 
-    /// Keys that are set or deleted.
+    /// Keys that are set or deleted, and slots that are freed.
     pub(super) fn written(&self) -> impl Iterator<Item = &str> {
-        self.out.set.keys().chain(&self.out.delete).map(String::as_str)
+        let freed = self.out.detach.iter().map(|drive| &drive.slot);
+        self.out.set.keys().chain(&self.out.delete).chain(freed).map(String::as_str)
+    }
+
+    /// Is this device deleted or detached?
+    pub(super) fn goes(&self, device: &str) -> bool {
+        self.out.delete.contains(device) || self.out.detach.iter().any(|d| d.slot == device)
     }
 
     /// Documents manage this path from now on.
@@ -111,6 +118,15 @@ impl<'a> Differ<'a> {
     ) {
         self.name_key(path, key);
         self.attribute(path, before, after, Effect::Live);
+        if let Some(last) = self.out.attributes.last_mut() {
+            reason.clone_into(&mut last.reason);
+        }
+    }
+
+    /// A device that documents no longer name.
+    pub(super) fn gone(&mut self, slot: &str, before: &str, after: Option<&str>, effect: Effect) {
+        self.attribute(slot, Some(before), after, effect);
+        let reason = if effect == Effect::Pending { "needs a cold boot" } else { GONE };
         if let Some(last) = self.out.attributes.last_mut() {
             reason.clone_into(&mut last.reason);
         }

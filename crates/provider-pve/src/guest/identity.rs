@@ -30,7 +30,8 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
             let uuid = wanted.identity.to_string();
             // It counts from the moment it is written, because pending values are read merged in.
             // A running guest itself sees it at its next cold boot: no reason to reboot it.
-            differ.attribute("smbios1.uuid", None, Some(&uuid), Effect::Live);
+            let before = of(differ.live).map(|uuid| uuid.to_string());
+            differ.attribute("smbios1.uuid", before.as_deref(), Some(&uuid), Effect::Live);
             differ.set("smbios1", &smbios.to_string());
         }
     }

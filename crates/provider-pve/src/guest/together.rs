@@ -24,7 +24,7 @@ const RULES: &[Rule] = &[
     (viommu, &["machine"]),
     (clipboard, &["vga"]),
     (pcie, &["hostpci", "machine"]),
-    (boot, &["boot"]),
+    (boot, &["boot", "ide", "sata", "scsi", "virtio", "net", "hostpci", "usb"]),
 ];
 
 pub(super) fn check(differ: &mut Differ<'_>) {
@@ -198,11 +198,18 @@ fn pcie(values: &Values<'_, '_>) -> Option<Complaint> {
     (!values.is_q35()).then_some(("hostpci", text, "say `machine: q35`, or leave pcie away"))
 }
 
-/// Proxmox refuses an order that names a device which is not there.
+/// Proxmox refuses an order that names a device which is not there, and takes a device that goes out
+/// of the order: documents that name it would differ from the guest for ever. An order that is stored
+/// as documents say it is left alone.
 fn boot(values: &Values<'_, '_>) -> Option<Complaint> {
+    if !values.differ.wanted.spec.settings.contains_key("boot") {
+        return None;
+    }
     let order = Boot::parse(&values.get("boot")?).ok()?;
-    let mut devices = order.devices();
-    let gone = devices.find(|device| values.get(device).is_none())?;
+    let is_new = values.is_written("boot");
+    let is_gone =
+        |device: &&str| values.differ.goes(device) || is_new && values.get(device).is_none();
+    let gone = order.devices().find(is_gone)?;
     let text = format!("boot names {gone}, which the guest will not have");
     Some(("boot", text, "leave it out of boot, or say the device, too"))
 }

@@ -209,16 +209,18 @@ impl Ssh {
     }
 }
 
+/// Runs its arguments, and never ends with 255. `ssh` itself ends with that when a connection breaks,
+/// and `qm` and `pvesm` when they refuse something.
+const GUARD: &str = r#""$@" || { s=$?; [ "$s" -ne 255 ] || s=254; exit "$s"; }"#;
+
 async fn execute(
     session: &Session,
     words: &[&str],
     input: &[u8],
 ) -> Result<std::process::Output, openssh::Error> {
-    let Some((program, arguments)) = words.split_first() else {
-        return Err(openssh::Error::Ssh(std::io::ErrorKind::InvalidInput.into()));
-    };
-    let mut command = session.command(*program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = session.command("sh");
+    command.args(["-c", GUARD, "sh"]).args(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().await?;
     let stdin = child.stdin().take();
     let feed = async {

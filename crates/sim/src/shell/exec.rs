@@ -283,6 +283,7 @@ impl Shell {
         redirects: &[Redirect],
         io: Io,
     ) -> i32 {
+        self.asked = words.is_empty().then_some(self.status);
         self.status = if words.is_empty() { 0 } else { self.status };
         let arguments = self.words(words, &io).await;
         let mut before = Vec::new();
@@ -325,6 +326,7 @@ impl Shell {
             Ok(ready) => ready,
             Err(status) => return status,
         };
+        self.asked = None;
         if arguments.is_empty() {
             return self.flush(files, &io).unwrap_or(self.status);
         }

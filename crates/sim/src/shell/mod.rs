@@ -67,6 +67,9 @@ pub(crate) struct Shell {
     umask: u32,
     /// `$?`.
     status: i32,
+    /// What `$?` stands for in the assignments of a command without words, whose own status is
+    /// that of what they ran (`s=$?`).
+    asked: Option<i32>,
     stop: Option<Stop>,
     /// How many conditions are around: there `set -e` does nothing.
     guarded: u32,
@@ -108,6 +111,7 @@ impl Shell {
             options: Options::default(),
             umask: fs::UMASK,
             status: 0,
+            asked: None,
             stop: None,
             guarded: 0,
             depth: 0,
@@ -151,7 +155,7 @@ impl Shell {
 
     /// A shell within this one: it has no exit trap yet.
     fn inner(&self) -> Self {
-        Self { on_exit: None, temporary: Vec::new(), ..self.clone() }
+        Self { on_exit: None, temporary: Vec::new(), asked: None, ..self.clone() }
     }
 
     /// Whether `exit` was met.
@@ -174,7 +178,7 @@ impl Shell {
     fn variable(&self, name: &str) -> Option<String> {
         let number = |value: usize| Some(value.to_string());
         match name {
-            "?" => Some(self.status.to_string()),
+            "?" => Some(self.asked.unwrap_or(self.status).to_string()),
             "#" => number(self.arguments.len()),
             "$" => Some("1".to_owned()),
             "-" => Some("hBc".to_owned()),

@@ -159,6 +159,9 @@ fn option(node: &Node, name: &str, shape: Shape, problems: &mut Vec<Diagnostic>)
         };
         return Some(text.to_owned());
     }
+    if matches!(name, "product" | "vendor") {
+        return shown_name(node, name, problems);
+    }
     if let Shape::Word(known) = shape {
         return value::word(node, name, known, problems).map(|word| word.value);
     }
@@ -169,4 +172,18 @@ fn option(node: &Node, name: &str, shape: Shape, problems: &mut Vec<Diagnostic>)
         return None;
     }
     Some(text.value)
+}
+
+/// What a SCSI disk calls itself (qemu-server, Drive.pm: `[A-Za-z0-9\-_\s]{,16}`, `{,8}`). Blanks at
+/// its ends would be lost on the way.
+fn shown_name(node: &Node, name: &str, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    let longest = if name == "vendor" { 8 } else { 16 };
+    let text = value::text(node, name, problems)?.value;
+    let valid = |c: char| c.is_ascii_alphanumeric() || "-_ ".contains(c);
+    if !text.is_empty() && text.len() <= longest && text.trim() == text && text.chars().all(valid) {
+        return Some(text);
+    }
+    let shape = format!("must be letters, digits, '-', '_' and blanks inside, at most {longest}");
+    problems.push(value::bad_value(node.span, name, shape));
+    None
 }

@@ -251,7 +251,7 @@ fn unknown_key(entry: &Entry, what: &str) -> Diagnostic {
 /// Known keys that are listed; nobody reads more.
 const MOST_OFFERED: usize = 40;
 
-/// Adds the place, the nearest known key, and all known keys.
+/// Adds the place and the nearest known key, or all known keys.
 fn offer_keys(
     problem: Diagnostic,
     entry: &Entry,
@@ -259,20 +259,25 @@ fn offer_keys(
     numbered: &[&'static Key],
 ) -> Diagnostic {
     let stem = entry.key.value.trim_end_matches(|c: char| c.is_ascii_digit());
-    let label = match numbered.iter().find(|key| key.name == stem && stem != entry.key.value) {
-        Some(key) if key.slots == 1 => format!("there is only {}", key.title()),
-        Some(key) => format!("there are {}", key.title()),
+    let near = match numbered.iter().find(|key| key.name == stem && stem != entry.key.value) {
+        Some(key) if key.slots == 1 => Some(format!("there is only {}", key.title())),
+        Some(key) => Some(format!("there are {}", key.title())),
         None => nearest(&entry.key.value, known.iter().copied())
-            .map_or_else(|| "not known".to_owned(), |key| format!("did you mean '{key}'?")),
+            .map(|key| format!("did you mean '{key}'?")),
     };
+    let is_near = near.is_some();
+    let problem = problem.at(entry.key.span, near.unwrap_or_else(|| "not known".to_owned()));
+    if known.len() > MOST_OFFERED && is_near {
+        return problem;
+    }
     if known.len() > MOST_OFFERED {
         let help = "`pvx schema reference` lists all keys, and so does docs/reference/documents.md";
-        return problem.at(entry.key.span, label).help(help);
+        return problem.help(help);
     }
     let titles = numbered.iter().map(|key| key.title());
     let mut sorted: Vec<String> = known.iter().map(|k| (*k).to_owned()).chain(titles).collect();
     sorted.sort_unstable();
-    problem.at(entry.key.span, label).help(format!("known here: {}", sorted.join(", ")))
+    problem.help(format!("known here: {}", sorted.join(", ")))
 }
 
 fn duplicate_key(entry: &Entry, first: Span) -> Diagnostic {

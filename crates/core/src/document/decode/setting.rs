@@ -306,9 +306,13 @@ fn features(
     problems: &mut Vec<Diagnostic>,
 ) -> Option<String> {
     match &node.kind {
-        Kind::Bool(on) => return Some(flag(*on)),
-        Kind::Number(text) if text == "0" || text == "1" => return Some(text.clone()),
         Kind::Seq(items) if items.is_empty() => return Some("0".to_owned()),
+        // Not a word of the list: every spelling of yes and no.
+        Kind::Bool(_) | Kind::Text(_) | Kind::Number(_) => {
+            if let Some(on) = value::boolean(node, key, &mut Vec::new()) {
+                return Some(flag(on.value));
+            }
+        }
         _ => {}
     }
     let text = list(node, key, ',', problems)?;

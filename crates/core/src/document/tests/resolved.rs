@@ -272,3 +272,16 @@ tpmstate0: {version: v2.0}
     let spec = &loaded.desired.profiles[0].guests[0].spec;
     insta::assert_debug_snapshot!((&spec.disks, &spec.cdroms, &spec.efidisk, &spec.tpmstate));
 }
+
+/// What Proxmox takes and people write is taken as it is meant.
+#[test]
+fn spellings_that_proxmox_takes() {
+    let lab = Lab::new();
+    let disks = "disks:\n  scsi1: {size: 1G, product: \"my disk\", vendor: PVX-1}\n";
+    for (hotplug, stored) in [("on", "1"), ("off", "0"), ("no", "0"), ("disk", "disk")] {
+        lab.write("vms/a.yaml", format!("name: a\nhotplug: {hotplug}\ntemplate: 101\n{disks}"));
+        let shown = golden(&lab, &["vms"]);
+        assert!(shown.contains("my disk"), "{shown}");
+        assert!(shown.contains(&format!("\"hotplug\": Value(\"{stored}\")")), "{shown}");
+    }
+}

@@ -225,6 +225,10 @@ impl Log {
 }
 
 impl History for Log {
+    fn begins(&mut self, _: &Plan, _: &Change) -> Result<(), StateError> {
+        Ok(())
+    }
+
     fn record(&mut self, _: &Change, record: &Record) -> Result<(), StateError> {
         self.write(match record {
             Record::Begin { action, .. } => format!("journal begin #{action}"),

@@ -43,13 +43,18 @@ fn dropped(differ: &mut Differ<'_>) {
     let paths: Vec<&str> = differ.managed_before("cdroms.").collect();
     for path in paths.into_iter().filter(|path| differ.is_dropped(path)).collect::<Vec<_>>() {
         let slot = path.trim_start_matches("cdroms.");
+        if differ.live.pending.iter().any(|p| p.key == slot && p.next.is_none()) {
+            differ.name_key(path, slot);
+            differ.manage(path); // it goes with the next cold boot
+            continue;
+        }
         let live = differ.stored(slot).and_then(|text| Drive::parse(text).ok());
         let Some(live) = live.filter(|d| d.is_cdrom() && !d.is_cloudinit()) else { continue };
         if removed::is_protected(differ, path, slot) {
             continue;
         }
         let effect = removed::effect_of(differ, slot);
-        differ.attribute(slot, Some(live.file()), None, effect);
+        differ.gone(slot, live.file(), None, effect);
         differ.detach(Detach { slot: slot.to_owned(), erase: None });
     }
 }

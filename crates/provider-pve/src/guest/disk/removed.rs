@@ -84,11 +84,11 @@ fn detach(differ: &mut Differ<'_>, slot: &str) {
     let waits = effect != Effect::Live;
     if erase && !waits {
         let unused = differ.take_unused();
-        differ.attribute(slot, Some(&before), None, Effect::DataLoss);
+        differ.gone(slot, &before, None, Effect::DataLoss);
         differ.detach(Detach { slot: slot.to_owned(), erase: Some((unused, volume)) });
         return;
     }
-    differ.attribute(slot, Some(&before), Some("detached"), effect);
+    differ.gone(slot, &before, Some("detached"), effect);
     differ.detach(Detach { slot: slot.to_owned(), erase: None });
     let unused = (!waits).then(|| differ.take_unused());
     if erase {
@@ -180,7 +180,7 @@ fn erase_waiting(differ: &mut Differ<'_>) {
         if unused.is_some() && protects(differ) {
             differ.manage(path);
         } else if let Some(unused) = unused {
-            differ.attribute(unused, Some(volume), None, Effect::DataLoss);
+            differ.gone(unused, volume, None, Effect::DataLoss);
             differ.erase(unused, volume);
         } else if differ.live.pending.iter().any(|p| waits_to_go(differ, &p.key, volume)) {
             differ.manage(path);

@@ -1,6 +1,6 @@
 //! Disks.
 
-use pvx_core::desired::{Disk, EfiDisk, GuestSpec, TpmState};
+use pvx_core::desired::{Disk, EfiDisk, GuestSpec, Setting, TpmState};
 use pvx_core::provider::GuestKind;
 
 use super::{Qemu, attributes, compare, create, line, live, spec};
@@ -41,6 +41,24 @@ fn sizes() {
     let unknown = live(&[("scsi0", "shared:vm-1000-disk-0")]);
     let comparison = compare(&spec(|s| s.boot_disk = Some(GIB)), &[], &unknown);
     assert_eq!(line(&comparison), "Warning:disk-size-unknown");
+}
+
+#[test]
+fn a_boot_order_names_devices_that_are_there() {
+    let cd = "local:iso/x.iso,media=cdrom,size=1G";
+    let stored = live(&[("scsi0", STORED), ("ide2", cd), ("boot", "order=scsi0;ide2")]);
+    let boot = |order: &str| {
+        let boot = Setting::Properties([("order".to_owned(), order.to_owned())].into());
+        spec(|s| drop(s.settings.insert("boot".to_owned(), boot)))
+    };
+    let codes = |spec: &GuestSpec, before: &[&str]| {
+        let findings = compare(spec, before, &stored).findings;
+        findings.iter().map(|f| f.code.clone()).filter(|c| c == "boot").count()
+    };
+    assert_eq!(codes(&boot("scsi0;ide2"), &[]), 0);
+    assert_eq!(codes(&boot("scsi0;net0"), &[]), 1, "there is no net0");
+    assert_eq!(codes(&boot("scsi0;ide2"), &["cdroms.ide2"]), 1, "it goes");
+    assert_eq!(codes(&boot("scsi0"), &["cdroms.ide2"]), 0);
 }
 
 #[test]
