@@ -265,11 +265,6 @@ impl ActionKind {
             Self::Destroy => "destroy",
         }
     }
-
-    /// Can bytes be lost?
-    pub fn is_destructive(&self) -> bool {
-        matches!(self, Self::Destroy | Self::Erase { .. })
-    }
 }
 
 /// One step of a plan.

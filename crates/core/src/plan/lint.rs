@@ -27,89 +27,79 @@ fn complaint(text: String) -> Finding {
 }
 
 fn check_action(plan: &Plan, action: &Action) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let mut complain = |text: &str| {
+    let wrong = wrong_writes(&action.kind).into_iter().chain(wrong_deeds(plan, action));
+    let finding = |text: &str| {
         let line =
             format!("action {} ({} {}): {text}", action.id, action.kind.verb(), action.address);
-        found.push(complaint(line));
+        complaint(line)
     };
-    match &action.kind {
+    wrong.map(finding).collect()
+}
+
+/// What is wrong with a write to a configuration, a pool or a file, looked at alone.
+fn wrong_writes(kind: &ActionKind) -> Vec<&'static str> {
+    let mut wrong = Vec::new();
+    let mut complain_if = |is: bool, text| wrong.extend(is.then_some(text));
+    match kind {
         ActionKind::Configure { set, delete, .. } => {
-            if holds_secret(set) {
-                complain("holds a secret");
-            }
-            if delete.iter().any(|key| set.contains_key(key)) {
-                complain("sets and deletes the same key");
-            }
-            if set.is_empty() && delete.is_empty() {
-                complain("changes nothing");
-            }
-            if delete.iter().any(|key| is_disk(key)) {
-                complain("deletes a disk");
-            }
+            complain_if(holds_secret(set), "holds a secret");
+            complain_if(sets_and_deletes(set, delete), "sets and deletes the same key");
+            complain_if(set.is_empty() && delete.is_empty(), "changes nothing");
+            complain_if(delete.iter().any(|key| is_disk(key)), "deletes a disk");
         }
         ActionKind::ConfigureAsRoot { set, delete } => {
-            if set.is_empty() && delete.is_empty() {
-                complain("changes nothing");
-            }
-            if delete.iter().any(|key| set.contains_key(key)) {
-                complain("sets and deletes the same key");
-            }
+            complain_if(set.is_empty() && delete.is_empty(), "changes nothing");
+            complain_if(sets_and_deletes(set, delete), "sets and deletes the same key");
         }
+        ActionKind::Create { config, .. } => complain_if(holds_secret(config), "holds a secret"),
+        ActionKind::Snippet { sha256, .. } => {
+            let is_hash = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
+            complain_if(!is_hash, "does not say which content it writes");
+        }
+        ActionKind::Pool { join, leave } => complain_if(join == leave, "changes nothing"),
+        _ => {}
+    }
+    wrong
+}
+
+fn sets_and_deletes(set: &BTreeMap<String, String>, delete: &[String]) -> bool {
+    delete.iter().any(|key| set.contains_key(key))
+}
+
+/// What is wrong with making, moving and removing: most of it is a precondition that is missing.
+fn wrong_deeds(plan: &Plan, action: &Action) -> Vec<&'static str> {
+    let mut wrong = Vec::new();
+    let mut complain_if = |is: bool, text| wrong.extend(is.then_some(text));
+    let asks_free = action.preconditions.contains(&Precondition::VmidFree);
+    match &action.kind {
         ActionKind::Destroy => {
-            if !action.preconditions.iter().any(is_proof) {
-                complain("destroys without proof of ownership");
-            }
+            let proven = action.preconditions.iter().any(is_proof);
+            complain_if(!proven, "destroys without proof of ownership");
             // Outcomes are what documents want to be there when the plan has been carried out.
             let wanted = plan.outcomes.contains_key(&action.address);
-            if plan.intent == Intent::Apply && wanted && !may_go(plan, action) {
-                complain("destroys a guest that documents want");
-            }
+            let forbidden = plan.intent == Intent::Apply && wanted && !may_go(plan, action);
+            complain_if(forbidden, "destroys a guest that documents want");
         }
-        ActionKind::Clone { storage: Some(_), full: false, .. } => {
-            complain("gives a linked clone a storage");
+        ActionKind::Clone { storage, full, .. } => {
+            complain_if(storage.is_some() && !full, "gives a linked clone a storage");
+            complain_if(!asks_free, "makes a guest without asking that the VMID is free");
         }
-        ActionKind::Create { config, .. } if holds_secret(config) => complain("holds a secret"),
-        ActionKind::Snippet { sha256, .. } => {
-            if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-                complain("does not say which content it writes");
-            }
-        }
-        ActionKind::Create { .. } | ActionKind::Clone { .. } => {
-            if !action.preconditions.contains(&Precondition::VmidFree) {
-                complain("makes a guest without asking that the VMID is free");
-            }
+        ActionKind::Create { .. } => {
+            complain_if(!asks_free, "makes a guest without asking that the VMID is free");
         }
         ActionKind::Migrate { target, .. } => {
-            if *target == action.node {
-                complain("migrates to the node it is on");
-            }
+            complain_if(*target == action.node, "migrates to the node it is on");
         }
         ActionKind::Erase { disk } => {
-            if !disk.starts_with("unused") {
-                complain("erases a disk that is not detached");
-            }
+            complain_if(!disk.starts_with("unused"), "erases a disk that is not detached");
             let holds =
                 |p: &Precondition| matches!(p, Precondition::Holds { disk: d, .. } if d == disk);
-            if !action.preconditions.iter().any(holds) {
-                complain("erases a disk without asking which one it is");
-            }
+            let asks = action.preconditions.iter().any(holds);
+            complain_if(!asks, "erases a disk without asking which one it is");
         }
-        ActionKind::Pool { join, leave } => {
-            if join == leave {
-                complain("changes nothing");
-            }
-        }
-        ActionKind::Resize { .. }
-        | ActionKind::Start
-        | ActionKind::Shutdown { .. }
-        | ActionKind::Reboot { .. }
-        | ActionKind::MoveDisk { .. }
-        | ActionKind::Reassign { .. }
-        | ActionKind::Detach { .. }
-        | ActionKind::Ha { .. } => {}
+        _ => {}
     }
-    found
+    wrong
 }
 
 /// A plan is printed and kept: of a secret it says only that there is one.

@@ -94,18 +94,7 @@ fn one(
     if difference.is_empty() && back.is_nothing() {
         return;
     }
-    let inventory = &input.snapshot.inventory;
-    let node = difference.migration.as_ref().map_or(&live.node, |(target, _)| target);
-    let written = if difference.at_rest() { node } else { &live.node };
-    if let Err(finding) = check_allocates(inventory, guest, &difference.comparison, written) {
-        builder.findings.push(finding);
-    }
-    if let Err(finding) = check_cpus(inventory, guest, node) {
-        builder.findings.push(finding);
-    }
-    if let Some(lock) = live.lock() {
-        builder.findings.push(locked(guest, live, lock));
-    }
+    check(builder, guest, live, &difference);
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let owned = ownership.proof(input, &guest.address).unwrap_or(owned);
     let steps = difference.steps(builder, live, owned);
@@ -122,6 +111,19 @@ fn one(
         change.reason = format!("was {from} in the documents");
     }
     builder.changes.push(change);
+}
+
+/// Findings that stand in the way of what is planned for a guest.
+fn check(builder: &mut Builder<'_>, guest: &Guest, live: &live::Guest, difference: &Difference) {
+    let inventory = &builder.input.snapshot.inventory;
+    let node = difference.migration.as_ref().map_or(&live.node, |(target, _)| target);
+    let written = if difference.at_rest() { node } else { &live.node };
+    let checks = [
+        check_allocates(inventory, guest, &difference.comparison, written),
+        check_cpus(inventory, guest, node),
+        live.lock().map_or(Ok(()), |lock| Err(locked(guest, live, lock))),
+    ];
+    builder.findings.extend(checks.into_iter().filter_map(Result::err));
 }
 
 /// What has to happen to one live guest.

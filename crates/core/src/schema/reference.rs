@@ -267,3 +267,29 @@ fn shape(shape: Shape) -> String {
         Shape::Properties(_) => "properties".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_a_guest_says_what_a_change_costs_and_needs() {
+        let mut open = vec![("VM keys".to_owned(), &vm::VM)];
+        while let Some((path, mapping)) = open.pop() {
+            for field in mapping.fields {
+                let said = !matches!(field.effect, Effect::None) && !field.privilege.is_empty();
+                assert!(said, "{path}: {}", field.name);
+            }
+            open.extend(mappings(mapping.fields));
+        }
+        for key in KEYS {
+            assert!(!key.privilege.is_empty(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn links_lead_to_headings() {
+        assert_eq!(anchor("`usb0` to `usb13`"), "usb0-to-usb13");
+        assert_eq!(anchor("`spice_enhancements`"), "spice_enhancements");
+    }
+}

@@ -75,9 +75,12 @@ fn read(
             continue;
         }
         if let Some(text) = option(node, name, *shape, fields.problems) {
-            let (name, text) = as_stored(name, text);
-            places.insert(format!("{path}.{name}"), node.span);
-            disk.options.insert(name.to_owned(), text);
+            let (stored, text) = as_stored(name, text);
+            places.insert(format!("{path}.{stored}"), node.span);
+            if disk.options.insert(stored.to_owned(), text).is_some() {
+                let what = format!("says the same limit as '{stored}', which is there too");
+                fields.problems.push(value::bad_value(node.span, name, &what));
+            }
         }
     }
     fields.finish();

@@ -50,6 +50,15 @@ fn vmid_outside_the_range() {
 }
 
 #[test]
+fn a_limit_in_both_its_spellings() {
+    let disk = |options: &str| vm(&format!("name: db\ndisks:\n  scsi1: {{{options}}}\n"));
+    let both = disk("mbps: 2, bps: 1048576");
+    assert!(both.contains("says the same limit as 'mbps'"), "{both}");
+    let apart = disk("size: 4G, mbps_rd: 2, bps_wr: 1048576");
+    assert!(!apart.contains("the same limit"), "{apart}");
+}
+
+#[test]
 fn no_vmid_left() {
     let lab = Lab::new();
     lab.write("cluster-config.yaml", CONFIG.replace("1000-9999", "1000-1001"));
