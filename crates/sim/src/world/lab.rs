@@ -230,7 +230,9 @@ impl World {
         self.access.add_token("root@pam", "sim", "5f0c1d1e-0000-4000-8000-000000000001", false);
         let secret = "5f0c1d1e-0000-4000-8000-000000000002";
         self.access.add_token("pvx@pve", "sim", secret, false);
-        let privileges = OPERATOR_PRIVILEGES.iter().map(|&name| name.to_owned()).collect();
+        // HA needs Sys.Console, and nothing else that is tried here does.
+        let privileges = OPERATOR_PRIVILEGES.iter().chain(&["Sys.Console"]);
+        let privileges = privileges.map(|&name| name.to_owned()).collect();
         self.access.roles.insert("PvxOperator".to_owned(), privileges);
         self.access.grant("/", AclKind::User, "pvx@pve", "PvxOperator");
         self.operator = ("pvx@pve!sim".to_owned(), secret.to_owned());
