@@ -143,7 +143,7 @@ pub static KEYS: &[Key] = &[
         "vmgenid",
         Token,
         ROOT,
-        "VM generation id; 0: none",
+        "VM generation id; 1: Proxmox makes one, 0: none",
         ["c0ffee00-0000-4000-8000-000000000001", "c0ffee00-0000-4000-8000-000000000002"],
     ),
     // Devices

@@ -45,3 +45,12 @@ pub(super) fn is_pinned_machine(
     let stored = differ.stored("machine").and_then(|text| codec::property(key, text, property));
     (key, property) == ("machine", "type") && stored.is_some_and(|text| text.starts_with(family))
 }
+
+/// `vmgenid: 1` has Proxmox make an id, and any id that is there is such a one.
+pub(super) fn made_value(differ: &Differ<'_>, key: &str, wanted: &str) -> String {
+    let made = differ.stored(key).filter(|stored| *stored != "0");
+    match (key, wanted, made) {
+        ("vmgenid", "1", Some(stored)) => stored.to_owned(),
+        _ => wanted.to_owned(),
+    }
+}

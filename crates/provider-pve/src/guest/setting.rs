@@ -16,7 +16,10 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
     for (name, setting) in settings {
         let Some(key) = schema::key(name) else { continue };
         match setting {
-            Setting::Value(value) => differ.value(name, name, value, key.default),
+            Setting::Value(value) => {
+                let value = super::scalar::made_value(differ, name, value);
+                differ.value(name, name, &value, key.default);
+            }
             Setting::Properties(wanted) => properties(differ, name, key, wanted),
         }
     }

@@ -285,6 +285,39 @@ async fn a_disk_is_filled_once_and_grows() {
     }
 }
 
+/// A disk that waits for a cold boot is not there for Proxmox, which does not grow it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_comes_with_the_next_cold_boot_grows_then() {
+    let image = "shared:import/debian-13-cloud.qcow2";
+    let disk = |size: &str| {
+        format!("disks: {{ sata2: {{ size: {size}, storage: shared, import_from: '{image}' }} }}")
+    };
+    let mut one = One::start("running").await;
+    one.apply("").await;
+    one.apply(&disk("5G")).await;
+    one.apply(&disk("6G")).await;
+    one.power = "stopped";
+    let plan = one.plan(&one.documents(&disk("6G")), Intent::Apply).await;
+    one.lab.carry_out(&plan).await;
+    one.remember(&plan);
+    one.apply(&disk("6G")).await;
+    assert!(one.get("sata2").contains("size=6G"), "{}", one.get("sata2"));
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_whose_options_wait_grows_and_keeps_its_size() {
+    let sized = |size: &str| disk(", cache: writeback").replace("5G", size);
+    let mut one = One::start("running").await;
+    one.apply(&disk("")).await;
+    one.apply(&sized("5G")).await;
+    one.apply(&sized("6G")).await;
+    one.power = "stopped";
+    one.apply(&sized("6G")).await;
+    assert!(one.get("scsi2").contains("size=6G"), "{}", one.get("scsi2"));
+    one.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_disk_outlives_its_guest_and_comes_back() {
     for storage in ["shared", "local-lvm"] {

@@ -5,6 +5,7 @@ use pvx_core::desired::Disk;
 use pvx_core::plan::{Effect, Finding};
 
 use super::super::differ::Differ;
+use super::super::effect;
 use super::{bad_option, existing, removed};
 use crate::codec::{Drive, PropertyError, Size};
 
@@ -26,7 +27,7 @@ pub(super) fn disk(differ: &mut Differ<'_>, slot: &str, wanted: &Disk) {
         differ.attribute(slot, None, Some(&words), effect);
         differ.make(slot, &drive.to_string());
         if let Some(bytes) = wanted.size.filter(|bytes| size.is_some_and(|size| size < *bytes)) {
-            differ.resize(slot, bytes);
+            grow(differ, slot, bytes);
         }
         return;
     }
@@ -51,9 +52,18 @@ pub(super) fn disk(differ: &mut Differ<'_>, slot: &str, wanted: &Disk) {
     differ.attribute(slot, None, Some(&words.join(" ")), effect);
     differ.make(slot, &drive.to_string());
     if let (Some(bytes), Some(_)) = (wanted.size, &wanted.import_from) {
-        differ.resize(slot, bytes);
+        grow(differ, slot, bytes);
     }
     differ.allocates_on(&storage.clone());
+}
+
+/// A disk grows when it is there: at once, or after the cold boot that brings it.
+fn grow(differ: &mut Differ<'_>, slot: &str, bytes: u64) {
+    let value = differ.current(slot);
+    match effect::of_change(slot, None, value.as_deref(), differ.live).effect {
+        Effect::Live => differ.resize(slot, bytes),
+        _ => existing::later(differ, slot, bytes),
+    }
 }
 
 fn new_drive(storage: &str, wanted: &Disk) -> Result<Drive, PropertyError> {

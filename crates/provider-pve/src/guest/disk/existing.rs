@@ -46,7 +46,9 @@ fn options(differ: &mut Differ<'_>, slot: &str, wanted: &Disk, drive: &Drive, mo
         }
     }
     list.extend(dropped_options(differ, slot, &mut changed));
-    if list.is_empty() {
+    // What waits has the size of before, which would come back.
+    let waits = differ.live.pending.iter().any(|pending| pending.key == slot);
+    if list.is_empty() && !(waits && differ.grown(slot).is_some()) {
         return;
     }
     for (name, before, after) in &list {
@@ -109,6 +111,10 @@ pub(super) fn grow(differ: &mut Differ<'_>, slot: &str, bytes: u64) {
         differ.finding(Finding::warning("disk-size-unknown", text));
         return;
     };
+    if live.bytes() < bytes && comes_later(differ, slot) {
+        later(differ, slot, bytes);
+        return;
+    }
     let wanted = Size::from_bytes(bytes);
     let (path, before, after) = (format!("{slot}.size"), live.to_string(), wanted.to_string());
     if live.bytes() < bytes {
@@ -124,6 +130,21 @@ pub(super) fn grow(differ: &mut Differ<'_>, slot: &str, bytes: u64) {
         differ.finding(Finding::error("disk-shrink", text).help(help));
         differ.only_anew(&path, Some(&before), Some(&after));
     }
+}
+
+/// Does the disk come with the next cold boot? Until then Proxmox does not know it and cannot grow
+/// it (qemu-server, resize_vm).
+fn comes_later(differ: &Differ<'_>, slot: &str) -> bool {
+    let waits = differ.live.pending.iter().find(|pending| pending.key == slot);
+    differ.live.running && waits.is_some_and(|pending| pending.running.is_none())
+}
+
+/// Says that a disk grows when it is there.
+pub(super) fn later(differ: &mut Differ<'_>, slot: &str, bytes: u64) {
+    let size = Size::from_bytes(bytes);
+    let text = format!("disk {slot} comes with the next cold boot, and can grow to {size} then");
+    let finding = Finding::note("disk-grows-later", text);
+    differ.finding(finding.help("apply again when the guest has been shut down and started"));
 }
 
 /// The format of the disk's volume, when it is one of files or of qcow2: its name ends in it.

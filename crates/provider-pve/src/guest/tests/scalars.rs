@@ -171,3 +171,13 @@ fn memory_below_the_balloon_is_refused() {
     let silent = compare(&spec(|_| {}), &[], &live(&[("memory", "1024"), ("balloon", "2048")]));
     assert_eq!(line(&silent), "", "nothing is said of memory");
 }
+
+#[test]
+fn an_id_that_proxmox_made_is_what_was_asked_for() {
+    let one = spec(|spec| spec.set("vmgenid", "1"));
+    for (stored, set) in [("c0ffee00-0000-4000-8000-000000000001", 0), ("0", 1)] {
+        let comparison = compare(&one, &[], &live(&[("vmgenid", stored)]));
+        assert_eq!(comparison.set_as_root.len(), set, "{stored}");
+    }
+    assert_eq!(compare(&one, &[], &live(&[])).set_as_root["vmgenid"], "1");
+}
