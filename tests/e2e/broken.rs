@@ -100,3 +100,16 @@ fn a_huge_file_is_refused_by_its_size() {
     let run = environment.pvx(&["validate", "clusters"]).expect(1);
     assert!(run.stderr.contains("MiB"), "{}", run.stderr);
 }
+
+/// `clusters` and `vms` are looked for without being named: one of them may be empty, not both.
+#[test]
+fn one_of_the_usual_folders_may_be_empty() {
+    let environment = Environment::new();
+    for folder in ["clusters", "vms"] {
+        std::fs::create_dir(environment.path(folder)).unwrap();
+    }
+    environment.pvx(&["validate"]).expect(1);
+    environment.write("vms/web.yaml", "name: web\nnode: pve1\nmemory: 512\ntemplate: debian-13\n");
+    environment.pvx(&["validate"]).expect(0);
+    environment.pvx(&["validate", "clusters", "vms"]).expect(1);
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pvx_core::address::Address;
 use pvx_core::desired::Desired;
-use pvx_core::diagnostic::has_errors;
+use pvx_core::diagnostic::{Diagnostic, has_errors};
 use pvx_core::document::{self, Given, LoadOptions, Loaded};
 use pvx_core::live::{Inventory, Snapshot};
 use pvx_core::plan::{Intent, Plan};
@@ -83,7 +83,14 @@ fn load_for(global: &Global, paths: &[PathBuf], explain: Option<&Address>) -> Lo
     if there.is_empty() {
         there.push(config.root);
     }
-    document::load(&options(there))
+    let folders = there.len();
+    let mut loaded = document::load(&options(there));
+    // One of the two may be empty.
+    let is_empty = |d: &Diagnostic| d.code == "no-documents";
+    if loaded.diagnostics.iter().filter(|d| is_empty(d)).count() < folders {
+        loaded.diagnostics.retain(|d| !is_empty(d));
+    }
+    loaded
 }
 
 pub(crate) fn load_options(global: &Global, paths: Vec<PathBuf>) -> LoadOptions {

@@ -36,7 +36,7 @@ fn grouped(findings: &[Finding]) -> Vec<Vec<&Finding>> {
 fn one_finding(group: &[&Finding], sources: &Sources) -> String {
     let Some(finding) = group.first() else { return String::new() };
     if finding.weight == Weight::Error && finding.span.is_some() {
-        return diagnostics::one(&diagnostic(finding, &guests(group)), sources);
+        return diagnostics::one(&diagnostic(finding, guests(group)), sources);
     }
     let (sign, style) = match finding.weight {
         Weight::Error => ("×", BAD),
@@ -44,7 +44,9 @@ fn one_finding(group: &[&Finding], sources: &Sources) -> String {
         Weight::Note => ("·", FAINT),
     };
     let place = finding.position.as_ref().map(|p| format!(" ({}:{})", p.file, p.line));
-    let message = format!("{}{}", finding.message, place.unwrap_or_default());
+    let guests = guests(group);
+    let who = if guests.is_empty() { guests } else { format!("{guests}: ") };
+    let message = format!("{who}{}{}", finding.message, place.unwrap_or_default());
     item(style, sign, &message) + &finding.help.as_deref().map(help).unwrap_or_default()
 }
 
@@ -57,12 +59,12 @@ fn guests(group: &[&Finding]) -> String {
     }
     match names.as_slice() {
         [] => String::new(),
-        [one, two, three, _, ..] => format!(" ({one}, {two}, {three}, … {} guests)", names.len()),
-        few => format!(" ({})", few.join(", ")),
+        [one, two, three, _, ..] => format!("{one}, {two}, {three}, … {} guests", names.len()),
+        few => few.join(", "),
     }
 }
 
-fn diagnostic(finding: &Finding, guests: &str) -> Diagnostic {
+fn diagnostic(finding: &Finding, guests: String) -> Diagnostic {
     let mut diagnostic = Diagnostic {
         severity: Severity::Error,
         code: "plan",
@@ -71,7 +73,9 @@ fn diagnostic(finding: &Finding, guests: &str) -> Diagnostic {
         help: finding.help.clone(),
     };
     if let Some(span) = finding.span {
-        diagnostic = diagnostic.at(span, finding.code.replace('-', " ") + guests);
+        let code = finding.code.replace('-', " ");
+        let label = if guests.is_empty() { code } else { format!("{code} ({guests})") };
+        diagnostic = diagnostic.at(span, label);
     }
     diagnostic
 }
@@ -112,6 +116,6 @@ mod tests {
         let named = Finding::note("pending", "k3s/w1 waits").about(&Address::new("k3s", "w1"));
         assert_eq!(guests(&[&named]), "");
         let unnamed = Finding { message: "it waits".into(), ..named };
-        assert_eq!(guests(&[&unnamed]), " (k3s/w1)");
+        assert_eq!(guests(&[&unnamed]), "k3s/w1");
     }
 }

@@ -126,7 +126,7 @@ fn a_disk_added_by_hand_is_said_and_left_alone() {
     let mut lab = made(|_| {});
     lab.config(1000, "scsi5", "shared:vm-1000-disk-9,size=1G");
     let text = lab.apply();
-    assert_snapshot!(text, @"i disk-unmanaged: w01 has scsi5 (1G), named in no document: left alone");
+    assert_snapshot!(text, @"i disk-unmanaged: scsi5 (1G) is named in no document: left alone");
     assert_eq!(lab.apply(), text);
 }
 

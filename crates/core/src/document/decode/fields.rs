@@ -251,6 +251,11 @@ fn unknown_key(entry: &Entry, what: &str) -> Diagnostic {
 /// Known keys that are listed; nobody reads more.
 const MOST_OFFERED: usize = 40;
 
+fn is_password(key: &str) -> bool {
+    const PASSWORDS: [&str; 2] = ["password", "cipassword"];
+    PASSWORDS.contains(&key) || nearest(key, PASSWORDS).is_some()
+}
+
 /// Adds the place and the nearest known key, or all known keys.
 fn offer_keys(
     problem: Diagnostic,
@@ -258,12 +263,18 @@ fn offer_keys(
     known: &[&'static str],
     numbered: &[&'static Key],
 ) -> Diagnostic {
+    if is_password(&entry.key.value) && !matches!(entry.value.kind, Kind::Seq(_) | Kind::Map(_)) {
+        // What it holds is a secret, however its key is written and wherever it stands.
+        return Diagnostic { code: value::SECRET, ..problem }
+            .at(entry.value.span, "a secret does not belong into this file")
+            .help("a guest's password is `cloudinit.password`, which says where the secret is");
+    }
+    let near = nearest(&entry.key.value, known.iter().copied());
     let stem = entry.key.value.trim_end_matches(|c: char| c.is_ascii_digit());
     let near = match numbered.iter().find(|key| key.name == stem && stem != entry.key.value) {
         Some(key) if key.slots == 1 => Some(format!("there is only {}", key.title())),
         Some(key) => Some(format!("there are {}", key.title())),
-        None => nearest(&entry.key.value, known.iter().copied())
-            .map(|key| format!("did you mean '{key}'?")),
+        None => near.map(|key| format!("did you mean '{key}'?")),
     };
     let is_near = near.is_some();
     let problem = problem.at(entry.key.span, near.unwrap_or_else(|| "not known".to_owned()));

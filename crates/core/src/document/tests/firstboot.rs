@@ -78,6 +78,10 @@ fn what_is_wrong() {
 fn a_password_stays_out() {
     let shown = vm("  password: hunter2\n  cipassword: hunter3\n").problems(&["vms"]);
     assert!(!shown.contains("hunter"), "{shown}");
+    // However the key is written.
+    let slips =
+        vm("  passwrd: hunter2\n  Password: hunter3\npassword: hunter4\n").problems(&["vms"]);
+    assert!(!slips.contains("hunter") && slips.matches("unknown key").count() == 3, "{slips}");
     insta::assert_snapshot!(shown);
 }
 

@@ -30,6 +30,20 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
         let options = [("version", tpm.version.clone(), "v1.2")];
         one(differ, "tpmstate0", tpm.storage.as_deref(), &options, ("version", "v2.0"));
     }
+    ["efidisk0", "tpmstate0"].into_iter().for_each(|slot| stays(differ, slot));
+}
+
+/// What the firmware and the TPM know cannot be had again (keys of an encrypted disk): it is never
+/// taken away because a line is.
+fn stays(differ: &mut Differ<'_>, slot: &str) {
+    if !differ.is_dropped(slot) || differ.stored(slot).is_none() {
+        return;
+    }
+    differ.manage(slot);
+    let text = format!("{slot} is no longer in the documents and stays: its guest may need it");
+    let help =
+        format!("name it again, or take it away: qm set {} --delete {slot}", differ.live.vmid);
+    differ.finding(Finding::note("firmware-disk-stays", text).help(help));
 }
 
 fn one(

@@ -214,7 +214,8 @@ fn unmanaged(differ: &mut Differ<'_>, boot: Option<&str>) {
     }
     if !strangers.is_empty() {
         let list = strangers.join(", ");
-        let text = format!("{} has {list}, named in no document: left alone", differ.wanted.name);
+        let are = if strangers.len() == 1 { "is" } else { "are" };
+        let text = format!("{list} {are} named in no document: left alone");
         differ.finding(Finding::note("disk-unmanaged", text));
     }
 }

@@ -444,3 +444,14 @@ fn volumes_by_name_and_kind() {
         assert_eq!(Qemu.volumes(&live(&[("ide2", value)])), [], "{value}");
     }
 }
+
+#[test]
+fn firmware_disks_are_never_taken_away() {
+    let stored = live(&[("scsi0", STORED), ("efidisk0", "local:vm-1-disk-1,size=4M")]);
+    let comparison = compare(&spec(|_| {}), &["efidisk0"], &stored);
+    assert!(comparison.is_empty());
+    assert!(comparison.managed.contains("efidisk0"));
+    assert_eq!(line(&comparison), "Note:firmware-disk-stays");
+    // Nothing is said of one that no document ever named.
+    assert_eq!(line(&compare(&spec(|_| {}), &[], &stored)), "");
+}
