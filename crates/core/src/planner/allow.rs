@@ -124,12 +124,15 @@ fn restart(mut comparison: Comparison, live: &live::Guest) -> Allowed {
         true => (Effect::Offline, Restart::Offline),
         false => (Effect::Reboot, Restart::Reboot),
     };
-    for attribute in &mut comparison.attributes {
-        let key = comparison.keys.get(&attribute.path);
-        let noticed = key.is_none_or(|key| !comparison.unnoticed.contains(key));
-        let waits = attribute.effect == Effect::Pending;
+    let Comparison { attributes, keys, unnoticed, .. } = &mut comparison;
+    let noticed =
+        |a: &AttributeChange| keys.get(&a.path).is_none_or(|key| !unnoticed.contains(key));
+    // What nobody misses waits on, unless there is a boot anyway.
+    let boots = offline || attributes.iter().any(|a| a.effect == Effect::Pending && noticed(a));
+    for attribute in attributes.iter_mut() {
+        let waits = boots && attribute.effect == Effect::Pending;
         // While it is shut down a live change is no live change.
-        if waits || (offline && noticed && attribute.effect == Effect::Live) {
+        if waits || (offline && noticed(attribute) && attribute.effect == Effect::Live) {
             attribute.effect = effect;
         }
     }

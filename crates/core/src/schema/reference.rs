@@ -7,7 +7,7 @@ use super::{KEYS, Key, Properties, Property, Shape, documents, vm};
 
 /// What a change of a key costs, in words. The provider knows.
 pub trait Effects {
-    /// Of a key of [`KEYS`](super::KEYS), or of another config key (`net0`, `scsi0`).
+    /// Of a key of [`KEYS`], or of another config key (`net0`, `scsi0`).
     fn of_key(&self, key: &str) -> String;
 
     /// Of one property of a key.

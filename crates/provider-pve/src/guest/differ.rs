@@ -103,7 +103,7 @@ impl<'a> Differ<'a> {
         self.out.set.insert(key.to_owned(), value.to_owned());
     }
 
-    /// Deletes a key; what it means to people is said with [`Differ::change`].
+    /// Deletes a key; what it means to people is said with [`Differ::attribute`].
     pub(super) fn delete(&mut self, key: &str) {
         self.out.delete.insert(key.to_owned());
     }

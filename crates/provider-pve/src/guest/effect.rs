@@ -1,5 +1,5 @@
 //! What a change costs, decided from live facts: is the guest running, what does its `hotplug`
-//! say, what is it running with. The written table of keys is [`rule`]; this is the decision.
+//! say, what is it running with. The written table of keys is [`mod@rule`]; this is the decision.
 //!
 //! Proxmox decides for a key as a whole, from the value that runs and the value that is to be
 //! (qemu-server `vmconfig_hotplug_pending`), and so does this, after everything else is known: an
@@ -83,7 +83,7 @@ pub(super) fn of_change(
         return Cost::live();
     }
     if key == "smbios1" && same_but_uuid(before, after) {
-        return Cost::unnoticed();
+        return Cost { noticed: false, ..Cost::pending("needs no boot: it is pvx's own mark") };
     }
     match rule(key) {
         Rule::Unnoticed => Cost::unnoticed(),
@@ -116,7 +116,7 @@ fn other_tpm(before: Option<&str>, after: Option<&str>) -> bool {
 
 /// The uuid is pvx's own mark: it counts from the moment it is written, because values that wait are
 /// read merged in. What runs inside sees another one at its next cold boot, which is no reason to
-/// reboot it.
+/// reboot it, and nothing to be held back.
 fn same_but_uuid(before: Option<&str>, after: Option<&str>) -> bool {
     let rest = |text: Option<&str>| {
         let mut smbios = codec::PropertyString::parse(text.unwrap_or_default(), None).ok()?;

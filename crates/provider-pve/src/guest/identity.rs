@@ -28,8 +28,6 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
             .and_then(|mut smbios| smbios.set_uuid(wanted.identity).is_ok().then_some(smbios));
         if let Some(smbios) = kept.or_else(|| Smbios::from_uuid(wanted.identity).ok()) {
             let uuid = wanted.identity.to_string();
-            // It counts from the moment it is written, because pending values are read merged in.
-            // A running guest itself sees it at its next cold boot: no reason to reboot it.
             let before = of(differ.live).map(|uuid| uuid.to_string());
             differ.attribute("smbios1.uuid", before.as_deref(), Some(&uuid), Effect::Live);
             differ.set("smbios1", &smbios.to_string());

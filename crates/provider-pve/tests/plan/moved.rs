@@ -2,8 +2,9 @@
 
 use insta::assert_snapshot;
 use pvx_core::address::Address;
-use pvx_core::desired::{Guest, Ha, Power};
+use pvx_core::desired::{ApplyChanges, Guest, Ha, Power};
 use pvx_core::live;
+use pvx_core::plan::Intent;
 use pvx_core::state::Memory;
 
 use crate::lab::{Lab, identity, made};
@@ -30,6 +31,20 @@ fn a_new_name_in_the_same_profile() {
     // `moved` may stay in the document, or go.
     lab.first().moved_from = None;
     assert_eq!(lab.apply(), "nothing to do");
+}
+
+/// The new mark waits for a boot that nobody needs: it is written in every mode, and no guest is
+/// rebooted or held back for it.
+#[test]
+fn whatever_may_happen_to_it() {
+    for mode in [ApplyChanges::Manual, ApplyChanges::Live, ApplyChanges::Reboot] {
+        let mut lab = renamed("web", "w01", |_| {});
+        lab.options.apply_changes = mode;
+        assert!(lab.plan(Intent::Apply).held.is_empty(), "{mode:?}");
+        let text = lab.apply();
+        assert!(text.contains("(Pending)") && !text.contains("reboot"), "{mode:?}: {text}");
+        assert!(lab.plan(Intent::Apply).is_empty(), "{mode:?}");
+    }
 }
 
 #[test]
