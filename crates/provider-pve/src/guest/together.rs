@@ -28,14 +28,19 @@ const RULES: &[Rule] = &[
 ];
 
 pub(super) fn check(differ: &mut Differ<'_>) {
-    let found: Vec<Complaint> = {
+    let found: Vec<Finding> = {
         let values = Values { differ };
         let due = RULES.iter().filter(|(_, keys)| keys.iter().any(|key| values.is_written(key)));
-        due.filter_map(|(rule, _)| rule(&values)).collect()
+        due.filter_map(|(rule, keys)| Some(finding(rule(&values)?, keys, &values))).collect()
     };
-    for (code, text, help) in found {
-        differ.finding(Finding::error(code, text).help(help));
-    }
+    found.into_iter().for_each(|finding| differ.finding(finding));
+}
+
+/// It is about the first of the keys that documents say.
+fn finding((code, text, help): Complaint, keys: &[&str], values: &Values<'_, '_>) -> Finding {
+    let settings = &values.differ.wanted.spec.settings;
+    let said = keys.iter().find(|key| settings.contains_key(**key));
+    Finding { path: said.map(|key| (*key).to_owned()), ..Finding::error(code, text).help(help) }
 }
 
 /// What the guest's keys will hold.

@@ -88,3 +88,17 @@ fn a_new_guest_is_held_to_the_same() {
     let spec = spec(|spec| say(spec, "boot=order=scsi0"));
     assert!(line(&create(&spec)).contains("Error:boot"), "{}", line(&create(&spec)));
 }
+
+/// The reader is sent to a key that documents say, not to one that came with the template.
+#[test]
+fn the_finding_is_about_what_is_said() {
+    for (said, stored, path) in [
+        (&["balloon=8192", "memory=4096"][..], ("cores", "2"), Some("balloon")),
+        (&["cores=2"], ("vcpus", "4"), Some("cores")),
+        (&["hostpci0=mapping=gpu,pcie=1"], ("cores", "2"), None),
+    ] {
+        let spec = spec(|spec| said.iter().for_each(|text| say(spec, text)));
+        let found = compare(&spec, &[], &live(&[stored])).findings;
+        assert_eq!(found[0].path.as_deref(), path, "{said:?}: {found:?}");
+    }
+}
