@@ -7,7 +7,7 @@ use super::super::yaml::{Kind, Node};
 use super::fields::Fields;
 use super::slots::{self, Slots};
 use super::vm::PlacesByPath;
-use super::{names, value};
+use super::{names, setting, value};
 use crate::desired::Disk;
 use crate::diagnostic::Diagnostic;
 use crate::schema::{DRIVE, Property, Shape};
@@ -153,20 +153,14 @@ fn not_on_this_bus(node: &Node, slot: &str, option: &str, buses: &[&str]) -> Dia
 
 /// A drive option as Proxmox VE spells it: `true` is `1`, except for `discard: on`.
 fn option(node: &Node, name: &str, shape: Shape, problems: &mut Vec<Diagnostic>) -> Option<String> {
-    if let Kind::Bool(on) = node.kind {
-        let text = match (name, on) {
-            ("discard", true) => "on",
-            ("discard", false) => "ignore",
-            (_, true) => "1",
-            (_, false) => "0",
-        };
-        return Some(text.to_owned());
+    if let ("discard", Kind::Bool(on)) = (name, &node.kind) {
+        return Some(if *on { "on" } else { "ignore" }.to_owned());
     }
     if matches!(name, "product" | "vendor") {
         return shown_name(node, name, problems);
     }
-    if let Shape::Word(known) = shape {
-        return value::word(node, name, known, problems).map(|word| word.value);
+    if !matches!(shape, Shape::Token | Shape::Line(_)) {
+        return setting::scalar(node, name, shape, problems);
     }
     let text = value::text(node, name, problems)?;
     if text.value.contains(',') || names::option(&text.value).is_err() {

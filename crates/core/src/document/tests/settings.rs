@@ -118,3 +118,14 @@ fn slips_in_raw() {
     );
     insta::assert_snapshot!(lab.render(&loaded));
 }
+
+#[test]
+fn slips_of_drive_options() {
+    let (lab, loaded) = load(
+        "disks:
+  scsi0: {size: 1G, storage: a, ssd: maybe, queues: 999, cache: true, mbps: fast, iops: -1}
+  scsi1: {size: 1G, storage: a, ssd: 'on', queues: 4, discard: true, mbps: 10.5, backup: 0}
+",
+    );
+    insta::assert_snapshot!(lab.render(&loaded));
+}
