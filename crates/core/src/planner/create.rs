@@ -12,7 +12,7 @@ use super::placement::Nodes;
 use super::replace::said_origin;
 use super::template::{self, Route};
 use super::update::locate;
-use super::{snippet, steps};
+use super::{resume, snippet, steps};
 use crate::address::Address;
 use crate::desired::{Guest, Origin, Placement, Power, Profile, VmidRequest};
 use crate::live::{self, Inventory, Summary};
@@ -144,7 +144,7 @@ impl Seats {
     ) -> Result<Option<ActionId>, Finding> {
         let node = self.seat(builder, guest, index, nodes)?;
         check_cpus(&builder.input.snapshot.inventory, guest, &node)?;
-        resume(builder, profile, guest, vmid, &node)
+        resume::half_made(builder, profile, guest, vmid, &node)
     }
 
     fn seat(
@@ -355,7 +355,7 @@ fn prepare(
 }
 
 /// The steps that bring kept disks back to a guest that is configured, and what they need then.
-fn returned(
+pub(super) fn returned(
     node: &str,
     back: Back,
     later: &Comparison,
@@ -369,57 +369,8 @@ fn returned(
     back.first.into_iter().chain(writes).chain(back.last).collect()
 }
 
-/// A guest that was cloned and never configured.
-fn resume(
-    builder: &mut Builder<'_>,
-    profile: &Profile,
-    guest: &Guest,
-    vmid: u32,
-    target: &str,
-) -> Result<Option<ActionId>, Finding> {
-    let input = builder.input;
-    let Some(live) = input.snapshot.guests.get(&vmid) else { return Ok(None) };
-    let identity = identity_of(&input.snapshot.inventory.cluster, profile, guest.address.guest());
-    let nothing = BTreeSet::new();
-    let reason = Reason::new("half-made", "its making was cut off before");
-    if let Some(lock) = live.lock() {
-        return Err(super::update::locked(guest, live, lock));
-    }
-    let mut steps = Vec::new();
-    let mut node = live.node.clone();
-    if target != node {
-        match migrate_live(builder, guest, live, &nothing, target, &reason) {
-            Ok(step) => {
-                steps.push(step);
-                target.clone_into(&mut node);
-            }
-            Err(finding) if matches!(guest.placement, Placement::Node(_)) => return Err(finding),
-            Err(_) => {} // it stays where it is: its place is only a preference
-        }
-    }
-    let rendered = snippet::rendered(builder, guest, &node);
-    let guest = &*rendered.guest;
-    let back = keep::bring_back(builder, profile, guest, live.clone(), (vmid, &node), &reason)?;
-    let comparison = input.kind.compare(&wanted(guest, identity, &nothing), &back.base);
-    let (comparison, later) = steps::split(comparison, &back.slots);
-    check_allocates(&input.snapshot.inventory, guest, &comparison, &node)?;
-    let note = half_made_note(&guest.address, identity);
-    steps.extend(rendered.steps(builder, &node, true, Effect::Create));
-    steps.extend(steps::configure_begun(&node, &comparison, &reason, &note));
-    // Neither mark nor identity yet: that the file is as it was read stands for them.
-    if let (Some(first), Some(digest)) = (steps.first_mut(), live.digest.clone()) {
-        first.preconditions.push(Precondition::Digest { digest });
-    }
-    let origin = "made before, now finished".to_owned();
-    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
-    steps.extend(returned(&node, back, &later, &reason, &owned));
-    let membership = Membership::of(input, &subject(guest, vmid, (&node, &node), &nothing));
-    let made = Made { vmid, node, steps, comparison, membership, origin, reason, owned };
-    Ok(finish(builder, guest, made, live.running))
-}
-
 /// A guest on its way into the plan, for its pool and HA.
-fn subject<'a>(
+pub(super) fn subject<'a>(
     guest: &'a Guest,
     vmid: u32,
     nodes: (&'a str, &'a str),
@@ -536,20 +487,20 @@ fn immovable(guest: &Guest, live: &live::Guest, stuck: &Volume, target: &str) ->
 }
 
 /// A guest on its way into the plan.
-struct Made {
-    vmid: u32,
-    node: String,
-    steps: Vec<Step>,
-    comparison: Comparison,
-    membership: Membership,
-    origin: String,
-    reason: Reason,
+pub(super) struct Made {
+    pub(super) vmid: u32,
+    pub(super) node: String,
+    pub(super) steps: Vec<Step>,
+    pub(super) comparison: Comparison,
+    pub(super) membership: Membership,
+    pub(super) origin: String,
+    pub(super) reason: Reason,
     /// What proves it once it is configured.
-    owned: Precondition,
+    pub(super) owned: Precondition,
 }
 
 /// Adds the start, the actions and the change; the start's id when there is one.
-fn finish(
+pub(super) fn finish(
     builder: &mut Builder<'_>,
     guest: &Guest,
     mut made: Made,

@@ -21,6 +21,7 @@ mod placement;
 mod relocate;
 mod remove;
 mod replace;
+mod resume;
 mod snippet;
 mod steps;
 mod template;

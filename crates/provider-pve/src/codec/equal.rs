@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use pvx_core::schema::NIC_MODELS;
+
 use super::format::{Kind, Properties, kind_of};
-use super::nic::NIC_MODELS;
 use super::{PropertyString, Size, Tags, format_boolean, parse_boolean, ssh_keys};
 
 /// Whether two stored values of the config key `key` mean the same to Proxmox VE: property strings

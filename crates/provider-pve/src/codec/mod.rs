@@ -26,7 +26,7 @@ pub use boot::Boot;
 pub use drive::{Drive, Volume};
 pub use equal::{aliases, default_key, equal, property, same_property};
 pub use ip_config::IpConfig;
-pub use nic::{NIC_MODELS, Nic, normalize_mac};
+pub use nic::{Nic, normalize_mac};
 pub use property_string::{PropertyError, PropertyString};
 pub use size::{Size, SizeError};
 pub use smbios::Smbios;

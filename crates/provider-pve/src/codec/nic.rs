@@ -2,25 +2,9 @@
 
 use std::fmt;
 
-use super::{PropertyError, PropertyString, parse_boolean};
+use pvx_core::schema::NIC_MODELS;
 
-/// The models that Proxmox VE knows (`$nic_model_list` in qemu-server, Network.pm).
-pub const NIC_MODELS: &[&str] = &[
-    "e1000",
-    "e1000-82540em",
-    "e1000-82544gc",
-    "e1000-82545em",
-    "e1000e",
-    "i82551",
-    "i82557b",
-    "i82559er",
-    "ne2k_isa",
-    "ne2k_pci",
-    "pcnet",
-    "rtl8139",
-    "virtio",
-    "vmxnet3",
-];
+use super::{PropertyError, PropertyString, parse_boolean};
 
 /// The value of a `netN` key. Model and MAC address are spelled in three ways, and read alike:
 /// `virtio=BC:24:11:…,bridge=vmbr0` (as stored), `virtio,bridge=vmbr0` (the MAC is to be made up),

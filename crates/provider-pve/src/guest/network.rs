@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use pvx_core::desired::Network;
 use pvx_core::plan::{Effect, Finding};
+use pvx_core::schema::NIC_MODELS;
 
 use super::differ::Differ;
-use crate::codec::{self, NIC_MODELS, Nic, normalize_mac};
+use crate::codec::{self, Nic, normalize_mac};
 
 /// The model of a device that documents give none.
 const DEFAULT_MODEL: &str = "virtio";
