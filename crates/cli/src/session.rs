@@ -11,6 +11,7 @@ use pvx_core::document::{self, Given, LoadOptions, Loaded};
 use pvx_core::live::{Inventory, Snapshot};
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::{self, Input, Options};
+use pvx_core::preflight;
 use pvx_core::provider::Reader;
 use pvx_core::read;
 use pvx_core::state::{Folder, Journal, Memory};
@@ -202,8 +203,25 @@ impl<'a> Session<'a> {
         Ok(memory)
     }
 
-    /// The plan for what was read.
-    pub(crate) fn plan(&self, reading: &Reading, intent: Intent, options: &Options) -> Plan {
+    /// The plan for what was read, with all that would make it fail.
+    pub(crate) async fn plan(
+        &self,
+        reading: &Reading,
+        intent: Intent,
+        options: &Options,
+    ) -> Result<Plan, CliError> {
+        let mut plan = self.draft(reading, intent, options);
+        let input = self.input(reading, options);
+        let questions = preflight::questions(&plan, &input);
+        if !questions.is_empty() {
+            let answers = self.connected.cluster.preflight(&questions).await?;
+            preflight::check(&mut plan, &input, &answers);
+        }
+        Ok(plan)
+    }
+
+    /// The plan for what was read, and nothing else is asked.
+    pub(crate) fn draft(&self, reading: &Reading, intent: Intent, options: &Options) -> Plan {
         let input = self.input(reading, options);
         match intent {
             Intent::Apply => planner::apply(&input),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::desired::{Affinity, GuestSpec, Ha};
 use crate::live::{self, Guest, GuestRef, Inventory, Properties};
 use crate::plan::{Action, AttributeChange, Finding, HaChange};
+use crate::preflight::{Answers, Questions};
 
 /// What kind of failure it was, as far as the executor may act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +94,16 @@ pub trait Reader: Send + Sync {
     ) -> impl Future<Output = Result<Snippets, ProviderError>> + Send {
         let _ = wanted;
         async { Ok(Snippets::new()) }
+    }
+
+    /// The facts that decide whether a plan works. What may not be read stays unknown. A reader
+    /// that cannot look knows of none.
+    fn preflight(
+        &self,
+        questions: &Questions,
+    ) -> impl Future<Output = Result<Answers, ProviderError>> + Send {
+        let _ = questions;
+        async { Ok(Answers::default()) }
     }
 }
 

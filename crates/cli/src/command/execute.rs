@@ -39,7 +39,7 @@ pub(super) async fn run(
     let (inventory, all_known) = settle_last_run(session, run, inventory).await?;
     let options = planner_options(run, wishes);
     let reading = read_unlocked(session, run, inventory, &options).await?;
-    let plan = session.plan(&reading, intent, &options);
+    let plan = session.plan(&reading, intent, &options).await?;
     show(session, &plan);
     if plan.is_blocked() {
         return refuse(session, &plan);
@@ -242,7 +242,7 @@ async fn look_again(
         let rows = status::rows(&session.input(&reading, options));
         output::text(&status::render(&rows));
     }
-    Ok(Some(session.plan(&reading, plan.intent, options)))
+    Ok(Some(session.draft(&reading, plan.intent, options)))
 }
 
 fn finish_unchanged(session: &Session<'_>, plan: &Plan) -> Code {

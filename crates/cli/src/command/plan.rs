@@ -28,7 +28,7 @@ async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliE
         apply_changes: options.apply_changes.apply_changes.into(),
         ..Options::default()
     };
-    let plan = session.plan(&reading, intent, &chosen);
+    let plan = session.plan(&reading, intent, &chosen).await?;
     match session.global.format {
         Format::Json => output::json(&plan),
         Format::Human => output::text(&view::plan::render(&plan, &session.loaded.sources)),

@@ -127,7 +127,7 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
     keep::report(&mut builder, intent);
     let mut plan = builder.finish(intent, summaries(input, &ownership));
     plan.findings.extend(lint::check(&plan));
-    resolve_positions(&mut plan.findings, input.sources);
+    settle(&mut plan.findings, input.sources);
     plan
 }
 
@@ -140,7 +140,8 @@ fn summaries(input: &Input<'_>, ownership: &Ownership) -> Vec<ProfileSummary> {
     input.desired.profiles.iter().map(profile).collect()
 }
 
-fn resolve_positions(findings: &mut Vec<Finding>, sources: &Sources) {
+/// Findings in order, each once, with their positions.
+pub(crate) fn settle(findings: &mut Vec<Finding>, sources: &Sources) {
     for finding in findings.iter_mut() {
         finding.position = finding.span.map(|span| sources.position(span));
     }
