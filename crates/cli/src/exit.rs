@@ -145,12 +145,13 @@ fn print_error(error: &CliError) {
     if let CliError::Documents { diagnostics, sources } = error {
         output::errors(&view::diagnostics::render(diagnostics, sources));
     }
+    if let CliError::Stale { message, details, help } = error {
+        output::errors(&view::saved::refusal(message, details, help));
+        return;
+    }
     output::errors(&view::problem(&error.text(), error.help()));
     if let CliError::Provider(error) = error {
         output::errors(&view::log_tail(&error.log));
-    }
-    if let CliError::Stale { details, .. } = error {
-        output::errors(&view::log_tail(details));
     }
 }
 

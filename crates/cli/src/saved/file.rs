@@ -18,6 +18,9 @@ pub(crate) fn check_target(path: &Path) -> Result<(), CliError> {
     let shown = path.display();
     let other = "name another file for the plan";
     let refused = |message: String| Err(CliError::with_help(message, other));
+    if path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
+        return refused(format!("{shown} would be taken for a document, and a plan is none"));
+    }
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => {
             refused(format!("{shown} is a symbolic link, and no plan is written through one"))

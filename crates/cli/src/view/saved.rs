@@ -1,12 +1,13 @@
 //! Saved plans for people: when and for what one was made, and what two plans differ in.
 
 use pvx_core::diagnostic::Sources;
-use pvx_core::plan::Plan;
 use pvx_core::plan::saved::{Saved, check};
+use pvx_core::plan::{Action, Plan};
+use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
-use super::paint::{FAINT, WARN, paint};
-use super::plan;
+use super::paint::{self, FAINT, WARN, paint};
+use super::{log_tail, plan, problem};
 
 /// Lines of a difference that are shown.
 const MOST: usize = 24;
@@ -23,6 +24,16 @@ pub(crate) fn line(saved: &Saved, now: jiff::Timestamp) -> String {
     format!("{} {}, {expires}, for cluster {name}\n", paint(FAINT, "saved"), saved.made)
 }
 
+/// Why one is not carried out: in a sentence, in lines, and what to do.
+pub(crate) fn refusal(message: &str, details: &[String], help: &str) -> String {
+    let mut text = problem(message, None).trim_end().to_owned();
+    text.push('\n');
+    text.push_str(&log_tail(details));
+    text.push_str(&paint::help(help));
+    text.push('\n');
+    text
+}
+
 /// What differs between the plan that was saved and the one of now: the lines of the plan as it is
 /// shown, or, where it is shown alike, of its data.
 pub(crate) fn difference(before: &Plan, now: &Plan, sources: &Sources) -> Vec<String> {
@@ -32,8 +43,25 @@ pub(crate) fn difference(before: &Plan, now: &Plan, sources: &Sources) -> Vec<St
     if !lines.is_empty() {
         return lines;
     }
-    let data = |p: &Plan| serde_json::to_string_pretty(p).unwrap_or_default();
+    let lines = actions(&before, &now);
+    if !lines.is_empty() {
+        return lines;
+    }
     diff(&data(&before), &data(&now))
+}
+
+/// Of plans with the same changes, the actions that differ, each with its name.
+fn actions(before: &Plan, now: &Plan) -> Vec<String> {
+    let pairs = before.actions.iter().zip(now.actions.iter());
+    let one = |(saved, now): (&Action, &Action)| {
+        let name = format!("{} of {} ({}):", saved.kind.verb(), saved.address, saved.vmid);
+        [vec![name], diff(&data(saved), &data(now))].concat()
+    };
+    pairs.filter(|(saved, now)| saved != now).flat_map(one).take(MOST).collect()
+}
+
+fn data<T: Serialize>(value: &T) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
 fn diff(before: &str, now: &str) -> Vec<String> {

@@ -65,8 +65,8 @@ pub fn cluster(saved: &Saved, live: &Cluster) -> Result<(), Stale> {
         (Some(planned), Some(found)) if planned == found => Ok(()),
         (Some(planned), Some(found)) => {
             let lines = vec![
-                format!("certificate authority of the plan's cluster {planned}"),
-                format!("certificate authority of this one {found}"),
+                format!("certificate authority of the plan's cluster: {}", short(planned)),
+                format!("certificate authority of this one: {}", short(found)),
             ];
             other(message(), lines)
         }
@@ -83,6 +83,11 @@ pub fn cluster(saved: &Saved, live: &Cluster) -> Result<(), Stale> {
             other(message(), lines)
         }
     }
+}
+
+/// The first octets of a fingerprint: enough to tell two apart by eye.
+fn short(fingerprint: &str) -> String {
+    fingerprint.get(..29).map_or_else(|| fingerprint.to_owned(), |begin| format!("{begin}…"))
 }
 
 /// Are the documents those that it was made from?

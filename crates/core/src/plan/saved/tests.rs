@@ -211,8 +211,8 @@ fn time_and_cluster() {
         ],
         [
             "it was made for another cluster that is named lab too",
-            "certificate authority of the plan's cluster AA:BB",
-            "certificate authority of this one AA:CC",
+            "certificate authority of the plan's cluster: AA:BB",
+            "certificate authority of this one: AA:CC",
         ],
         [
             "it was made for another cluster that is named lab too",
