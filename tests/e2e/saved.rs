@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
 use pvx_core::plan::saved::Saved;
-use pvx_sim::{Guest, LabOptions, TimeScale, World};
+use pvx_sim::{Fault, Guest, LabOptions, TimeScale, When, World};
 use serde_json::Value;
 
 use crate::environment::{Environment, Run};
@@ -135,11 +135,16 @@ fn applies_exactly_and_once() {
     lab.pvx(&["plan", "--detailed-exitcode"]).expect(0);
 
     let again = lab.refused(&["p.pvx"], 5);
-    insta::assert_snapshot!(again, @r#"
-    × the plan p.pvx is refused: nothing of it is left to do: it was applied
-    │ already, or someone else has made the same changes
-    help: nothing was changed; make a new plan with `pvx plan --out`
+    let when = again.split_once("it was applied at ").unwrap().1.lines().next().unwrap();
+    insta::assert_snapshot!(again.replace(when, "TIME"), @r#"
+    × the plan p.pvx is refused: nothing of it is left to do
+    │ it was applied at TIME
+    help: nothing was changed; `pvx plan` shows whether the cluster is as the
+          documents say
     "#);
+    // Where nobody remembers, the cluster still shows it.
+    std::fs::remove_file(lab.environment.path("state/lab/applied-plans")).unwrap();
+    assert!(lab.refused(&["p.pvx"], 5).contains("it was applied already, or someone else"));
     // The file is shown without a cluster, and without documents.
     let elsewhere = Environment::new();
     elsewhere.write("p.pvx", &lab.environment.read("p.pvx"));
@@ -297,6 +302,38 @@ fn the_kept_simulator_is_one_cluster() {
     lab.sim(&["plan", "--out", "nothing.pvx", "db.yaml"]).expect(0);
     lab.sim(&["apply", "--yes", "nothing.pvx"]).expect(0);
     lab.sim(&["apply", "--yes", "nothing.pvx"]).expect(0);
+}
+
+/// Who may not see the certificate authority still sees name and nodes.
+#[test]
+fn without_an_authority_name_and_nodes_decide() {
+    let lab = Lab::new();
+    let hidden = Fault::on("GET", "/nodes/*/certificates/info").answers(403, When::Before);
+    lab.served.sim.add_fault(hidden).unwrap();
+    lab.pvx(&["plan", "--out", "p.pvx"]).expect(0);
+    assert_eq!(lab.saved().cluster.authority, None);
+    lab.pvx(&["apply", "--yes", "p.pvx"]).expect(0);
+    lab.served.stop();
+}
+
+/// What was done of it in part is not done again, nor is the rest of it alone.
+#[test]
+fn carried_out_in_part_it_is_refused() {
+    let lab = Lab::changed();
+    lab.pvx(&["plan", "--out", "p.pvx"]).expect(0);
+    let failing = lab.served.sim.add_fault(Fault::in_task("qmclone").fails("no space")).unwrap();
+    lab.pvx(&["apply", "--yes", "p.pvx"]).expect(3);
+    lab.served.sim.remove_fault(&failing);
+    let said = lab.refused(&["p.pvx", "--format", "human"], 5);
+    assert!(said.contains("it was begun at 20"), "{said}");
+    assert!(said.contains("the configuration of guest 1001 (cp01) on pve1 was changed"), "{said}");
+    let run = lab.pvx(&["apply", "--yes", "p.pvx", "--format", "json"]).expect(5);
+    let value: Value = serde_json::from_str(&run.stdout).unwrap();
+    let details = value["error"]["details"].as_array().unwrap();
+    assert!(details[0].as_str().unwrap().starts_with("it was begun at 20"), "{value}");
+    lab.pvx(&["plan", "--out", "p.pvx"]).expect(0);
+    lab.pvx(&["apply", "--yes", "p.pvx"]).expect(0);
+    lab.served.stop();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use pvx_core::plan::saved::Saved;
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::{Input, Options, Ownership, locked_keepers};
 use pvx_core::provider::{ErrorClass, Writer};
-use pvx_core::state::{Histories, Journal};
+use pvx_core::state::{Folder, Histories, Journal};
 use pvx_provider_pve::Cluster;
 use pvx_provider_pve::guest::Qemu;
 use serde_json::json;
@@ -20,7 +20,7 @@ use crate::args::{Format, RunOptions};
 use crate::confirm::confirm;
 use crate::exit::{CliError, Code};
 use crate::output;
-use crate::saved;
+use crate::saved::{self, Stage};
 use crate::secrets;
 use crate::session::{Reading, Session};
 use crate::signals;
@@ -61,6 +61,13 @@ impl Work<'_> {
             Self::Saved { saved, .. } => saved.options.clone(),
         }
     }
+
+    /// A saved plan that is applied once more is told how far it came.
+    fn remember(&self, folder: &Folder, stage: Stage) {
+        if let Self::Saved { saved, .. } = self {
+            saved::remember(folder, saved, stage, saved::now());
+        }
+    }
 }
 
 pub(super) async fn run(
@@ -93,7 +100,12 @@ pub(super) async fn run(
     // What is missing here must show before anything is changed.
     let writer = secrets::writer(session, &plan).await?;
     confirm(&view::plan::question(&plan), run.yes)?;
+    let folder = session.folder(&reading.snapshot.inventory);
+    work.remember(&folder, Stage::Begun);
     let report = carry_out(session, &writer, run, &plan, histories).await?;
+    if report.outcome() == Outcome::Complete {
+        work.remember(&folder, Stage::Done);
+    }
     // What was made anew is not made anew again.
     let options = Options { replace: Vec::new(), ..options };
     after(session, &plan, &report, &options).await

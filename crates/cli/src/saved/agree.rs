@@ -9,7 +9,7 @@ use pvx_core::plan::Plan;
 use pvx_core::plan::saved::Saved;
 use pvx_core::plan::saved::check::{self, Stale};
 
-use super::make;
+use super::{applied, make};
 use crate::args::Global;
 use crate::exit::CliError;
 use crate::session::{self, Reading, Session};
@@ -58,7 +58,15 @@ pub(crate) fn agree(
 ) -> Result<Plan, CliError> {
     let sources = &session.loaded.sources;
     let shown = |before: &Plan, now: &Plan| view::saved::difference(before, now, sources);
-    check::plan(saved, &reading.snapshot, &again, shown).map_err(|stale| refused(path, stale))?;
+    let checked = check::plan(saved, &reading.snapshot, &again, shown);
+    checked.map_err(|mut stale| {
+        let folder = session.folder(&reading.snapshot.inventory);
+        if let Some(told) = applied::told(&folder, saved) {
+            stale.details.retain(|line| line != check::ALREADY);
+            stale.details.insert(0, told);
+        }
+        refused(path, stale)
+    })?;
     Ok(Plan { findings: again.findings, nodes: again.nodes, ..saved.plan.clone() })
 }
 

@@ -2,10 +2,12 @@
 //! makes one good is in the core (`plan::saved`); here are files, the clock, and the session.
 
 mod agree;
+mod applied;
 mod file;
 mod make;
 
 pub(crate) use agree::{agree, check_cluster, open};
+pub(crate) use applied::{Stage, remember};
 pub(crate) use file::{check_target, write};
 pub(crate) use make::{Wishes, make};
 

@@ -21,6 +21,9 @@ pub struct Stale {
 
 const ANEW: &str = "make a new plan with `pvx plan --out`";
 
+/// Why nothing of a plan is left, as long as nobody remembers that it was applied.
+pub const ALREADY: &str = "it was applied already, or someone else made the same changes";
+
 impl Stale {
     fn new(message: impl Into<String>, details: Vec<String>) -> Self {
         Self { message: message.into(), details, help: ANEW.to_owned() }
@@ -159,9 +162,8 @@ pub fn plan(
 ) -> Result<(), Stale> {
     let same = same(&saved.plan, again);
     if again.is_empty() && !again.is_blocked() && !saved.plan.is_empty() {
-        let message = "nothing of it is left to do: it was applied already, or someone else has \
-                       made the same changes";
-        return Err(Stale::new(message, Vec::new()));
+        return Err(Stale::new("nothing of it is left to do", vec![ALREADY.to_owned()])
+            .help("`pvx plan` shows whether the cluster is as the documents say"));
     }
     let moved = guests_now(saved, snapshot, !same);
     if !moved.is_empty() {

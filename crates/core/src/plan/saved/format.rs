@@ -65,10 +65,18 @@ impl Saved {
             saved: &'a Saved,
             checksum: String,
         }
-        let checksum = checksum(serde_json::to_value(self)?)?;
+        let checksum = self.checksum()?;
         let mut text = serde_json::to_string_pretty(&Sealed { saved: self, checksum })?;
         text.push('\n');
         Ok(text)
+    }
+
+    /// The checksum of its content: its name among plans.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn checksum(&self) -> Result<String, serde_json::Error> {
+        checksum(serde_json::to_value(self)?)
     }
 
     /// Reads a file's text.

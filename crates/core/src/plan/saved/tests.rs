@@ -134,7 +134,7 @@ fn every_edited_byte_is_refused_or_means_the_same() {
     let mut refused = 0;
     for at in 0..text.len() {
         let was = text[at];
-        for now in [b' ', b'\n', b'0', b'1', b'9', b'"', b'}', b',', b'a', b'E', 0xff, was ^ 1] {
+        for now in [b' ', b'1', b'"', b'}', 0xff, was ^ 1] {
             let mut edited = text.clone();
             edited[at] = now;
             match Saved::decode(&edited) {
@@ -143,7 +143,7 @@ fn every_edited_byte_is_refused_or_means_the_same() {
             }
         }
     }
-    assert!(refused > text.len() * 6, "{refused} of {}", text.len());
+    assert!(refused > text.len() * 4, "{refused} of {}", text.len());
 }
 
 #[test]
@@ -323,7 +323,8 @@ fn the_cluster_and_the_plan() {
             "the difference",
         ],
         [
-            "nothing of it is left to do: it was applied already, or someone else has made the same changes",
+            "nothing of it is left to do",
+            "it was applied already, or someone else made the same changes",
         ],
     ]
     "#);
