@@ -347,6 +347,32 @@ fn a_destroy_is_saved_too() {
     lab.served.stop();
 }
 
+/// Options that say which plan is made are in the file, and are said once.
+#[test]
+fn what_was_said_with_the_plan_is_in_it() {
+    let lab = Lab::changed();
+    let options = ["--target", "web/cp01", "--replace", "web/cp01", "--apply-changes", "reboot"];
+    let shutdown = ["--shutdown-timeout", "7", "--no-force-stop"];
+    lab.pvx(&[&["plan", "--out", "p.pvx"][..], &options, &shutdown].concat()).expect(0);
+    let said = lab.saved().options;
+    assert_eq!((said.shutdown_timeout, said.force_stop), (7, false));
+    let file = lab.environment.read("p.pvx");
+    assert!(file.contains("\"timeout\": 7") && file.contains("\"force\": false"), "{file}");
+    let uuid =
+        |vmid: u32| lab.served.sim.world().guest(vmid).unwrap().get("vmgenid").map(str::to_owned);
+    let before = (uuid(1001), uuid(1002));
+    lab.pvx(&["apply", "--yes", "p.pvx"]).expect(0);
+    assert_ne!(uuid(1001), before.0, "made anew");
+    assert_eq!(uuid(1002), before.1);
+    assert!(lab.served.sim.world().guest(1003).is_none(), "it was no target");
+    for wrong in ["0s", "-1h", "2y", "soon"] {
+        let run = lab.pvx(&["plan", "--out", "p.pvx", &format!("--expires={wrong}")]).expect(1);
+        assert!(run.stderr.contains("30m, 24h or 7d"), "{wrong}: {}", run.stderr);
+    }
+    assert!(lab.pvx(&["plan", "--expires", "1h"]).expect(1).stderr.contains("--out"));
+    lab.served.stop();
+}
+
 /// The same documents in another folder, and a plan that lies in a third.
 #[test]
 fn applies_from_another_folder() {
