@@ -20,6 +20,7 @@ mod killed;
 mod reference;
 mod reuse;
 mod root_keys;
+mod saved;
 mod secrets;
 mod served;
 mod sim;

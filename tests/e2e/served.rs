@@ -12,10 +12,14 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(time_scale: TimeScale) -> Self {
+        Self::with(World::lab(), time_scale)
+    }
+
+    pub(crate) fn with(world: World, time_scale: TimeScale) -> Self {
         let runtime = Runtime::new().unwrap();
         let ssh_listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let options = Options { time_scale, ssh_listen, ..Options::default() };
-        let sim = runtime.block_on(Sim::start(World::lab(), options)).unwrap();
+        let sim = runtime.block_on(Sim::start(world, options)).unwrap();
         Self { runtime, sim }
     }
 

@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use pvx_core::desired::ApplyChanges;
+use pvx_core::planner::Options;
 use secrecy::SecretString;
 
 /// A declarative reconciler for Proxmox VE: YAML in, plan out, apply, and nothing when nothing
@@ -13,7 +16,8 @@ use secrecy::SecretString;
 #[command(name = "pvx", version, propagate_version = false, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done or nothing to do · 1 error, nothing was changed · \
     2 changes are planned (plan --detailed-exitcode) · 3 carried out in part · \
-    4 refused: not confirmed · 130 stopped by Ctrl-C")]
+    4 refused: not confirmed · 5 refused: a saved plan that does not hold any more · \
+    130 stopped by Ctrl-C")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -157,7 +161,7 @@ pub(crate) enum Command {
     Destroy(DestroyOptions),
     /// Show the guests of the documents and where they run
     Status(Documents),
-    /// Show one guest: documents and cluster side by side
+    /// Show one guest, documents and cluster side by side, or a saved plan
     Show(ShowOptions),
     /// Print the JSON schema of a kind of document, or the reference of all keys
     Schema(SchemaOptions),
@@ -173,6 +177,15 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Documents {
     /// Files or folders of documents [default: `clusters` and `vms` beside the configuration]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Which documents, or a plan that was made of them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DocumentsOrPlan {
+    /// Files or folders of documents [default: `clusters` and `vms` beside the configuration], or
+    /// a plan that was saved with `pvx plan --out`
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
@@ -197,6 +210,14 @@ pub(crate) struct PlanOptions {
     pub(crate) anew: AnewOptions,
     #[command(flatten)]
     pub(crate) apply_changes: ApplyChangesOption,
+    #[command(flatten)]
+    pub(crate) shutdown: ShutdownOptions,
+    /// Save the plan in this file, for `pvx apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// With --out: how long the saved plan is good for (30m, 24h, 7d)
+    #[arg(long, value_name = "TIME", default_value = "24h", requires = "out")]
+    pub(crate) expires: Lifetime,
     /// Plan the removal instead
     #[arg(long)]
     pub(crate) destroy: bool,
@@ -211,9 +232,49 @@ pub(crate) struct PlanOptions {
 /// What may happen to running guests.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ApplyChangesOption {
-    /// What may happen now to running guests whose documents do not say
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Allowed::Live)]
-    pub(crate) apply_changes: Allowed,
+    /// What may happen now to running guests whose documents do not say [default: live]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(crate) apply_changes: Option<Allowed>,
+}
+
+/// How guests are shut down.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShutdownOptions {
+    /// Seconds that a guest has to shut down [default: 120]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) shutdown_timeout: Option<u32>,
+    /// Fail when a guest does not shut down in time, instead of stopping it
+    #[arg(long)]
+    pub(crate) no_force_stop: bool,
+}
+
+impl ShutdownOptions {
+    /// The planner's options with these.
+    pub(crate) fn chosen(&self) -> Options {
+        let usual = Options::default();
+        Options {
+            shutdown_timeout: self.shutdown_timeout.unwrap_or(usual.shutdown_timeout),
+            force_stop: !self.no_force_stop,
+            ..usual
+        }
+    }
+}
+
+/// How long a saved plan is good for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lifetime(pub(crate) SignedDuration);
+
+impl FromStr for Lifetime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const LONGEST: SignedDuration = SignedDuration::from_hours(365 * 24);
+        let wrong = || "expected a time such as 30m, 24h or 7d, a year at most".to_owned();
+        let span: Span = text.parse().map_err(|_| wrong())?;
+        let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+        let sound = length >= SignedDuration::from_secs(1) && length <= LONGEST;
+        sound.then_some(Self(length)).ok_or_else(wrong)
+    }
 }
 
 /// `apply_changes`, as the command line spells it.
@@ -255,12 +316,8 @@ pub(crate) struct RunOptions {
     /// Seconds to wait for guests that another task has locked
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) lock_timeout: u64,
-    /// Seconds that a guest has to shut down
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    pub(crate) shutdown_timeout: u32,
-    /// Fail when a guest does not shut down in time, instead of stopping it
-    #[arg(long)]
-    pub(crate) no_force_stop: bool,
+    #[command(flatten)]
+    pub(crate) shutdown: ShutdownOptions,
 }
 
 /// What plan and apply share.
@@ -276,7 +333,7 @@ pub(crate) struct AnewOptions {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ApplyOptions {
     #[command(flatten)]
-    pub(crate) documents: Documents,
+    pub(crate) documents: DocumentsOrPlan,
     #[command(flatten)]
     pub(crate) run: RunOptions,
     #[command(flatten)]
@@ -300,7 +357,8 @@ pub(crate) struct DestroyOptions {
 /// `pvx show`
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowOptions {
-    /// The guest: k3s/worker02, vm/gitea
+    /// The guest: k3s/worker02, vm/gitea; or the file of a saved plan
+    #[arg(value_name = "ADDRESS|FILE")]
     pub(crate) address: String,
     /// Say which file and line each value is from; asks no cluster
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! The one crossing point from errors to exit codes and to what the user reads.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use pvx_core::diagnostic::{Diagnostic, Sources};
@@ -24,6 +25,8 @@ pub(crate) enum Code {
     Partial,
     /// Not confirmed.
     Refused,
+    /// A saved plan that does not hold any more; nothing was changed.
+    Stale,
     /// Stopped by Ctrl-C.
     Interrupted,
 }
@@ -36,6 +39,7 @@ impl From<Code> for ExitCode {
             Code::Changes => 2,
             Code::Partial => 3,
             Code::Refused => 4,
+            Code::Stale => 5,
             Code::Interrupted => 130,
         })
     }
@@ -52,6 +56,8 @@ pub(crate) enum CliError {
     State(StateError),
     /// The user did not agree, or could not be asked.
     Refused { message: String, help: String },
+    /// A saved plan does not hold any more: in one sentence, and in lines.
+    Stale { message: String, details: Vec<String>, help: String },
     /// Anything else.
     Message { message: String, help: Option<String> },
 }
@@ -65,8 +71,21 @@ impl CliError {
         Self::Message { message: message.into(), help: Some(help.into()) }
     }
 
+    /// The saved plan at `path` is not carried out.
+    pub(crate) fn stale(
+        path: &Path,
+        why: impl std::fmt::Display,
+        details: Vec<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        let message = format!("the plan {} is refused: {why}", path.display());
+        let help = format!("nothing was changed; {}", help.into());
+        Self::Stale { message, details, help }
+    }
+
     fn code(&self) -> Code {
         match self {
+            Self::Stale { .. } => Code::Stale,
             Self::Refused { .. } => Code::Refused,
             _ => Code::Error,
         }
@@ -81,7 +100,9 @@ impl CliError {
             }
             Self::Provider(error) => error.message.clone(),
             Self::State(error) => error.to_string(),
-            Self::Refused { message, .. } | Self::Message { message, .. } => message.clone(),
+            Self::Refused { message, .. }
+            | Self::Stale { message, .. }
+            | Self::Message { message, .. } => message.clone(),
         }
     }
 
@@ -89,7 +110,7 @@ impl CliError {
         match self {
             Self::Documents { .. } | Self::State(_) => None,
             Self::Provider(error) => error.help.as_deref(),
-            Self::Refused { help, .. } => Some(help),
+            Self::Refused { help, .. } | Self::Stale { help, .. } => Some(help),
             Self::Message { help, .. } => help.as_deref(),
         }
     }
@@ -124,6 +145,10 @@ fn print_error(error: &CliError) {
     if let CliError::Documents { diagnostics, sources } = error {
         output::errors(&view::diagnostics::render(diagnostics, sources));
     }
+    if let CliError::Stale { message, details, help } = error {
+        output::errors(&view::saved::refusal(message, details, help));
+        return;
+    }
     output::errors(&view::problem(&error.text(), error.help()));
     if let CliError::Provider(error) = error {
         output::errors(&view::log_tail(&error.log));
@@ -137,6 +162,11 @@ fn json_error(error: &CliError) -> serde_json::Value {
     {
         let list = view::diagnostics::to_json(diagnostics, sources);
         object.insert("diagnostics".to_owned(), list);
+    }
+    if let CliError::Stale { details, .. } = error
+        && let Some(object) = value.get_mut("error").and_then(|error| error.as_object_mut())
+    {
+        object.insert("details".to_owned(), json!(details));
     }
     value
 }

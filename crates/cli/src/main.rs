@@ -7,6 +7,7 @@ mod confirm;
 mod exit;
 mod logging;
 mod output;
+mod saved;
 mod secrets;
 mod session;
 mod signals;

@@ -45,7 +45,8 @@ pub(crate) fn load_explained(
     checked(global, load_for(global, paths, Some(address)))
 }
 
-fn checked(global: &Global, loaded: Loaded) -> Result<Loaded, CliError> {
+/// Warnings are shown; errors end the command.
+pub(crate) fn checked(global: &Global, loaded: Loaded) -> Result<Loaded, CliError> {
     if has_errors(&loaded.diagnostics) {
         return Err(CliError::Documents {
             diagnostics: loaded.diagnostics,
@@ -79,10 +80,24 @@ fn load_for(global: &Global, paths: &[PathBuf], explain: Option<&Address>) -> Lo
         return document::load(&options(paths.to_vec()));
     }
     let config = document::load_config(&options(Vec::new()));
-    let usual = ["clusters", "vms"].map(|name| config.root.join(name));
+    load_usual(&config.root, options)
+}
+
+/// Reads the documents of a plan that was saved: `paths` begin at `root`.
+pub(crate) fn load_below(global: &Global, root: &Path, paths: &[String]) -> Loaded {
+    let options = |paths| load_options(global, paths);
+    if paths.is_empty() {
+        return load_usual(root, options);
+    }
+    document::load(&options(paths.iter().map(|path| root.join(path)).collect()))
+}
+
+/// Reads the folders of documents that need not be named.
+fn load_usual(root: &Path, options: impl Fn(Vec<PathBuf>) -> LoadOptions) -> Loaded {
+    let usual = ["clusters", "vms"].map(|name| root.join(name));
     let mut there: Vec<PathBuf> = usual.into_iter().filter(|path| path.is_dir()).collect();
     if there.is_empty() {
-        there.push(config.root);
+        there.push(root.to_owned());
     }
     let folders = there.len();
     let mut loaded = document::load(&options(there));
@@ -149,7 +164,8 @@ impl<'a> Session<'a> {
         Self::with(global, load_if_any(global, paths)?).await
     }
 
-    async fn with(global: &'a Global, loaded: Loaded) -> Result<Self, CliError> {
+    /// Connects, for documents that were read.
+    pub(crate) async fn with(global: &'a Global, loaded: Loaded) -> Result<Self, CliError> {
         let config = loaded.config.as_ref();
         let connected = cluster::connect(global, config, &loaded.root).await?;
         Ok(Self { global, loaded, connected, replace: Vec::new() })

@@ -1,15 +1,17 @@
 //! What apply and destroy have in common: lock, settle the last run, plan, ask, carry out, look
 //! again.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pvx_core::address::Address;
 use pvx_core::execute::{self, Context, Limits, Outcome, Patience, Report};
 use pvx_core::live::Inventory;
+use pvx_core::plan::saved::Saved;
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::{Input, Options, Ownership, locked_keepers};
 use pvx_core::provider::{ErrorClass, Writer};
-use pvx_core::state::{Histories, Journal};
+use pvx_core::state::{Folder, Histories, Journal};
 use pvx_provider_pve::Cluster;
 use pvx_provider_pve::guest::Qemu;
 use serde_json::json;
@@ -18,6 +20,7 @@ use crate::args::{Format, RunOptions};
 use crate::confirm::confirm;
 use crate::exit::{CliError, Code};
 use crate::output;
+use crate::saved::{self, Stage};
 use crate::secrets;
 use crate::session::{Reading, Session};
 use crate::signals;
@@ -26,20 +29,66 @@ use crate::view::{self, progress::Progress, status};
 /// Between two looks at guests that are locked.
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
+/// What is to be done.
+pub(super) enum Work<'a> {
+    /// What the documents say.
+    Documents {
+        /// What is said to one command alone.
+        wishes: Options,
+        /// Apply or destroy.
+        intent: Intent,
+    },
+    /// A plan that was saved.
+    Saved {
+        /// Its file.
+        path: &'a Path,
+        /// What is in it.
+        saved: &'a Saved,
+    },
+}
+
+impl Work<'_> {
+    fn intent(&self) -> Intent {
+        match self {
+            Self::Documents { intent, .. } => *intent,
+            Self::Saved { saved, .. } => saved.plan.intent,
+        }
+    }
+
+    fn options(&self, run: &RunOptions) -> Options {
+        match self {
+            Self::Documents { wishes, .. } => planner_options(run, wishes.clone()),
+            Self::Saved { saved, .. } => saved.options.clone(),
+        }
+    }
+
+    /// A saved plan that is applied once more is told how far it came.
+    fn remember(&self, folder: &Folder, stage: Stage) {
+        if let Self::Saved { saved, .. } = self {
+            saved::remember(folder, saved, stage, saved::now());
+        }
+    }
+}
+
 pub(super) async fn run(
     session: &Session<'_>,
     run: &RunOptions,
-    wishes: Options,
-    intent: Intent,
+    work: Work<'_>,
 ) -> Result<Code, CliError> {
     let inventory = session.inventory().await?;
+    if let Work::Saved { path, saved } = &work {
+        saved::check_cluster(session, path, saved, &inventory).await?;
+    }
     let folder = session.folder(&inventory);
     let profiles = session.profiles();
     let histories = Histories::lock(folder, profiles.iter().map(String::as_str))?;
     let (inventory, all_known) = settle_last_run(session, run, inventory).await?;
-    let options = planner_options(run, wishes);
+    let options = work.options(run);
     let reading = read_unlocked(session, run, inventory, &options).await?;
-    let plan = session.plan(&reading, intent, &options).await?;
+    let mut plan = session.plan(&reading, work.intent(), &options).await?;
+    if let Work::Saved { path, saved } = &work {
+        plan = saved::agree(session, path, saved, &reading, plan)?;
+    }
     show(session, &plan);
     if plan.is_blocked() {
         return refuse(session, &plan);
@@ -51,7 +100,12 @@ pub(super) async fn run(
     // What is missing here must show before anything is changed.
     let writer = secrets::writer(session, &plan).await?;
     confirm(&view::plan::question(&plan), run.yes)?;
+    let folder = session.folder(&reading.snapshot.inventory);
+    work.remember(&folder, Stage::Begun);
     let report = carry_out(session, &writer, run, &plan, histories).await?;
+    if report.outcome() == Outcome::Complete {
+        work.remember(&folder, Stage::Done);
+    }
     // What was made anew is not made anew again.
     let options = Options { replace: Vec::new(), ..options };
     after(session, &plan, &report, &options).await
@@ -59,10 +113,11 @@ pub(super) async fn run(
 
 /// What both commands say, and what is said to one of them alone.
 fn planner_options(run: &RunOptions, wishes: Options) -> Options {
+    let chosen = run.shutdown.chosen();
     Options {
         targets: run.target.clone(),
-        shutdown_timeout: run.shutdown_timeout,
-        force_stop: !run.no_force_stop,
+        shutdown_timeout: chosen.shutdown_timeout,
+        force_stop: chosen.force_stop,
         ..wishes
     }
 }

@@ -1,15 +1,20 @@
 //! `pvx plan`
 
-use pvx_core::plan::Intent;
+use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::Options;
 
-use crate::args::{Format, Global, PlanOptions};
+use crate::args::{Allowed, Format, Global, PlanOptions};
 use crate::exit::{CliError, Code};
 use crate::output;
-use crate::session::Session;
+use crate::saved;
+use crate::session::{Reading, Session};
 use crate::view;
 
 pub(crate) async fn run(global: &Global, options: &PlanOptions) -> Result<Code, CliError> {
+    saved::refuse_among(&options.documents.paths)?;
+    if let Some(file) = &options.out {
+        saved::check_target(file)?;
+    }
     let session = Session::open(global, &options.documents.paths).await?;
     let session = session.replacing(&options.anew.replace);
     let result = plan(&session, options).await;
@@ -19,23 +24,52 @@ pub(crate) async fn run(global: &Global, options: &PlanOptions) -> Result<Code, 
 
 async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliError> {
     let intent = if options.destroy { Intent::Destroy } else { Intent::Apply };
+    let now = saved::now();
     let inventory = session.inventory().await?;
     let reading = session.read(inventory).await?;
     let chosen = Options {
         targets: options.target.clone(),
         replace: options.anew.replace.clone(),
         erase_kept: options.erase_kept,
-        apply_changes: options.apply_changes.apply_changes.into(),
-        ..Options::default()
+        apply_changes: options.apply_changes.apply_changes.unwrap_or(Allowed::Live).into(),
+        ..options.shutdown.chosen()
     };
     let plan = session.plan(&reading, intent, &chosen).await?;
     match session.global.format {
         Format::Json => output::json(&plan),
         Format::Human => output::text(&view::plan::render(&plan, &session.loaded.sources)),
     }
+    save(session, options, &chosen, &reading, &plan, now).await?;
     Ok(match (plan.is_blocked(), plan.is_empty()) {
         (true, _) => Code::Error,
         (false, false) if options.detailed_exitcode => Code::Changes,
         _ => Code::Success,
     })
+}
+
+/// Writes the plan's file, when one is asked for. A plan that cannot be applied is not written.
+async fn save(
+    session: &Session<'_>,
+    options: &PlanOptions,
+    chosen: &Options,
+    reading: &Reading,
+    plan: &Plan,
+    now: jiff::Timestamp,
+) -> Result<(), CliError> {
+    let Some(file) = &options.out else { return Ok(()) };
+    if plan.is_blocked() {
+        let text = format!("{} was not written: the plan cannot be applied", file.display());
+        output::errors(&view::note(&text));
+        return Ok(());
+    }
+    let wishes = saved::Wishes {
+        paths: &options.documents.paths,
+        options: chosen,
+        expires: options.expires.0,
+    };
+    let made = saved::make(session, reading, plan, &wishes, now).await?;
+    saved::write(file, &made)?;
+    let text = format!("saved in {}, good until {}", file.display(), made.expires);
+    output::errors(&view::note(&format!("{text}: `pvx apply {}`", file.display())));
+    Ok(())
 }

@@ -1,16 +1,25 @@
-//! `pvx show ADDRESS`, and where its values are from with `--explain`.
+//! `pvx show ADDRESS`, and where its values are from with `--explain`; `pvx show FILE` of a saved
+//! plan.
+
+use std::path::Path;
 
 use pvx_core::address::Address;
 use pvx_core::desired::Desired;
+use pvx_core::diagnostic::Sources;
 use pvx_core::planner::Options;
 
 use crate::args::{Format, Global, ShowOptions};
 use crate::exit::{CliError, Code};
 use crate::output;
+use crate::saved;
 use crate::session::{self, Session};
-use crate::view::{explain, show};
+use crate::view::{self, explain, show};
 
 pub(crate) async fn run(global: &Global, options: &ShowOptions) -> Result<Code, CliError> {
+    let path = Path::new(&options.address);
+    if saved::is_plan(path) {
+        return show_saved(global, path);
+    }
     let address: Address = options
         .address
         .parse()
@@ -22,6 +31,19 @@ pub(crate) async fn run(global: &Global, options: &ShowOptions) -> Result<Code, 
     let result = show(&session, &address).await;
     session.close().await;
     result
+}
+
+/// A saved plan, as it was made: asks no cluster.
+fn show_saved(global: &Global, path: &Path) -> Result<Code, CliError> {
+    let saved = saved::read(path)?;
+    match global.format {
+        Format::Json => output::json(&saved.plan),
+        Format::Human => {
+            output::text(&view::saved::line(&saved, saved::now()));
+            output::text(&view::plan::render(&saved.plan, &Sources::default()));
+        }
+    }
+    Ok(Code::Success)
 }
 
 /// Documents only: what they say of the guest, and where.

@@ -5,10 +5,12 @@ use pvx_core::planner::Options;
 use crate::args::{Documents, Format, Global};
 use crate::exit::{CliError, Code};
 use crate::output;
+use crate::saved;
 use crate::session::Session;
 use crate::view::status;
 
 pub(crate) async fn run(global: &Global, options: &Documents) -> Result<Code, CliError> {
+    saved::refuse_among(&options.paths)?;
     let session = Session::open_if_any(global, &options.paths).await?;
     let result = status(&session).await;
     session.close().await;

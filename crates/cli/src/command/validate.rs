@@ -6,10 +6,12 @@ use serde_json::json;
 use crate::args::{Documents, Format, Global};
 use crate::exit::{CliError, Code};
 use crate::output;
+use crate::saved;
 use crate::session;
 use crate::view;
 
 pub(crate) fn run(global: &Global, options: &Documents) -> Result<Code, CliError> {
+    saved::refuse_among(&options.paths)?;
     let loaded = session::load_unchecked(global, &options.paths);
     if has_errors(&loaded.diagnostics) {
         let (diagnostics, sources) = (loaded.diagnostics, loaded.sources);

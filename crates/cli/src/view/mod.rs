@@ -8,6 +8,7 @@ mod paint;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod report;
+pub(crate) mod saved;
 pub(crate) mod show;
 pub(crate) mod status;
 mod units;

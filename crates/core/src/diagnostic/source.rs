@@ -1,5 +1,6 @@
 //! Source texts and places in them.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,15 @@ impl std::fmt::Display for Position {
 struct Source {
     name: String,
     text: Arc<str>,
+    file: Option<SourceFile>,
+}
+
+/// The file that a source text was read from.
+#[derive(Debug, Clone)]
+struct SourceFile {
+    path: PathBuf,
+    /// SHA-256 of its bytes in lower-case hex.
+    sha256: String,
 }
 
 /// All source texts that were read in one run.
@@ -71,8 +81,29 @@ impl Sources {
     /// Keeps `text` under the name that is shown to the user.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
         let id = SourceId(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
-        self.0.push(Source { name: name.into(), text: text.into() });
+        self.0.push(Source { name: name.into(), text: text.into(), file: None });
         id
+    }
+
+    /// Says which file a source is, and the SHA-256 of its bytes in lower-case hex.
+    pub fn read_from(&mut self, id: SourceId, path: PathBuf, sha256: String) {
+        if let Some(source) = self.0.get_mut(id.0 as usize) {
+            source.file = Some(SourceFile { path, sha256 });
+        }
+    }
+
+    /// Forgets which file a source is: the hash of a short secret gives it away.
+    pub fn forget_file(&mut self, id: SourceId) {
+        if let Some(source) = self.0.get_mut(id.0 as usize) {
+            source.file = None;
+        }
+    }
+
+    /// All files that took part, each with the SHA-256 of its bytes in lower-case hex. Files with
+    /// values of variables are not among them.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let files = self.0.iter().filter_map(|source| source.file.as_ref());
+        files.map(|file| (file.path.as_path(), file.sha256.as_str()))
     }
 
     /// Overwrites a secret that a document should not have, so that no snippet shows it; lengths

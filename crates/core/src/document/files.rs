@@ -141,10 +141,13 @@ pub(crate) fn shown(path: &Path, working_dir: &Path) -> String {
 /// When it cannot be read, is too large, or is no text.
 pub(crate) fn read(file: &File, sources: &mut Sources) -> Result<SourceId, Diagnostic> {
     let bytes = read_bytes(&file.path, &file.shown)?;
+    let sha256 = crate::plan::saved::sha256(&bytes);
     match String::from_utf8(bytes) {
         Ok(text) => {
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-            Ok(sources.add(file.shown.clone(), text))
+            let source = sources.add(file.shown.clone(), text);
+            sources.read_from(source, file.path.clone(), sha256);
+            Ok(source)
         }
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();

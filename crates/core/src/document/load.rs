@@ -1,6 +1,6 @@
 //! The way from paths to [`Loaded`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use super::{placeholder, yaml};
 use crate::address::Address;
 use crate::desired::{Desired, Scope};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
+use crate::plan::saved::Variable;
 
 /// Bytes of the file of SSH keys.
 const LARGEST_KEYS: u64 = 64 << 10;
@@ -62,6 +63,8 @@ pub struct Loaded {
     pub sources: Sources,
     /// Errors and warnings of all files, sorted by file and place.
     pub diagnostics: Vec<Diagnostic>,
+    /// Variables whose values are from outside the documents.
+    pub variables: BTreeMap<String, Variable>,
     /// Where the values of [`LoadOptions::explain`] are from, when the documents have it.
     pub explanation: Option<Explanation>,
 }
@@ -91,6 +94,7 @@ pub fn load(options: &LoadOptions) -> Loaded {
     );
     loaded.diagnostics.append(&mut problems);
     variable::tell(&mut loaded.diagnostics, &run.scopes, &loaded.sources);
+    loaded.variables = variable::outside(&run.scopes);
     let beside = claims::neighbours(&options.working_dir, &options.paths, &search.files);
     loaded.desired.claimed = claimed(&beside, &mut run, &loaded);
     finish(loaded)

@@ -5,6 +5,7 @@ mod change;
 mod finding;
 mod graph;
 pub mod lint;
+pub mod saved;
 #[cfg(test)]
 mod tests;
 

@@ -36,6 +36,8 @@ pub use snippet::contents;
 pub(crate) use snippet::storages as snippet_storages;
 pub(crate) use template::candidates as template_candidates;
 
+use serde::{Deserialize, Serialize};
+
 use crate::desired::{ApplyChanges, Desired};
 use crate::diagnostic::Sources;
 use crate::live::Snapshot;
@@ -45,8 +47,10 @@ use crate::state::Memory;
 
 use build::Builder;
 
-/// What a user may say beside the documents.
-#[derive(Debug, Clone)]
+/// What a user may say beside the documents. A saved plan has all of it; one of an older pvx does
+/// not say what it did not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Options {
     /// Only these addresses, or whole profiles (`k3s`); empty: everything.
     pub targets: Vec<String>,

@@ -157,18 +157,22 @@ fn syslog(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     Ok(reply)
 }
 
-/// The certificate that the server shows, once, as the node's.
+/// The certificate that the server shows, as the cluster's authority and as the node's: it signs
+/// itself (pve-manager `API2/Certificates.pm` lists the authority first).
 fn certificates(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let pem = call.world.identity.as_ref().map(|identity| identity.certificate.clone());
     let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     names.push(call.node());
     let name = format!("/CN={}.{}", call.node(), call.world.domain);
-    Ok(json!([{
-        "filename": "pve-ssl.pem", "fingerprint": call.fingerprint, "pem": pem, "san": names,
-        "subject": name, "issuer": name, "notbefore": 157_766_400, "notafter": 67_090_464_000_i64,
-        "public-key-type": "id-ecPublicKey", "public-key-bits": 256,
-    }])
-    .into())
+    let list = ["pve-root-ca.pem", "pve-ssl.pem"].map(|file| {
+        json!({
+            "filename": file, "fingerprint": call.fingerprint, "pem": pem, "san": names,
+            "subject": name, "issuer": name, "notbefore": 157_766_400,
+            "notafter": 67_090_464_000_i64, "public-key-type": "id-ecPublicKey",
+            "public-key-bits": 256,
+        })
+    });
+    Ok(Value::from(list.to_vec()).into())
 }
 
 /// One disk, in partitions, with the root file system on it.

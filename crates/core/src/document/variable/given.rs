@@ -55,7 +55,10 @@ impl Values {
             let file = File { path: working_dir.join(path), shown: path.display().to_string() };
             values.read.extend(std::fs::canonicalize(&file.path));
             match files::read(&file, sources) {
-                Ok(source) => values.file(&file.shown, source, sources, problems),
+                Ok(source) => {
+                    sources.forget_file(source);
+                    values.file(&file.shown, source, sources, problems);
+                }
                 Err(mut problem) => {
                     // Bytes that are no text may be a secret too.
                     problem.labels.clear();

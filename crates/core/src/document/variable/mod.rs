@@ -6,6 +6,7 @@
 mod declare;
 mod given;
 mod kind;
+mod outside;
 mod secret;
 mod tell;
 
@@ -14,6 +15,7 @@ pub use secret::Secret;
 
 pub(crate) use declare::declare;
 pub(crate) use given::Values;
+pub(crate) use outside::outside;
 pub(crate) use tell::{names_at, tell};
 
 use std::collections::BTreeMap;

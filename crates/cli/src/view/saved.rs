@@ -1,0 +1,85 @@
+//! Saved plans for people: when and for what one was made, and what two plans differ in.
+
+use pvx_core::diagnostic::Sources;
+use pvx_core::plan::saved::{Saved, check};
+use pvx_core::plan::{Action, Plan};
+use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
+
+use super::paint::{self, FAINT, WARN, paint};
+use super::{log_tail, plan, problem};
+
+/// Lines of a difference that are shown.
+const MOST: usize = 24;
+
+/// `saved 2026-11-28T18:00:00Z, expires …, for cluster lab`
+pub(crate) fn line(saved: &Saved, now: jiff::Timestamp) -> String {
+    let expires = format!("expires {}", saved.expires);
+    let expires = if now < saved.expires {
+        expires
+    } else {
+        paint(WARN, &format!("expired {}", saved.expires))
+    };
+    let name = &saved.plan.cluster;
+    format!("{} {}, {expires}, for cluster {name}\n", paint(FAINT, "saved"), saved.made)
+}
+
+/// Why one is not carried out: in a sentence, in lines, and what to do.
+pub(crate) fn refusal(message: &str, details: &[String], help: &str) -> String {
+    let mut text = problem(message, None).trim_end().to_owned();
+    text.push('\n');
+    text.push_str(&log_tail(details));
+    text.push_str(&paint::help(help));
+    text.push('\n');
+    text
+}
+
+/// What differs between the plan that was saved and the one of now: the lines of the plan as it is
+/// shown, or, where it is shown alike, of its data.
+pub(crate) fn difference(before: &Plan, now: &Plan, sources: &Sources) -> Vec<String> {
+    let (before, now) = (check::bare(before), check::bare(now));
+    let shown = |p: &Plan| anstream::adapter::strip_str(&plan::render(p, sources)).to_string();
+    let lines = diff(&shown(&before), &shown(&now));
+    if !lines.is_empty() {
+        return lines;
+    }
+    let lines = actions(&before, &now);
+    if !lines.is_empty() {
+        return lines;
+    }
+    diff(&data(&before), &data(&now))
+}
+
+/// Of plans with the same changes, the actions that differ, each with its name.
+fn actions(before: &Plan, now: &Plan) -> Vec<String> {
+    let pairs = before.actions.iter().zip(now.actions.iter());
+    let one = |(saved, now): (&Action, &Action)| {
+        let name = format!("{} of {} ({}):", saved.kind.verb(), saved.address, saved.vmid);
+        [vec![name], diff(&data(saved), &data(now))].concat()
+    };
+    pairs.filter(|(saved, now)| saved != now).flat_map(one).take(MOST).collect()
+}
+
+fn data<T: Serialize>(value: &T) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn diff(before: &str, now: &str) -> Vec<String> {
+    let diff = TextDiff::from_lines(before, now);
+    let changed = diff.iter_all_changes().filter_map(|change| {
+        let sign = match change.tag() {
+            ChangeTag::Equal => return None,
+            ChangeTag::Delete => "saved",
+            ChangeTag::Insert => "now  ",
+        };
+        let text = change.value().trim_end();
+        (!text.is_empty()).then(|| format!("{sign} {text}"))
+    });
+    let mut lines: Vec<String> = changed.collect();
+    let more = lines.len().saturating_sub(MOST);
+    if more > 0 {
+        lines.truncate(MOST);
+        lines.push(format!("and {more} lines more"));
+    }
+    lines
+}
