@@ -52,7 +52,7 @@ fn checked(global: &Global, loaded: Loaded) -> Result<Loaded, CliError> {
             sources: loaded.sources,
         });
     }
-    if global.format == Format::Human {
+    if global.format != Format::Json {
         output::errors(&view::diagnostics::render(&loaded.diagnostics, &loaded.sources));
     }
     Ok(loaded)

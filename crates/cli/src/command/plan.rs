@@ -29,9 +29,12 @@ async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliE
         ..Options::default()
     };
     let plan = session.plan(&reading, intent, &chosen).await?;
+    let sources = &session.loaded.sources;
     match session.global.format {
         Format::Json => output::json(&plan),
-        Format::Human => output::text(&view::plan::render(&plan, &session.loaded.sources)),
+        Format::Markdown => output::text(&view::markdown::render(&plan, Some(sources))),
+        Format::Html => output::text(&view::html::render(&plan, Some(sources))?),
+        _ => output::text(&view::plan::render(&plan, sources)),
     }
     Ok(match (plan.is_blocked(), plan.is_empty()) {
         (true, _) => Code::Error,

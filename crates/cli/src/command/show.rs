@@ -32,7 +32,7 @@ fn explain(global: &Global, options: &ShowOptions, address: &Address) -> Result<
     };
     match global.format {
         Format::Json => output::json(&explain::to_json(explanation, &loaded.sources)),
-        Format::Human => output::text(&explain::render(explanation, &loaded.sources)),
+        _ => output::text(&explain::render(explanation, &loaded.sources)),
     }
     Ok(Code::Success)
 }
@@ -57,7 +57,7 @@ async fn show(session: &Session<'_>, address: &Address) -> Result<Code, CliError
     let detail = show::Detail::of(&session.input(&reading, &options), address);
     match session.global.format {
         Format::Json => output::json(&detail),
-        Format::Human => output::text(&show::render(&detail)),
+        _ => output::text(&show::render(&detail)),
     }
     Ok(Code::Success)
 }
