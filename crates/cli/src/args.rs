@@ -32,6 +32,16 @@ pub(crate) enum Format {
     Human,
     /// For programs.
     Json,
+    /// For a comment on a merge request (plan).
+    Markdown,
+    /// For a browser, one file (plan).
+    Html,
+    /// A picture (graph, and its default).
+    Svg,
+    /// For Graphviz (graph).
+    Dot,
+    /// For Mermaid (graph).
+    Mermaid,
 }
 
 /// Options of every command.
@@ -163,7 +173,9 @@ pub(crate) enum Command {
     Status(Documents),
     /// Show one guest, documents and cluster side by side, or a saved plan
     Show(ShowOptions),
-    /// Print the JSON schema of a kind of document, or the reference of all keys
+    /// Draw the actions of the plan, and what waits for what
+    Graph(GraphOptions),
+    /// List or print the JSON schemas, or the reference of all keys
     Schema(SchemaOptions),
     /// The embedded simulator
     Sim(SimOptions),
@@ -227,6 +239,23 @@ pub(crate) struct PlanOptions {
     /// Exit with 2 when there are changes
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+}
+
+/// `pvx graph`
+#[derive(Debug, clap::Args)]
+pub(crate) struct GraphOptions {
+    #[command(flatten)]
+    pub(crate) documents: DocumentsOrPlan,
+    /// Only this guest (k3s/worker02) or profile (k3s); repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) anew: AnewOptions,
+    #[command(flatten)]
+    pub(crate) apply_changes: ApplyChangesOption,
+    /// Draw the removal instead
+    #[arg(long)]
+    pub(crate) destroy: bool,
 }
 
 /// What may happen to running guests.
@@ -370,9 +399,12 @@ pub(crate) struct ShowOptions {
 /// `pvx schema`
 #[derive(Debug, clap::Args)]
 pub(crate) struct SchemaOptions {
-    /// Which
+    /// Which; without it, all are listed
     #[arg(value_enum)]
-    pub(crate) kind: SchemaKind,
+    pub(crate) kind: Option<SchemaKind>,
+    /// Write all JSON schemas into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "kind")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// What `pvx schema` prints.
@@ -384,6 +416,10 @@ pub(crate) enum SchemaKind {
     Cluster,
     /// JSON schema of a standalone VM
     Vm,
+    /// JSON schema of what `plan --format json` prints
+    Plan,
+    /// JSON schema of a world file of the simulator
+    World,
     /// The reference of all keys, as Markdown
     Reference,
 }

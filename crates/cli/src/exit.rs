@@ -136,7 +136,7 @@ pub(crate) fn report(result: Result<Code, CliError>, global: &Global) -> ExitCod
     };
     match global.format {
         Format::Json => output::json(&json_error(&error)),
-        Format::Human => print_error(&error),
+        _ => print_error(&error),
     }
     error.code().into()
 }

@@ -5,6 +5,7 @@ mod cluster;
 mod command;
 mod confirm;
 mod exit;
+mod format;
 mod logging;
 mod output;
 mod saved;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
 
 async fn run(args: &Args) -> Result<Code, CliError> {
     let global = &args.global;
+    format::check(global, &args.command)?;
     match &args.command {
         Command::Init(options) => command::init::run(global, options),
         Command::Validate(options) => command::validate::run(global, options),
@@ -51,7 +53,8 @@ async fn run(args: &Args) -> Result<Code, CliError> {
         Command::Destroy(options) => command::destroy::run(global, options).await,
         Command::Status(options) => command::status::run(global, options).await,
         Command::Show(options) => command::show::run(global, options).await,
-        Command::Schema(options) => command::schema::run(options),
+        Command::Graph(options) => command::graph::run(global, options).await,
+        Command::Schema(options) => command::schema::run(global, options),
         Command::Sim(options) => command::sim::run(global, options).await,
         Command::Version => command::version::run(global),
         Command::Completions(options) => command::completions::run(options),

@@ -53,7 +53,7 @@ pub(crate) fn checked(global: &Global, loaded: Loaded) -> Result<Loaded, CliErro
             sources: loaded.sources,
         });
     }
-    if global.format == Format::Human {
+    if global.format != Format::Json {
         output::errors(&view::diagnostics::render(&loaded.diagnostics, &loaded.sources));
     }
     Ok(loaded)

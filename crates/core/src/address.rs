@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The profile name under which standalone VM specs are addressed.
@@ -10,7 +11,10 @@ pub const STANDALONE: &str = "vm";
 
 /// `<profile>/<guest>`: unique among all documents of one cluster, stable over the guest's life,
 /// and independent of VMID and node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[schemars(with = "String")]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     profile: String,

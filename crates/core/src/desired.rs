@@ -7,6 +7,7 @@ mod ha;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
@@ -227,7 +228,9 @@ pub enum Power {
 
 /// What may happen to a running guest now, so that changes take effect. What may not stays pending
 /// and is reported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ApplyChanges {
     /// A running guest is left as it is: only what no guest can notice is written (name, notes,

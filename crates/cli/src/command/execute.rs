@@ -261,7 +261,7 @@ async fn after(
     let remains = left.is_some_and(|plan| !plan.is_empty());
     match session.global.format {
         Format::Json => output::json(&view::report::to_json(plan, report, left)),
-        Format::Human => {
+        _ => {
             output::text(&view::report::render(plan, report));
             if let Some(left) = left.filter(|_| remains) {
                 output::errors(&view::problem(

@@ -38,7 +38,7 @@ pub(crate) fn run(global: &Global, options: &InitOptions) -> Result<Code, CliErr
     }
     match global.format {
         Format::Json => output::json(&json!({ "written": written })),
-        Format::Human => {
+        _ => {
             let list: String = written.iter().map(|name| format!("  {name}\n")).collect();
             output::text(&format!(
                 "wrote\n{list}\ntry it without a cluster:\n  pvx apply --sim\nthen name your own nodes in cluster-config.yaml and run\n  pvx plan\n"

@@ -1,5 +1,6 @@
 //! `pvx plan`
 
+use pvx_core::diagnostic::Sources;
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::Options;
 
@@ -35,16 +36,34 @@ async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliE
         ..options.shutdown.chosen()
     };
     let plan = session.plan(&reading, intent, &chosen).await?;
-    match session.global.format {
-        Format::Json => output::json(&plan),
-        Format::Human => output::text(&view::plan::render(&plan, &session.loaded.sources)),
-    }
+    print(session.global.format, &plan, Some(&session.loaded.sources))?;
     save(session, options, &chosen, &reading, &plan, now).await?;
     Ok(match (plan.is_blocked(), plan.is_empty()) {
         (true, _) => Code::Error,
         (false, false) if options.detailed_exitcode => Code::Changes,
         _ => Code::Success,
     })
+}
+
+/// Shows a plan. A saved one has no documents beside it.
+///
+/// # Errors
+/// When the page for browsers is at odds with its data.
+pub(super) fn print(
+    format: Format,
+    plan: &Plan,
+    sources: Option<&Sources>,
+) -> Result<(), CliError> {
+    match format {
+        Format::Json => output::json(plan),
+        Format::Markdown => output::text(&view::markdown::render(plan, sources)),
+        Format::Html => output::text(&view::html::render(plan, sources)?),
+        _ => {
+            let none = Sources::default();
+            output::text(&view::plan::render(plan, sources.unwrap_or(&none)));
+        }
+    }
+    Ok(())
 }
 
 /// Writes the plan's file, when one is asked for. A plan that cannot be applied is not written.

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use pvx_core::address::Address;
 use pvx_core::desired::Desired;
-use pvx_core::diagnostic::Sources;
 use pvx_core::planner::Options;
 
 use crate::args::{Format, Global, ShowOptions};
@@ -36,13 +35,10 @@ pub(crate) async fn run(global: &Global, options: &ShowOptions) -> Result<Code, 
 /// A saved plan, as it was made: asks no cluster.
 fn show_saved(global: &Global, path: &Path) -> Result<Code, CliError> {
     let saved = saved::read(path)?;
-    match global.format {
-        Format::Json => output::json(&saved.plan),
-        Format::Human => {
-            output::text(&view::saved::line(&saved, saved::now()));
-            output::text(&view::plan::render(&saved.plan, &Sources::default()));
-        }
+    if global.format == Format::Human {
+        output::text(&view::saved::line(&saved, saved::now()));
     }
+    super::plan::print(global.format, &saved.plan, None)?;
     Ok(Code::Success)
 }
 
@@ -54,7 +50,7 @@ fn explain(global: &Global, options: &ShowOptions, address: &Address) -> Result<
     };
     match global.format {
         Format::Json => output::json(&explain::to_json(explanation, &loaded.sources)),
-        Format::Human => output::text(&explain::render(explanation, &loaded.sources)),
+        _ => output::text(&explain::render(explanation, &loaded.sources)),
     }
     Ok(Code::Success)
 }
@@ -79,7 +75,7 @@ async fn show(session: &Session<'_>, address: &Address) -> Result<Code, CliError
     let detail = show::Detail::of(&session.input(&reading, &options), address);
     match session.global.format {
         Format::Json => output::json(&detail),
-        Format::Human => output::text(&show::render(&detail)),
+        _ => output::text(&show::render(&detail)),
     }
     Ok(Code::Success)
 }

@@ -76,7 +76,7 @@ fn announce(global: &Global, sim: &Sim) {
                 "fingerprint": ssh.fingerprint, "host_key": ssh.host_key,
             })).collect::<Vec<_>>(),
         })),
-        Format::Human => output::text(&screen(sim, &url, &fingerprint, &format!("{id}={secret}"))),
+        _ => output::text(&screen(sim, &url, &fingerprint, &format!("{id}={secret}"))),
     }
 }
 
@@ -190,7 +190,7 @@ fn worlds(global: &Global) -> Result<Code, CliError> {
             });
             output::json(&rows.collect::<Vec<_>>());
         }
-        Format::Human => {
+        _ => {
             let mut text = "NAME   NODES  GUESTS  STORAGES  WHAT FOR\n".to_owned();
             for (name, counts) in &all {
                 let (nodes, guests, storages) = (counts.nodes, counts.guests, counts.storages);
@@ -228,8 +228,8 @@ fn reset(global: &Global) -> Result<Code, CliError> {
     };
     match global.format {
         Format::Json => output::json(&json!({ "file": file, "forgot": forgot })),
-        Format::Human if forgot => output::errors(&format!("forgot {}\n", file.display())),
-        Format::Human => output::errors("there is no world to forget\n"),
+        _ if forgot => output::errors(&format!("forgot {}\n", file.display())),
+        _ => output::errors("there is no world to forget\n"),
     }
     Ok(Code::Success)
 }

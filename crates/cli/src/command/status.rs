@@ -24,7 +24,7 @@ async fn status(session: &Session<'_>) -> Result<Code, CliError> {
     let rows = status::rows(&session.input(&reading, &options));
     match session.global.format {
         Format::Json => output::json(&status::to_json(&reading.snapshot.inventory, &rows)),
-        Format::Human => {
+        _ => {
             output::text(&status::headline(&reading.snapshot.inventory));
             if !rows.is_empty() {
                 output::text(&status::render(&rows));

@@ -26,7 +26,7 @@ pub(crate) fn run(global: &Global, options: &Documents) -> Result<Code, CliError
             "guests": guests,
             "diagnostics": view::diagnostics::to_json(&loaded.diagnostics, &loaded.sources),
         })),
-        Format::Human => {
+        _ => {
             output::errors(&view::diagnostics::render(&loaded.diagnostics, &loaded.sources));
             output::text(&format!(
                 "valid: {}, {}\n",

@@ -11,7 +11,7 @@ pub(crate) fn run(global: &Global) -> Result<Code, CliError> {
     let version = env!("CARGO_PKG_VERSION");
     match global.format {
         Format::Json => output::json(&json!({ "version": version })),
-        Format::Human => output::text(&format!("pvx {version}\n")),
+        _ => output::text(&format!("pvx {version}\n")),
     }
     Ok(Code::Success)
 }

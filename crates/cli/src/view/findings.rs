@@ -19,7 +19,7 @@ pub(super) fn count_errors(findings: &[Finding]) -> usize {
 }
 
 /// What a group of the documents says wrong, each of its guests finds: it is told once.
-fn grouped(findings: &[Finding]) -> Vec<Vec<&Finding>> {
+pub(super) fn grouped(findings: &[Finding]) -> Vec<Vec<&Finding>> {
     let mut groups: Vec<Vec<&Finding>> = Vec::new();
     let mut known: HashMap<_, usize> = HashMap::new();
     for finding in findings {
@@ -51,7 +51,7 @@ fn one_finding(group: &[&Finding], sources: &Sources) -> String {
 }
 
 /// The guests that a finding is about, where its message names none of them.
-fn guests(group: &[&Finding]) -> String {
+pub(super) fn guests(group: &[&Finding]) -> String {
     let names: Vec<String> =
         group.iter().filter_map(|f| f.address.as_ref()).map(ToString::to_string).collect();
     if group.iter().any(|f| names.iter().any(|name| f.message.contains(name))) {

@@ -4,10 +4,14 @@
 pub(crate) mod diagnostics;
 pub(crate) mod explain;
 mod findings;
+pub(crate) mod graph;
+pub(crate) mod html;
+pub(crate) mod markdown;
 mod paint;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod report;
+mod review;
 pub(crate) mod saved;
 pub(crate) mod show;
 pub(crate) mod status;

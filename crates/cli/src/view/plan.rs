@@ -75,7 +75,7 @@ fn headline(plan: &Plan) -> String {
     text
 }
 
-fn sign(verb: Verb) -> (&'static str, Style) {
+pub(super) fn sign(verb: Verb) -> (&'static str, Style) {
     match verb {
         Verb::Create => ("+", GOOD),
         Verb::Change | Verb::Power => ("~", WARN),
@@ -218,7 +218,7 @@ fn attributes(list: &[AttributeChange]) -> String {
 }
 
 /// Texts of several lines are shown below their name.
-fn is_long(change: &AttributeChange) -> bool {
+pub(super) fn is_long(change: &AttributeChange) -> bool {
     let texts = [change.before.as_deref(), change.after.as_deref()];
     texts.into_iter().flatten().any(|text| text.contains('\n')) && change.path != "tags"
 }
@@ -232,7 +232,7 @@ fn folded(value: String, room: usize) -> String {
 }
 
 /// Why it is not simply live.
-fn why(attribute: &AttributeChange) -> &str {
+pub(super) fn why(attribute: &AttributeChange) -> &str {
     match attribute.effect {
         Effect::Live | Effect::Create | Effect::Start => "",
         _ => &attribute.reason,
@@ -240,7 +240,7 @@ fn why(attribute: &AttributeChange) -> &str {
 }
 
 /// What a change costs, in the words of the documentation.
-fn effect(effect: Effect) -> (&'static str, Style) {
+pub(super) fn effect(effect: Effect) -> (&'static str, Style) {
     match effect {
         Effect::Live => ("live", GOOD),
         Effect::Create => ("", FAINT),
@@ -324,7 +324,7 @@ fn lines(before: &str, after: &str) -> String {
     text
 }
 
-fn tally(counts: Counts) -> Vec<String> {
+pub(super) fn tally(counts: Counts) -> Vec<String> {
     let words = [
         (counts.create, "to create"),
         (counts.change, "to change"),
@@ -357,20 +357,19 @@ fn summary(plan: &Plan) -> String {
     }
     let mut words = tally(plan.counts());
     words.extend(costs(plan));
-    let lost: u64 = plan
-        .changes
-        .iter()
-        .filter(|c| matches!(c.verb, Verb::Destroy | Verb::Replace))
-        .flat_map(|c| c.facts.disks.iter().map(|(_, size)| size))
-        .sum();
-    if lost > 0 {
-        words.push(format!("{} of disks lost", units::bytes(lost)));
-    }
+    words.extend(lost(plan));
     facts(&words, 0)
 }
 
+/// `80 GiB of disks lost`
+pub(super) fn lost(plan: &Plan) -> Option<String> {
+    let goes = plan.changes.iter().filter(|c| matches!(c.verb, Verb::Destroy | Verb::Replace));
+    let bytes: u64 = goes.flat_map(|c| c.facts.disks.iter().map(|(_, size)| size)).sum();
+    (bytes > 0).then(|| format!("{} of disks lost", units::bytes(bytes)))
+}
+
 /// What running guests go through, and what waits: `1 reboot`, `2 pending`.
-fn costs(plan: &Plan) -> Vec<String> {
+pub(super) fn costs(plan: &Plan) -> Vec<String> {
     let reboots = plan.actions.iter().filter(|a| matches!(a.kind, ActionKind::Reboot { .. }));
     // Guests that are only rebooted are counted among the changes.
     let reboots = reboots.count().saturating_sub(plan.counts().reboot);

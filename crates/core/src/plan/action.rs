@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -9,7 +10,9 @@ use super::change::Effect;
 use crate::address::Address;
 
 /// Number of an action inside its plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct ActionId(pub u32);
 
@@ -21,7 +24,7 @@ impl std::fmt::Display for ActionId {
 
 /// Why an action is there: a stable code for machines that file it, a sentence for people. No
 /// code branches on either.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// Kebab-case name, such as `missing` or `not-in-documents`.
     pub code: String,
@@ -37,7 +40,7 @@ impl Reason {
 }
 
 /// What must hold when the action is run; otherwise it is refused and a new plan is needed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "check", rename_all = "snake_case")]
 pub enum Precondition {
     /// No guest has the action's VMID. Proxmox itself refuses to make a second one.
@@ -47,6 +50,7 @@ pub enum Precondition {
         /// The ownership tag.
         mark: String,
         /// The smbios uuid.
+        #[schemars(with = "String")]
         uuid: Uuid,
     },
     /// The guest carries this provisional description: it is the clone that this plan made, and
@@ -72,7 +76,7 @@ pub enum Precondition {
 }
 
 /// What is done. Values are Proxmox's own spelling, encoded by the provider when it planned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum ActionKind {
     /// `POST /nodes/N/qemu`: a guest from nothing.
@@ -202,7 +206,7 @@ pub enum ActionKind {
 }
 
 /// One write to the HA manager's configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "ha", rename_all = "snake_case")]
 pub enum HaChange {
     /// `POST /cluster/ha/resources`
@@ -268,7 +272,7 @@ impl ActionKind {
 }
 
 /// One step of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Action {
     /// Its number.
     pub id: ActionId,

@@ -1,5 +1,6 @@
 //! What happens to one guest, for people: verbs, attributes before and after, and what it costs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::ActionId;
@@ -8,7 +9,9 @@ use crate::desired::ApplyChanges;
 use crate::diagnostic::Position;
 
 /// The one word for what happens to a guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// Made from a template or from nothing.
@@ -27,7 +30,9 @@ pub enum Verb {
 
 /// What a change costs, from nothing to everything (law 2). No code branches on it once it is in a
 /// plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Takes effect at once and nobody notices: on a running guest without a reboot, on a stopped
@@ -58,7 +63,7 @@ pub enum Effect {
 }
 
 /// One attribute, before and after, in the documents' words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttributeChange {
     /// The attribute: `cores`, `scsi0.size`, `net0.bridge`.
     pub path: String,
@@ -76,7 +81,7 @@ pub struct AttributeChange {
 
 /// What differs on a running guest and is not written now (`apply_changes`). A guest may have
 /// nothing else: then it is no change of the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     /// The guest.
     pub address: Address,
@@ -89,7 +94,7 @@ pub struct Held {
 }
 
 /// Facts about a guest that a reader wants on its line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Facts {
     /// What it is made from, in words: `full clone of debian-13 (100)`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -124,7 +129,7 @@ pub struct Facts {
 }
 
 /// What happens to one guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// The guest.
     pub address: Address,

@@ -3,19 +3,24 @@
 use petgraph::Direction;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, ActionId};
 
 /// Actions and what each one waits for. Serialised as a list of actions with their `needs`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(with = "Vec<Listed>")]
 #[serde(try_from = "Vec<Listed>", into = "Vec<Listed>")]
 pub struct ActionGraph(DiGraph<Action, ()>);
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// One action as it is serialised.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ListedAction")]
 struct Listed {
     #[serde(flatten)]
     action: Action,
+    /// Actions that must be done before it.
     #[serde(default)]
     needs: Vec<ActionId>,
 }

@@ -6,6 +6,7 @@ mod finding;
 mod graph;
 pub mod lint;
 pub mod saved;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -13,9 +14,11 @@ pub use action::{Action, ActionId, ActionKind, HaChange, Precondition, Reason};
 pub use change::{AttributeChange, Change, Effect, Facts, Held, Verb};
 pub use finding::{Finding, Weight};
 pub use graph::{ActionGraph, GraphError};
+pub use schema::json_schema;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
@@ -31,7 +34,7 @@ pub const KEEPER: &str = "pvx-kept.";
 pub const KEEPS: &str = "pvx-keep.";
 
 /// What the plan is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Intent {
     /// Make the cluster as the documents say.
@@ -41,7 +44,7 @@ pub enum Intent {
 }
 
 /// Everything that will be done, why, and what will not be done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// [`VERSION`].
     pub version: u32,
@@ -74,7 +77,7 @@ pub struct Plan {
 }
 
 /// A line about one profile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProfileSummary {
     /// `k3s`, or `vm.gitea` for a standalone VM.
     pub key: String,

@@ -14,13 +14,14 @@ pub use journal::{Journal, Record, Unfinished};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::desired::Placement;
 
 /// What was applied to one guest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Remembered {
     /// VMID it had.
     pub vmid: u32,
@@ -35,7 +36,7 @@ pub struct Remembered {
 }
 
 /// Which node documents asked for when they were last applied.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AskedNode {
     /// Nobody remembers.
