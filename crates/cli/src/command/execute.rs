@@ -59,12 +59,14 @@ pub(super) async fn run(
 
 /// What both commands say, and what is said to one of them alone.
 fn planner_options(run: &RunOptions, wishes: Options) -> Options {
-    Options {
+    let options = Options {
         targets: run.target.clone(),
         shutdown_timeout: run.shutdown_timeout,
         force_stop: !run.no_force_stop,
+        applying: true,
         ..wishes
-    }
+    };
+    run.policy.to(options)
 }
 
 fn show(session: &Session<'_>, plan: &Plan) {

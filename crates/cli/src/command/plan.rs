@@ -28,6 +28,7 @@ async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliE
         apply_changes: options.apply_changes.apply_changes.into(),
         ..Options::default()
     };
+    let chosen = options.policy.to(chosen);
     let plan = session.plan(&reading, intent, &chosen).await?;
     match session.global.format {
         Format::Json => output::json(&plan),

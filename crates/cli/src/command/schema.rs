@@ -16,6 +16,7 @@ pub(crate) fn run(options: &SchemaOptions) -> Result<Code, CliError> {
         SchemaKind::Config => Kind::Config,
         SchemaKind::Cluster => Kind::Cluster,
         SchemaKind::Vm => Kind::Vm,
+        SchemaKind::Policy => Kind::Policy,
         SchemaKind::Reference => {
             output::text(&reference(HEAD, FOOT, &Rules));
             return Ok(Code::Success);

@@ -128,6 +128,7 @@ impl Lab {
             pinned: false,
             moved_from: None,
             apply_changes: None,
+            prevent_destroy: false,
             span: self.here,
             places: BTreeMap::new(),
         }
