@@ -244,3 +244,12 @@ pub(crate) fn date(text: &str) -> Result<Date, String> {
     }
     text.parse().map_err(|_| wrong())
 }
+
+/// `open`, or when it opens next.
+#[cfg(test)]
+pub(super) fn describe(policy: &Policy, now: Timestamp) -> String {
+    match state(policy, now) {
+        State::Open => "open".to_owned(),
+        _ => next_opening(policy, now).map_or("never".to_owned(), |at| Shown(&at).to_string()),
+    }
+}

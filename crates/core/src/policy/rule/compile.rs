@@ -116,12 +116,21 @@ fn parse(engine: &Engine, text: &str) -> Result<Program, Slip> {
     })
 }
 
-/// The parser's words without the list of everything that it would have taken.
+/// The parser's words without its grammar's.
 fn plain(said: &str) -> String {
     let said = said.strip_prefix("Syntax error: ").unwrap_or(said);
-    let said = said.split(" expecting ").next().unwrap_or(said);
-    let said = said.replace("'<EOF>'", "the end").replace('\n', " ");
-    said.chars().take(120).collect()
+    let known = [
+        ("mismatched input '<EOF>'", "the expression ends too early"),
+        ("extraneous input '<EOF>'", "the expression ends too early"),
+        ("mismatched input", "this is not expected here"),
+        ("extraneous input", "this is too much"),
+        ("no viable alternative", "this cannot be read"),
+        ("token recognition error", "this is no word or sign of an expression"),
+        ("missing", "something is missing here"),
+    ];
+    let found = known.iter().find(|(begin, _)| said.starts_with(begin));
+    let text = found.map_or(said, |(_, text)| text).replace('\n', " ");
+    text.chars().take(120).collect()
 }
 
 /// Lines count from 1, columns in characters from 1; 0 is taken for the first.

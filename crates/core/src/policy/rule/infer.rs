@@ -147,7 +147,8 @@ impl Walk<'_> {
                     _ => Type::Any,
                 };
                 if !item.fits(&items) {
-                    let text = format!("{} is looked for among {}s", item.words(), items.words());
+                    let text =
+                        format!("{} is looked for where each is {}", item.words(), items.words());
                     self.slip(node, 0, 2, text, None);
                 }
                 Type::Bool
@@ -170,7 +171,8 @@ impl Walk<'_> {
         target: Option<Type>,
         arguments: &[Type],
     ) -> Type {
-        if name.starts_with(['_', '@', '!', '-']) {
+        // Operators, and what macros make of a call (`math.@max`).
+        if name.starts_with(['_', '!', '-']) || name.contains('@') {
             return Type::Any;
         }
         let Some((_, gives)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
