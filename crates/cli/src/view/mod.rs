@@ -6,6 +6,7 @@ pub(crate) mod explain;
 mod findings;
 mod paint;
 pub(crate) mod plan;
+mod policy;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod show;

@@ -56,7 +56,9 @@ impl<'a> Going<'a> {
         let (address, word) = (self.address(), self.word);
         match self.guest {
             Some(guest) if guest.prevent_destroy => {
-                let text = format!("{address} would be {word}, and is not to be: prevent_destroy");
+                let text = format!(
+                    "{address} would be {word}, and its document says `prevent_destroy: true`"
+                );
                 let finding = Finding::error("prevent-destroy", text).about(address);
                 let help = "when it may go, say `prevent_destroy: false` here";
                 Some(finding.at(guest.place("prevent_destroy")).help(help))

@@ -161,9 +161,10 @@ pub(super) fn check(
         }
     };
     let local = policy.zone.at(now);
+    let again = if policy.windows.is_empty() { "allowed again" } else { "the next window opens" };
     let next = next_opening(policy, now).map_or_else(
         || "no window opens within a year".to_owned(),
-        |at| format!("the next window opens {}", Shown(&at)),
+        |at| format!("{again} {}", Shown(&at)),
     );
     let text = format!("no changes now ({} {}), {what}; {next}", Shown(&local), policy.zone.name);
     let ignored = input.options.ignore_window.as_ref();

@@ -36,6 +36,22 @@ pub(super) struct CompiledRule {
     pub(super) message: Option<Message>,
 }
 
+impl CompiledRule {
+    /// Does any of its expressions speak of this variable?
+    pub(super) fn mentions(&self, variable: &str) -> bool {
+        let own = [Some(&self.check), self.when.as_ref()].into_iter().flatten();
+        let all = own.chain(self.message.iter().flat_map(Message::expressions));
+        all.map(|compiled| compiled.program.references()).any(|r| r.has_variable(variable))
+    }
+
+    /// Loops over guests or changes inside each other, at most.
+    pub(super) fn loops(&self) -> u32 {
+        let own = [Some(&self.check), self.when.as_ref()].into_iter().flatten();
+        let all = own.chain(self.message.iter().flat_map(Message::expressions));
+        all.map(|compiled| compiled.loops).max().unwrap_or(0)
+    }
+}
+
 /// Reads the texts of a rule.
 ///
 /// # Errors

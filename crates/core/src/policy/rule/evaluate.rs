@@ -100,7 +100,10 @@ impl All<'_> {
         let subjects = self.subjects(rule.each)?;
         self.check_cost(&compiled, subjects.len())?;
         let mut context = engine.context();
-        context.add_variable_from_value("plan", value(self.seen)?);
+        // Of thousands of guests it is large.
+        if compiled.mentions("plan") {
+            context.add_variable_from_value("plan", value(self.seen)?);
+        }
         context.add_variable_from_value("now", value(self.now)?);
         let mut findings = Vec::new();
         for subject in subjects {
@@ -138,11 +141,8 @@ impl All<'_> {
 
     /// Loops inside each other over all guests end in no time for ten and never for thousands.
     fn check_cost(&self, compiled: &CompiledRule, subjects: usize) -> Result<(), Failed> {
-        let own = [Some(&compiled.check), compiled.when.as_ref()];
-        let loops = own.into_iter().flatten().map(|compiled| compiled.loops).max();
-        let loops = loops.max(compiled.message.as_ref().map(super::message::Message::loops));
         let length = self.seen.guests.len().max(self.seen.changes.len()) as u64;
-        let turns = length.saturating_pow(loops.unwrap_or(0)).saturating_mul(subjects as u64);
+        let turns = length.saturating_pow(compiled.loops()).saturating_mul(subjects as u64);
         if turns > MOST_TURNS {
             return Err(Failed(format!(
                 "it would take {turns} turns: loop over guests less deeply, or use plan.pools and \

@@ -57,13 +57,12 @@ impl Message {
         filled.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// Loops over guests or changes inside each other, at most.
-    pub(super) fn loops(&self) -> u32 {
-        let loops = self.0.iter().map(|piece| match piece {
-            Piece::Text(_) => 0,
-            Piece::Place { compiled, .. } => compiled.loops,
-        });
-        loops.max().unwrap_or(0)
+    /// The expressions in it.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &Compiled> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Place { compiled, .. } => Some(&**compiled),
+        })
     }
 }
 
