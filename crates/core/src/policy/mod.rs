@@ -11,7 +11,7 @@ mod window;
 
 pub use rule::{Each, Expression, Rule, Severity};
 pub(crate) use rule::{LONGEST as LONGEST_EXPRESSION, MOST as MOST_RULES, problems};
-pub use window::{Freeze, Window, Zone};
+pub use window::{Freeze, Window, Zone, outside};
 pub(crate) use window::{clock, date, day_named};
 
 use jiff::Timestamp;

@@ -148,11 +148,29 @@ pub(super) fn check(
         verdicts.checked.push(Checked::new("windows", Verdict::Skipped));
         return;
     }
-    let (what, span) = match state(policy, now) {
-        State::Open => {
-            verdicts.add("windows", Vec::new());
-            return;
+    let ignored = input.options.ignore_window.as_deref();
+    let found = outside(policy, now, input.options.applying, ignored);
+    match ignored.filter(|_| found.is_some()) {
+        Some(reason) => {
+            let checked = Checked::new("windows", Verdict::Ignored);
+            verdicts.checked.push(Checked { reason: Some(reason.to_owned()), ..checked });
+            verdicts.findings.extend(found);
         }
+        None => verdicts.add("windows", found.into_iter().collect()),
+    }
+}
+
+/// What is said of changes that are made now, outside all windows: an Error when they are made
+/// (`applying`), a Warning when they are only planned, or when `ignored` says why they are made all
+/// the same. Nothing inside a window.
+pub fn outside(
+    policy: &Policy,
+    now: Timestamp,
+    applying: bool,
+    ignored: Option<&str>,
+) -> Option<Finding> {
+    let (what, span) = match state(policy, now) {
+        State::Open => return None,
         State::Closed => ("outside all windows".to_owned(), policy.windows_at),
         State::Frozen(freeze) => {
             let why = freeze.reason.as_ref().map(|reason| format!(": {reason}"));
@@ -167,21 +185,15 @@ pub(super) fn check(
         |at| format!("{again} {}", Shown(&at)),
     );
     let text = format!("no changes now ({} {}), {what}; {next}", Shown(&local), policy.zone.name);
-    let ignored = input.options.ignore_window.as_ref();
-    if let Some(reason) = ignored {
-        let text = format!("{text}; ignored: {reason}");
-        verdicts.findings.push(placed(Finding::warning("window-ignored", text), span));
-        let checked = Checked::new("windows", Verdict::Ignored);
-        verdicts.checked.push(Checked { reason: Some(reason.clone()), ..checked });
-        return;
-    }
-    let finding = if input.options.applying {
-        Finding::error("outside-window", text)
-            .help("apply then; what cannot wait: --ignore-window REASON, which the plan records")
-    } else {
-        Finding::warning("outside-window", text).help("the plan may be made now, not applied")
+    let finding = match ignored {
+        Some(reason) => Finding::warning("window-ignored", format!("{text}; ignored: {reason}")),
+        None if applying => Finding::error("outside-window", text)
+            .help("apply then; what cannot wait: --ignore-window REASON, which the plan records"),
+        None => {
+            Finding::warning("outside-window", text).help("the plan may be made now, not applied")
+        }
     };
-    verdicts.add("windows", vec![placed(finding, span)]);
+    Some(placed(finding, span))
 }
 
 fn placed(finding: Finding, span: Option<Span>) -> Finding {

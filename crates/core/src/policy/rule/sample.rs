@@ -192,6 +192,29 @@ mod tests {
         }
     }
 
+    /// The how-to names all variables, fields and functions.
+    #[test]
+    fn the_how_to_lists_every_name() {
+        let text = include_str!("../../../../../docs/how-to/policy.md");
+        let records = [
+            &names::GUEST,
+            &names::CHANGE,
+            &names::PLAN,
+            &names::NOW,
+            &names::POOL,
+            &names::DISK,
+            &names::NETWORK,
+            &names::ATTRIBUTE,
+        ];
+        let fields = records.iter().flat_map(|record| record.fields).map(|(name, _)| *name);
+        let functions =
+            names::FUNCTIONS.iter().map(|(name, _)| *name).filter(|name| *name != "dyn");
+        let said =
+            |name: &str| text.contains(&format!("`{name}`")) || text.contains(&format!(".{name}`"));
+        let missing: Vec<&str> = fields.chain(functions).filter(|name| !said(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
     /// What is checked before a cluster is asked is what there is then.
     #[test]
     fn values_have_the_names_of_the_table() {

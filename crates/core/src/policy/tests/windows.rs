@@ -123,3 +123,18 @@ fn what_is_no_time_is_none() {
     }
     assert!(day_named("Mon").is_err() && Zone::named("Europe/Nowhere").is_err());
 }
+
+#[test]
+fn what_is_said_outside() {
+    let nights = policy(vec![window(&["mon"], "22:00", "06:00")], vec![]);
+    let now: Timestamp = "2026-11-28T17:00:00Z".parse().unwrap();
+    let said = |applying, ignored| {
+        let finding = window::outside(&nights, now, applying, ignored).unwrap();
+        format!("{:?} {}: {}", finding.weight, finding.code, finding.message)
+    };
+    insta::assert_snapshot!(said(false, None), @"Warning outside-window: no changes now (sat 2026-11-28 18:00 Europe/Berlin), outside all windows; the next window opens mon 2026-11-30 22:00");
+    insta::assert_snapshot!(said(true, None), @"Error outside-window: no changes now (sat 2026-11-28 18:00 Europe/Berlin), outside all windows; the next window opens mon 2026-11-30 22:00");
+    insta::assert_snapshot!(said(true, Some("disk full")), @"Warning window-ignored: no changes now (sat 2026-11-28 18:00 Europe/Berlin), outside all windows; the next window opens mon 2026-11-30 22:00; ignored: disk full");
+    let open: Timestamp = "2026-11-30T21:00:00Z".parse().unwrap();
+    assert_eq!(window::outside(&nights, open, true, None), None);
+}
