@@ -25,6 +25,9 @@ fn lab(policy: &str) -> Environment {
 fn a_broken_rule_stops_apply_before_anything_is_written() {
     let lab = lab("  files: [policies/*.yaml]\n");
     lab.pvx(&["validate"]).expect(0);
+    // Files of rules are no documents, however they are met.
+    lab.pvx(&["validate", "."]).expect(0);
+    lab.pvx(&["validate", "clusters", "policies"]).expect(0);
     let run = lab.sim(&["plan", K3S]).expect(1);
     let findings = run.stdout.split_once("worker\n\n").unwrap().1;
     insta::assert_snapshot!(findings);

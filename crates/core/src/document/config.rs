@@ -38,7 +38,7 @@ pub struct ClusterConfig {
     pub tls: Tls,
     /// `policy`, with the rules of its files.
     pub policy: Policy,
-    /// Files of rules: as `policy.files` names them, and once they are read, all of them.
+    /// Files of rules: as `policy.files` names them, and once they are read, their real paths.
     pub(crate) policy_files: Vec<Spanned<PathBuf>>,
 }
 

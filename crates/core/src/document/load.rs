@@ -286,7 +286,10 @@ fn read_documents(found: &[File], run: &mut Run, loaded: &mut Loaded) -> Documen
     let mut unread = Vec::new();
     for file in found {
         let known = loaded.config.as_ref().is_some_and(|config| {
-            config.path == file.path || config.policy_files.iter().any(|f| f.value == file.path)
+            let rules = &config.policy_files;
+            let real = (!rules.is_empty()).then(|| policy::real(&file.path));
+            config.path == file.path
+                || rules.iter().any(|rules| Some(&rules.value) == real.as_ref())
         });
         let named = file.path.file_name().is_some_and(|name| name == files::CONFIG_NAME);
         if known || named || run.values.has(&file.path) {

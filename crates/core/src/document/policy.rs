@@ -33,12 +33,17 @@ pub(crate) fn complete(
         for path in paths {
             let path = Spanned::new(path, named.span);
             config.policy.rules.extend(read(&path, working_dir, sources, problems));
-            found.push(path);
+            found.push(path.map(|path| real(&path)));
         }
     }
     config.policy_files = found;
     repeated(&config.policy.rules, problems);
     problems.extend(policy::problems(&config.policy.rules, sources));
+}
+
+/// A path that is the same however it was named.
+pub(crate) fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The file, or those that `*` in its name stands for, in sorted order.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use jiff::civil::{Date, Time, Weekday};
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan, Zoned};
 
 use super::{Policy, Verdicts};
@@ -37,8 +37,9 @@ impl Zone {
     /// # Errors
     /// When there is none.
     pub fn named(name: &str) -> Result<Self, String> {
-        let bundled = jiff::tz::db().get(name);
-        let zone = bundled.map_err(|_| "there is no such time zone".to_owned())?;
+        // Not that of the machine, which may be older, or absent.
+        let bundled = TimeZoneDatabase::bundled();
+        let zone = bundled.get(name).map_err(|_| "there is no such time zone".to_owned())?;
         Ok(Self { name: name.to_owned(), zone })
     }
 

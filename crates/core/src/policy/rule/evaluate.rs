@@ -208,7 +208,8 @@ impl All<'_> {
         let name = &rule.name.value;
         let who = subject.and_then(|subject| subject.address);
         let text = format!("rule {name} could not be evaluated: {why}");
-        let finding = Finding::error(FAILED, text).at(rule.check.span);
+        let weight = subject.map_or(Weight::Error, |subject| self.weight(subject));
+        let finding = Finding::new(weight, FAILED, text).at(rule.check.span);
         let finding = Finding { address: who.cloned(), ..finding };
         finding
             .help("a rule that cannot be evaluated counts as broken; `when` says what it is about")

@@ -3,8 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::diagnostic::has_errors;
+use proptest::prelude::*;
+
+use crate::diagnostic::{Sources, Span, Spanned, has_errors};
 use crate::document::{LoadOptions, Loaded, load_config};
+use crate::policy::{self, Each, Expression, Rule, Severity};
 
 fn loaded(policy: &str) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
@@ -137,6 +140,45 @@ fn long_and_deep_expressions_do_no_harm() {
     fits(&format!("guest.name{} != ''", " + 'a'".repeat(300)));
     let long = format!("true || {}", "a".repeat(2000));
     assert!(check(&long).contains("at most 2000"), "{}", check(&long));
+}
+
+/// Pieces of expressions in any order, most of them repeated.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = proptest::sample::select(vec![
+        "(", ")", "[", "]", "{", "}", "!", "-", "?", ":", ".", ",", "&&", "||", "==", "in", "'",
+        "\"", "guest", ".name", ".tags", ".all(x, ", ".map(x, ", "size(", "1", "1u", "0x", "b'a'",
+        "é", "\u{1}", "\\", "null", "true", "Foo{", "a: ", " ", "\n", "//", "r'", ".?a", "@", "`",
+    ]);
+    let run = (piece, 1_usize..60).prop_map(|(piece, times)| piece.repeat(times));
+    proptest::collection::vec(run, 1..40).prop_map(|runs| {
+        let mut text = runs.concat();
+        let cut = (0..=1900.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(cut.unwrap_or(0));
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+    /// The engine says what is wrong, or takes it; it neither panics nor ends the process.
+    #[test]
+    fn any_text_does_no_harm(text in pieces()) {
+        let mut sources = Sources::default();
+        let source = sources.add("a.yaml", text.as_str());
+        let span = Span { source, start: 0, len: u32::try_from(text.len()).unwrap() };
+        let rule = Rule {
+            name: Spanned::new("one".to_owned(), span),
+            each: Each::Guest,
+            when: None,
+            check: Expression { text, span },
+            message: None,
+            severity: Severity::Error,
+            at: None,
+        };
+        let found = policy::problems(&[rule], &sources);
+        prop_assert!(found.iter().all(|p| !p.message.contains("cannot be read:")), "{found:?}");
+    }
 }
 
 #[test]

@@ -63,6 +63,10 @@ fn every_day_without_days() {
     assert_eq!(at(&nights, "2026-12-01T12:00:00Z"), "tue 2026-12-01 22:00");
     assert_eq!(at(&nights, "2026-12-01T03:00:00Z"), "open");
     assert_eq!(at(&policy(vec![], vec![]), "2026-12-01T03:00:00Z"), "open");
+    // A window that ends when it begins is a whole day.
+    let day = policy(vec![window(&["tue"], "08:00", "08:00")], vec![]);
+    assert_eq!(at(&day, "2026-12-02T06:59:59Z"), "open");
+    assert_eq!(at(&day, "2026-12-02T07:00:00Z"), "tue 2026-12-08 08:00");
 }
 
 /// On 2026-03-29 the clocks of Berlin go from 02:00 to 03:00, on 2026-10-25 from 03:00 to 02:00.
