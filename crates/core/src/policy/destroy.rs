@@ -83,11 +83,14 @@ impl<'a> Going<'a> {
         let said = self.guest.map(|guest| &guest.spec.tags);
         let has = |tag: &String| live.contains(tag) || said.is_some_and(|said| said.contains(tag));
         let tag = policy.protected_tags.iter().find(|tag| has(&tag.value))?;
-        let where_from = if live.contains(&tag.value) { "" } else { " in its document" };
-        let text = format!(
-            "{address} would be {word}, and has the protected tag {}{where_from}",
-            tag.value
-        );
+        let in_documents = said.is_some_and(|said| said.contains(&tag.value));
+        let place = match (live.contains(&tag.value), in_documents) {
+            (true, false) => " on the cluster",
+            (false, _) => " in its document",
+            _ => "",
+        };
+        let text =
+            format!("{address} would be {word}, and has the protected tag {}{place}", tag.value);
         let place = input.sources.position(tag.span);
         let help = format!(
             "when it may go, take the tag off it first, in its document and on the cluster; the \
