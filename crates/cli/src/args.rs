@@ -239,6 +239,42 @@ pub(crate) struct PlanOptions {
     /// Exit with 2 when there are changes
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+    #[command(flatten)]
+    pub(crate) policy: PolicyOptions,
+}
+
+/// What plan, apply and destroy share.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct PolicyOptions {
+    /// Refuse when more guests would be destroyed or replaced; `policy.max_destroy` may allow fewer
+    #[arg(long, value_name = "N")]
+    pub(crate) max_destroy: Option<u32>,
+    /// Members that someone made templates may go: with destroy, or with --replace
+    #[arg(long)]
+    pub(crate) include_templates: bool,
+    /// Make changes outside the policy's windows, for this reason; the plan records it
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    pub(crate) ignore_window: Option<String>,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("a reason is a few words on one line".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+impl PolicyOptions {
+    /// Adds them to what else the user says.
+    pub(crate) fn to(&self, options: Options) -> Options {
+        Options {
+            max_destroy: self.max_destroy,
+            include_templates: self.include_templates,
+            ignore_window: self.ignore_window.clone(),
+            ..options
+        }
+    }
 }
 
 /// `pvx graph`
@@ -347,6 +383,8 @@ pub(crate) struct RunOptions {
     pub(crate) lock_timeout: u64,
     #[command(flatten)]
     pub(crate) shutdown: ShutdownOptions,
+    #[command(flatten)]
+    pub(crate) policy: PolicyOptions,
 }
 
 /// What plan and apply share.
@@ -416,6 +454,8 @@ pub(crate) enum SchemaKind {
     Cluster,
     /// JSON schema of a standalone VM
     Vm,
+    /// JSON schema of a file of rules
+    Policy,
     /// JSON schema of what `plan --format json` prints
     Plan,
     /// JSON schema of a world file of the simulator

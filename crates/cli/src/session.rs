@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use pvx_core::address::Address;
 use pvx_core::desired::Desired;
 use pvx_core::diagnostic::{Diagnostic, has_errors};
@@ -11,6 +12,7 @@ use pvx_core::document::{self, Given, LoadOptions, Loaded};
 use pvx_core::live::{Inventory, Snapshot};
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::{self, Input, Options};
+use pvx_core::policy::{self, Policy};
 use pvx_core::preflight;
 use pvx_core::provider::Reader;
 use pvx_core::read;
@@ -233,6 +235,9 @@ impl<'a> Session<'a> {
             let answers = self.connected.cluster.preflight(&questions).await?;
             preflight::check(&mut plan, &input, &answers);
         }
+        let none = Policy::default();
+        let policy = self.loaded.config.as_ref().map_or(&none, |config| &config.policy);
+        policy::check(&mut plan, &input, policy, Timestamp::now());
         Ok(plan)
     }
 

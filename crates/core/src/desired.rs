@@ -140,6 +140,8 @@ pub struct Guest {
     pub moved_from: Option<Address>,
     /// What may happen to it now so that changes take effect; the run's own choice without it.
     pub apply_changes: Option<ApplyChanges>,
+    /// It is neither removed nor made anew.
+    pub prevent_destroy: bool,
     /// Where the guest is said: its assignment, else its group, else the document's name.
     pub span: Span,
     /// Where single values are said, by path inside the guest (`cores`, `disks.scsi1.size`).

@@ -14,6 +14,7 @@ pub mod late;
 pub mod live;
 pub mod plan;
 pub mod planner;
+pub mod policy;
 pub mod preflight;
 pub mod provider;
 pub mod read;

@@ -53,6 +53,7 @@ fn check_options(options: &ApplyOptions) -> Result<(), CliError> {
         ("--apply-changes", options.apply_changes.apply_changes.is_some()),
         ("--shutdown-timeout", shutdown.shutdown_timeout.is_some()),
         ("--no-force-stop", shutdown.no_force_stop),
+        ("--include-templates", options.run.policy.include_templates),
     ];
     let said: Vec<&str> = said.iter().filter(|(_, said)| *said).map(|(name, _)| *name).collect();
     if said.is_empty() {

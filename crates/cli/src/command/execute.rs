@@ -58,7 +58,7 @@ impl Work<'_> {
     fn options(&self, run: &RunOptions) -> Options {
         match self {
             Self::Documents { wishes, .. } => planner_options(run, wishes.clone()),
-            Self::Saved { saved, .. } => saved.options.clone(),
+            Self::Saved { saved, .. } => saved_options(run, &saved.options),
         }
     }
 
@@ -114,11 +114,25 @@ pub(super) async fn run(
 /// What both commands say, and what is said to one of them alone.
 fn planner_options(run: &RunOptions, wishes: Options) -> Options {
     let chosen = run.shutdown.chosen();
-    Options {
+    let options = Options {
         targets: run.target.clone(),
         shutdown_timeout: chosen.shutdown_timeout,
         force_stop: chosen.force_stop,
+        applying: true,
         ..wishes
+    };
+    run.policy.to(options)
+}
+
+/// What the plan was made with; when it is carried out, policy can be told more.
+fn saved_options(run: &RunOptions, made_with: &Options) -> Options {
+    let fewest = [made_with.max_destroy, run.policy.max_destroy].into_iter().flatten().min();
+    let now = run.policy.ignore_window.as_ref();
+    Options {
+        applying: true,
+        max_destroy: fewest,
+        ignore_window: now.or(made_with.ignore_window.as_ref()).cloned(),
+        ..made_with.clone()
     }
 }
 

@@ -35,6 +35,7 @@ async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliE
         apply_changes: options.apply_changes.apply_changes.unwrap_or(Allowed::Live).into(),
         ..options.shutdown.chosen()
     };
+    let chosen = options.policy.to(chosen);
     let plan = session.plan(&reading, intent, &chosen).await?;
     print(session.global.format, &plan, Some(&session.loaded.sources))?;
     save(session, options, &chosen, &reading, &plan, now).await?;

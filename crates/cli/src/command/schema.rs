@@ -16,10 +16,11 @@ const HEAD: &str = include_str!("schema/head.md");
 const FOOT: &str = include_str!("schema/foot.md");
 
 /// Every schema: its name on the command line, the file that `--out` writes, what it is of.
-const ALL: [(SchemaKind, &str, &str, &str); 5] = [
+const ALL: [(SchemaKind, &str, &str, &str); 6] = [
     (SchemaKind::Config, "config", "cluster-config.schema.json", "cluster-config.yaml"),
     (SchemaKind::Cluster, "cluster", "cluster.schema.json", "a cluster profile"),
     (SchemaKind::Vm, "vm", "vm.schema.json", "a standalone VM"),
+    (SchemaKind::Policy, "policy", "policy.schema.json", "a file of rules"),
     (SchemaKind::Plan, "plan", "plan.schema.json", "what `plan --format json` prints"),
     (SchemaKind::World, "world", "world.schema.json", "a world file of the simulator"),
 ];
@@ -39,6 +40,7 @@ fn schema(kind: SchemaKind) -> Value {
         SchemaKind::Config => json_schema(Kind::Config),
         SchemaKind::Cluster => json_schema(Kind::Cluster),
         SchemaKind::Vm => json_schema(Kind::Vm),
+        SchemaKind::Policy => json_schema(Kind::Policy),
         SchemaKind::Plan => plan::json_schema(),
         SchemaKind::World => pvx_sim::world_schema(),
         // It is no schema, and printed as it is.

@@ -9,6 +9,7 @@ pub(crate) mod html;
 pub(crate) mod markdown;
 mod paint;
 pub(crate) mod plan;
+mod policy;
 pub(crate) mod progress;
 pub(crate) mod report;
 mod review;

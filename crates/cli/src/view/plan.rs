@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr;
 use super::paint::{
     BAD, FAINT, GONE, GOOD, MOVE, STRONG, WARN, WIDTH, facts, pad, paint, widest, wrapped,
 };
-use super::{count, findings, units};
+use super::{count, findings, policy, units};
 
 /// The whole plan.
 pub(crate) fn render(plan: &Plan, sources: &Sources) -> String {
@@ -39,6 +39,7 @@ pub(crate) fn render(plan: &Plan, sources: &Sources) -> String {
         text.push_str(&findings);
     }
     text.push('\n');
+    text.push_str(&policy::line(&plan.policy));
     text.push_str(&summary(plan));
     text
 }
@@ -519,6 +520,7 @@ mod tests {
             ],
             outcomes: BTreeMap::new(),
             moved: BTreeMap::new(),
+            policy: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use super::layer::Layer;
 use super::variable::Scope as Variables;
 use crate::desired::{Scope, VmidRange};
 use crate::diagnostic::Spanned;
+use crate::policy::Policy;
 
 /// The configuration of one cluster. Absent keys are `None` or empty; paths are absolute, or
 /// relative to the folder that was searched when that one was relative.
@@ -35,6 +36,10 @@ pub struct ClusterConfig {
     pub talos: TalosConfig,
     /// `tls`: what the nodes' certificates are checked against.
     pub tls: Tls,
+    /// `policy`, with the rules of its files.
+    pub policy: Policy,
+    /// Files of rules: as `policy.files` names them, and once they are read, their real paths.
+    pub(crate) policy_files: Vec<Spanned<PathBuf>>,
 }
 
 impl ClusterConfig {

@@ -18,7 +18,7 @@ use super::include::{self, Includes};
 use super::resolve::Resolver;
 use super::templates;
 use super::variable::{self, Given, Scope as Variables, Values};
-use super::{placeholder, yaml};
+use super::{placeholder, policy, yaml};
 use crate::address::Address;
 use crate::desired::{Desired, Scope};
 use crate::diagnostic::{Diagnostic, SourceId, Sources, Span};
@@ -207,10 +207,18 @@ fn read_config(path: &Path, options: &LoadOptions, run: &mut Run, loaded: &mut L
     let folders = Folders { here: parent(path), home: options.home.as_deref() };
     let mut problems = Vec::new();
     if let Some(node) = nodes.first_mut() {
+        // Braces of expressions are no placeholders.
+        let policy = node.remove("policy");
         let none = Variables::default();
         let scope = Arc::new(complete(node, &file, &none, run, loaded, &mut problems));
         run.scopes.push((source, Arc::clone(&scope)));
-        loaded.config = Some(config::read(node, path, &folders, &scope, &mut problems));
+        if let Some(policy) = policy {
+            node.push(policy);
+        }
+        let mut config = config::read(node, path, &folders, &scope, &mut problems);
+        let (dir, sources) = (&options.working_dir, &mut loaded.sources);
+        policy::complete(&mut config, dir, sources, &mut problems);
+        loaded.config = Some(config);
     }
     keep_problems(problems, source, loaded);
 }
@@ -281,7 +289,12 @@ fn read_documents(found: &[File], run: &mut Run, loaded: &mut Loaded) -> Documen
     let mut raw = Vec::new();
     let mut unread = Vec::new();
     for file in found {
-        let known = loaded.config.as_ref().is_some_and(|config| config.path == file.path);
+        let known = loaded.config.as_ref().is_some_and(|config| {
+            let rules = &config.policy_files;
+            let real = (!rules.is_empty()).then(|| policy::real(&file.path));
+            config.path == file.path
+                || rules.iter().any(|rules| Some(&rules.value) == real.as_ref())
+        });
         let named = file.path.file_name().is_some_and(|name| name == files::CONFIG_NAME);
         if known || named || run.values.has(&file.path) {
             continue;

@@ -22,6 +22,7 @@ mod load;
 mod merge;
 mod nearest;
 mod placeholder;
+mod policy;
 mod resolve;
 pub mod size;
 mod templates;

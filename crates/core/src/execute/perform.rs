@@ -178,6 +178,9 @@ fn holds<W: Writer>(
         Precondition::Unprotected if guest.is_protected() => {
             Err(changed(format!("guest {vmid} on {} was protected meanwhile", guest.node)))
         }
+        Precondition::Unprotected if guest.is_template() => {
+            Err(changed(format!("guest {vmid} on {} was made a template meanwhile", guest.node)))
+        }
         Precondition::Unprotected => Ok(()),
         Precondition::Holds { disk, volume } => {
             let held = guest.config.get(disk).map_or("", String::as_str);

@@ -64,7 +64,7 @@ pub enum Precondition {
         /// SHA-1 of the stored configuration.
         digest: String,
     },
-    /// The guest does not refuse removal.
+    /// The guest does not refuse removal, and nobody made a template of it.
     Unprotected,
     /// This slot holds exactly this volume.
     Holds {

@@ -2,6 +2,7 @@
 
 mod action;
 mod change;
+mod checked;
 mod finding;
 mod graph;
 pub mod lint;
@@ -12,6 +13,7 @@ mod tests;
 
 pub use action::{Action, ActionId, ActionKind, HaChange, Precondition, Reason};
 pub use change::{AttributeChange, Change, Effect, Facts, Held, Verb};
+pub use checked::{Checked, Verdict};
 pub use finding::{Finding, Weight};
 pub use graph::{ActionGraph, GraphError};
 pub use schema::json_schema;
@@ -74,6 +76,9 @@ pub struct Plan {
     /// one when the guest is settled under the new.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub moved: BTreeMap<Address, Address>,
+    /// Rules of the policy that the plan was held against.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub policy: Vec<Checked>,
 }
 
 /// A line about one profile.

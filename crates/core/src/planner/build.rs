@@ -210,11 +210,12 @@ impl<'a> Builder<'a> {
             findings: self.findings,
             outcomes: self.outcomes,
             moved: self.moved,
+            policy: Vec::new(),
         }
     }
 }
 
 /// A target is an address, the name of a whole profile, or its key in state (`vm.gitea`).
-fn matches_target(target: &str, address: &Address) -> bool {
+pub(crate) fn matches_target(target: &str, address: &Address) -> bool {
     target == address.profile() || target == address.key() || target == address.to_string()
 }

@@ -274,6 +274,7 @@ pub(super) fn anew(
             managed,
             node: (&guest.placement).into(),
             origin: Some(said_origin(guest)),
+            prevent_destroy: guest.prevent_destroy,
         },
         start,
     })
@@ -516,6 +517,7 @@ pub(super) fn finish(
         managed: &comparison.managed | &membership.managed,
         node: (&guest.placement).into(),
         origin: Some(said_origin(guest)),
+        prevent_destroy: guest.prevent_destroy,
     };
     builder.outcomes.insert(guest.address.clone(), remembered);
     builder.changes.push(Change {

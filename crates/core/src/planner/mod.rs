@@ -28,9 +28,11 @@ mod template;
 mod update;
 mod vmid;
 
+pub(crate) use build::matches_target;
 pub use keep::locked_keepers;
 pub(crate) use membership::concerns_ha;
 pub(crate) use moved::mark as mark_of;
+pub(crate) use ownership::tags_of;
 pub use ownership::{Claim, Ownership, half_made_note};
 pub use snippet::contents;
 pub(crate) use snippet::storages as snippet_storages;
@@ -64,6 +66,16 @@ pub struct Options {
     pub replace: Vec<String>,
     /// A destroy removes kept disks too (`--erase-kept`).
     pub erase_kept: bool,
+    /// Members that were made templates may be removed, and made anew when asked for
+    /// (`--include-templates`).
+    pub include_templates: bool,
+    /// How many guests the plan may destroy or replace (`--max-destroy`); the policy may allow
+    /// fewer.
+    pub max_destroy: Option<u32>,
+    /// Changes are made outside the policy's windows, for this reason (`--ignore-window`).
+    pub ignore_window: Option<String>,
+    /// The plan is made to be carried out at once, not to be looked at.
+    pub applying: bool,
 }
 
 impl Default for Options {
@@ -75,6 +87,10 @@ impl Default for Options {
             apply_changes: ApplyChanges::default(),
             replace: Vec::new(),
             erase_kept: false,
+            include_templates: false,
+            max_destroy: None,
+            ignore_window: None,
+            applying: false,
         }
     }
 }
@@ -106,7 +122,10 @@ pub fn destroy(input: &Input<'_>) -> Plan {
 }
 
 fn make(input: &Input<'_>, intent: Intent) -> Plan {
-    let ownership = Ownership::of(input);
+    let mut ownership = Ownership::of(input);
+    if input.options.include_templates {
+        ownership.include_templates(input, intent);
+    }
     let mut builder = Builder::new(input);
     builder.check_cluster();
     builder.check_targets(&ownership);

@@ -128,6 +128,26 @@ impl Ownership {
         }
     }
 
+    /// Members that were made templates are members again: all of them for a destroy, otherwise
+    /// those that are to be made anew. A template is never changed: Proxmox starts none, and what
+    /// was cloned from it hangs on its disks.
+    pub(super) fn include_templates(&mut self, input: &Input<'_>, intent: Intent) {
+        let converted = self.claims.iter().filter_map(|(vmid, claim)| match claim {
+            Claim::Converted(address) => Some((*vmid, address.clone())),
+            _ => None,
+        });
+        let replaced = |address: &Address| input.options.replace.contains(&address.to_string());
+        let meant = converted.filter(|(_, a)| intent == Intent::Destroy || replaced(a));
+        let meant: Vec<(u32, Address)> = meant.collect();
+        for (vmid, address) in meant {
+            if self.member(&address).is_none() && self.half_made(&address).is_none() {
+                self.contested.remove(&address);
+                self.claims.insert(vmid, Claim::Member(address.clone()));
+                self.members.insert(address, vmid);
+            }
+        }
+    }
+
     /// A guest is something else than was thought.
     fn reclaim(&mut self, vmid: u32, claim: Claim) {
         let before = self.claims.insert(vmid, claim);
@@ -343,7 +363,7 @@ pub(super) fn is_template_vmid(input: &Input<'_>, vmid: u32) -> bool {
     input.desired.scope.templates.is_some_and(|range| range.contains(vmid))
 }
 
-pub(super) fn tags_of(guest: &Guest) -> BTreeSet<String> {
+pub(crate) fn tags_of(guest: &Guest) -> BTreeSet<String> {
     let tags = guest.config.get("tags").map_or("", String::as_str);
     tags.split([';', ',', ' ']).filter(|t| !t.is_empty()).map(str::to_lowercase).collect()
 }
@@ -408,8 +428,14 @@ fn finding(input: &Input<'_>, vmid: u32, claim: &Claim, intent: Intent) -> Optio
             )
             .about(address)
             .help(format!(
-                "take the tag pvx-{} off it to keep it as a template, or remove it",
-                address.key()
+                "take the tag pvx-{} off it to keep it as a template; to have it removed, say \
+                 --include-templates{}",
+                address.key(),
+                if intent == Intent::Apply {
+                    format!(" --replace {address}")
+                } else {
+                    String::new()
+                }
             )),
         ),
     }

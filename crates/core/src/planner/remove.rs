@@ -197,7 +197,7 @@ impl Removal<'_> {
             let (timeout, force) = (options.shutdown_timeout, options.force_stop);
             let kind = ActionKind::Shutdown { timeout, force };
             let step = Step::new(&live.node, kind, self.reason.clone(), Effect::Stop);
-            steps.push(self.guarded(step, away).requires(Precondition::Unprotected));
+            steps.push(self.guarded(step, away));
         }
         steps.extend(away.steps.iter().cloned());
         let kept: BTreeSet<&String> = away.steps.iter().flat_map(|step| kept_slot(step)).collect();
@@ -206,7 +206,7 @@ impl Removal<'_> {
         let loses = lost.iter().any(|v| v.is_own() && !v.cloudinit);
         let effect = if loses { Effect::DataLoss } else { Effect::Destroy };
         let step = Step::new(&live.node, ActionKind::Destroy, self.reason.clone(), effect);
-        let step = self.guarded(step, away).requires(Precondition::Unprotected);
+        let step = self.guarded(step, away);
         steps.push(step.on_storages(lost.into_iter().map(|v| v.storage)));
         steps
     }
@@ -214,13 +214,15 @@ impl Removal<'_> {
     fn guarded(&self, step: Step, away: &PutAway) -> Step {
         // A half-made guest carries neither mark nor identity yet: its digest stands for them, or
         // its description when it is written to before.
-        match (self.half_made, &self.live.digest, away.guest_proof()) {
+        let step = match (self.half_made, &self.live.digest, away.guest_proof()) {
             (true, _, Some(begun)) => step.requires(begun),
             (true, Some(digest), None) => {
                 step.requires(Precondition::Digest { digest: digest.clone() })
             }
             _ => step.requires(self.owned.clone()),
-        }
+        };
+        // A template that is meant is one already; Proxmox refuses it too when it is protected.
+        if self.live.is_template() { step } else { step.requires(Precondition::Unprotected) }
     }
 }
 

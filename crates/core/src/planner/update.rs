@@ -356,7 +356,8 @@ fn remember(
     let managed = managed.chain(before.into_iter().flatten()).cloned().collect();
     let node = (&guest.placement).into();
     let origin = Some(replace::origin(builder, guest));
-    let remembered = Remembered { vmid: live.vmid, managed, node, origin };
+    let prevent_destroy = guest.prevent_destroy;
+    let remembered = Remembered { vmid: live.vmid, managed, node, origin, prevent_destroy };
     builder.outcomes.insert(guest.address.clone(), remembered);
 }
 

@@ -99,11 +99,13 @@ pub enum Kind {
     Cluster,
     /// A standalone VM.
     Vm,
+    /// A file of rules that `policy.files` names.
+    Policy,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Config, Self::Cluster, Self::Vm];
+    pub const ALL: [Self; 4] = [Self::Config, Self::Cluster, Self::Vm, Self::Policy];
 
     /// The word for it on the command line, and in the names of schema files.
     pub fn word(self) -> &'static str {
@@ -111,6 +113,7 @@ impl Kind {
             Self::Config => "config",
             Self::Cluster => "cluster",
             Self::Vm => "vm",
+            Self::Policy => "policy",
         }
     }
 
@@ -120,6 +123,7 @@ impl Kind {
             Self::Config => &super::documents::CONFIG,
             Self::Cluster => &super::documents::PROFILE,
             Self::Vm => &super::documents::STANDALONE,
+            Self::Policy => &super::documents::POLICY_FILE,
         }
     }
 }

@@ -23,6 +23,10 @@ pub(super) const CLONE: Form = Form::Shape(Word(&["full", "linked"]));
 const PLACEMENT: Form = Form::Shape(Word(&["spread", "pack", "pinned"]));
 const APPLY_CHANGES: Form = Form::Shape(Word(&["live", "reboot", "manual"]));
 const INCLUDE: Form = List(&PATH);
+const TIME_ZONE: Form = Text("name of the IANA database");
+const CLOCK: Form = Text("22:00");
+const DAY: Form = Form::Shape(Word(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"]));
+const EXPRESSION: Form = Text("CEL");
 const VARIABLES: Form =
     Named("name", "[A-Za-z_][A-Za-z0-9_]*", &Either(&[Form::Mapping(&VARIABLE), TEXT]));
 const FOR_EACH: Form =
@@ -45,6 +49,10 @@ const fn variables() -> Field {
 const fn apply_changes() -> Field {
     field("apply_changes", APPLY_CHANGES, "what may happen now to a guest that runs")
         .default("what the command says, then `live`")
+}
+
+const fn prevent_destroy() -> Field {
+    field("prevent_destroy", BOOL, "`true`: it is neither removed nor made anew").default("`false`")
 }
 
 const fn placement() -> Field {
@@ -88,6 +96,7 @@ pub(super) static CONFIG: Mapping = mapping(
         field("ansible", Form::Mapping(&ANSIBLE), "read, not used yet"),
         field("talos", Form::Mapping(&TALOS_CONFIG), "read, not used yet"),
         field("tls", Form::Mapping(&TLS), "what the nodes' certificates are checked against"),
+        field("policy", Form::Mapping(&POLICY), "what plans must not do (docs/how-to/policy.md)"),
         variables(),
     ],
 );
@@ -127,6 +136,7 @@ static DEFAULTS: Mapping = Mapping {
         include(),
         placement(),
         apply_changes(),
+        prevent_destroy(),
     ],
 };
 
@@ -206,6 +216,76 @@ static TLS: Mapping = mapping(
     ],
 );
 
+static POLICY: Mapping = mapping(
+    "policy",
+    "",
+    &[
+        field(
+            "max_destroy",
+            Form::Shape(Integer(0, 1_000_000)),
+            "how many guests one plan may destroy or replace",
+        )
+        .default("any number"),
+        field("protected_tags", TAGS, "guests with one of them are neither destroyed nor replaced"),
+        field("time_zone", TIME_ZONE, "clocks of windows, of `freeze` and of rules")
+            .default("`UTC`"),
+        field("windows", List(&Form::Mapping(&WINDOW)), "when changes are allowed")
+            .default("always"),
+        field("freeze", List(&Form::Mapping(&FREEZE)), "days on which they are not"),
+        field("rules", List(&Form::Mapping(&RULE)), "rules of the organisation"),
+        field("files", List(&PATH), "files with a list `rules`; the last part may have `*`"),
+    ],
+);
+
+static WINDOW: Mapping = mapping(
+    "a window",
+    "",
+    &[
+        field("days", List(&DAY), "days on which it opens").default("every day"),
+        field("from", CLOCK, "when it opens").required(),
+        field("to", CLOCK, "when it closes: on the next day unless it is later than `from`")
+            .required(),
+        field("time_zone", TIME_ZONE, "its clocks").default("`policy.time_zone`"),
+    ],
+);
+
+static FREEZE: Mapping = mapping(
+    "a freeze",
+    "",
+    &[
+        field("from", Text("2026-12-20"), "first day").required(),
+        field("to", Text("2027-01-06"), "last day").required(),
+        field("reason", TEXT, "for people"),
+    ],
+);
+
+static RULE: Mapping = mapping(
+    "a rule",
+    "",
+    &[
+        field("name", NAME, "what messages call it").required(),
+        field(
+            "each",
+            Form::Shape(Word(&["guest", "change", "plan"])),
+            "asked about every guest of the documents, every change, or the plan once",
+        )
+        .default("`guest`"),
+        field("when", EXPRESSION, "asked only where this holds"),
+        field("check", EXPRESSION, "what must hold").required(),
+        field("message", TEXT, "what is said otherwise; `{{ expression }}` is replaced"),
+        field("severity", Form::Shape(Word(&["error", "warning"])), "`error`: nothing is applied")
+            .default("`error`"),
+        field("at", TEXT, "key of the guest that the message points at"),
+    ],
+);
+
+/// A file that `policy.files` names.
+pub(super) static POLICY_FILE: Mapping = mapping(
+    "a policy file",
+    "What `policy.files` names. It is no document.",
+    &[field("rules", List(&Form::Mapping(&RULE)), "rules of the organisation").required()],
+);
+
 /// A cluster profile.
 pub(super) static PROFILE: Mapping = mapping(
     "a cluster profile",
@@ -246,7 +326,7 @@ pub(super) static INCLUDED: Mapping = Mapping {
     title: "an included file",
     about: "What `include` names; its own `variables`, too. It is no document.",
     vm: true,
-    fields: &[placement(), apply_changes(), include()],
+    fields: &[placement(), apply_changes(), prevent_destroy(), include()],
 };
 
 static MOVED: Mapping = mapping(
@@ -325,6 +405,7 @@ static GROUP: Mapping = Mapping {
             .default("`auto`"),
         placement(),
         apply_changes(),
+        prevent_destroy(),
         include(),
         field("start_ip", START_IP, "address of the first guest, the others count up"),
         field(
@@ -352,6 +433,7 @@ static ASSIGNMENT: Mapping = Mapping {
             .changes("name", "VM.Config.Options, VM.Config.HWType"),
         placement(),
         apply_changes(),
+        prevent_destroy(),
         include(),
     ],
 };
@@ -373,6 +455,7 @@ pub(super) static STANDALONE: Mapping = Mapping {
         field("node", NAME, "the node it is made on").costs("migrate", MIGRATE),
         placement(),
         apply_changes(),
+        prevent_destroy(),
         include(),
         variables(),
         field("moved", TEXT, "former name, or former address")

@@ -51,6 +51,7 @@ fn heading(kind: Kind) -> &'static str {
         Kind::Config => "cluster-config.yaml",
         Kind::Cluster => "Cluster profile",
         Kind::Vm => "Standalone VM",
+        Kind::Policy => "Policy file",
     }
 }
 

@@ -79,7 +79,10 @@ impl History for Histories {
             return Ok(());
         }
         self.folder.update(&change.address.key(), |guests| match guests.get_mut(&change.address) {
-            Some(known) => known.managed.extend(wanted.managed.iter().cloned()),
+            Some(known) => {
+                known.managed.extend(wanted.managed.iter().cloned());
+                known.prevent_destroy |= wanted.prevent_destroy;
+            }
             None => drop(guests.insert(change.address.clone(), wanted.clone())),
         })
     }

@@ -33,6 +33,9 @@ pub struct Remembered {
     /// The node that documents asked for. Files of an older pvx do not say.
     #[serde(default, skip_serializing_if = "AskedNode::is_unknown")]
     pub node: AskedNode,
+    /// Documents said `prevent_destroy`: it stays so when they say nothing of the guest any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prevent_destroy: bool,
 }
 
 /// Which node documents asked for when they were last applied.
@@ -90,6 +93,11 @@ impl Memory {
     /// The node that documents asked for when the guest was last applied.
     pub fn node(&self, address: &Address) -> &AskedNode {
         self.0.get(address).map_or(&UNKNOWN, |r| &r.node)
+    }
+
+    /// Did documents say `prevent_destroy` when the guest was last applied?
+    pub fn prevents_destroy(&self, address: &Address) -> bool {
+        self.0.get(address).is_some_and(|r| r.prevent_destroy)
     }
 
     /// Every guest that is remembered.

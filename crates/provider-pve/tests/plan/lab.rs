@@ -1,6 +1,7 @@
 //! A cluster of three nodes, and documents about it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use pvx_core::address::{Address, STANDALONE};
 use pvx_core::desired::{
@@ -8,9 +9,11 @@ use pvx_core::desired::{
     Setting, TemplateRef, VmidRange, VmidRequest,
 };
 use pvx_core::diagnostic::{Sources, Span};
+use pvx_core::document::{self, LoadOptions};
 use pvx_core::live::{self, Inventory, Node, Snapshot, Storage, Summary};
 use pvx_core::plan::{Intent, Plan, lint};
 use pvx_core::planner::{self, Input, Options};
+use pvx_core::policy::{self, Policy};
 use pvx_core::state::Memory;
 use pvx_provider_pve::guest::Qemu;
 
@@ -128,6 +131,7 @@ impl Lab {
             pinned: false,
             moved_from: None,
             apply_changes: None,
+            prevent_destroy: false,
             span: self.here,
             places: BTreeMap::new(),
         }
@@ -177,6 +181,32 @@ impl Lab {
         let back: Plan = serde_json::from_str(&json).unwrap();
         assert_eq!(serde_json::to_string(&back).unwrap(), json, "a plan survives JSON");
         plan
+    }
+
+    /// A plan that was held against a policy.
+    pub(crate) fn checked(&self, intent: Intent, policy: &Policy, now: &str) -> Plan {
+        let mut plan = self.plan(intent);
+        let input = Input {
+            desired: &self.desired,
+            snapshot: &self.snapshot,
+            memory: &self.memory,
+            kind: &Qemu,
+            options: &self.options,
+            sources: &self.sources,
+        };
+        policy::check(&mut plan, &input, policy, now.parse().unwrap());
+        plan
+    }
+
+    /// Takes the documents in `clusters` of a folder, and gives its policy.
+    pub(crate) fn load(&mut self, folder: &Path) -> Policy {
+        let paths = vec!["clusters".into()];
+        let working_dir = folder.to_owned();
+        let loaded = document::load(&LoadOptions { paths, working_dir, ..Default::default() });
+        assert_eq!(loaded.diagnostics, []);
+        self.desired = loaded.desired;
+        self.sources = loaded.sources;
+        loaded.config.unwrap().policy
     }
 
     /// Plans, carries the plan out on the built cluster, and plans again: that must be empty.

@@ -56,6 +56,7 @@ pub(crate) fn empty() -> Plan {
         held: Vec::new(),
         findings: Vec::new(),
         outcomes: BTreeMap::new(),
+        policy: Vec::new(),
         moved: BTreeMap::new(),
     }
 }

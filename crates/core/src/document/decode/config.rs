@@ -15,7 +15,7 @@ use super::cloudinit::login;
 use super::fields::Fields;
 use super::firstboot;
 use super::group::VMIDS;
-use super::{names, value};
+use super::{names, policy, value};
 use crate::desired::VmidRange;
 use crate::diagnostic::{Diagnostic, Spanned};
 
@@ -33,7 +33,7 @@ pub(crate) struct Folders<'f> {
 
 impl Folders<'_> {
     /// `text` as a path of this machine.
-    fn expand(&self, text: &str) -> Result<PathBuf, String> {
+    pub(super) fn expand(&self, text: &str) -> Result<PathBuf, String> {
         let rest = text.strip_prefix("~/").or_else(|| (text == "~").then_some(""));
         match (rest, self.home) {
             (Some(rest), Some(home)) => Ok(home.join(rest)),
@@ -81,6 +81,7 @@ pub(crate) fn read(
     config.ansible = ansible(&mut fields, folders);
     config.talos = talos(&mut fields);
     config.tls = tls(&mut fields, folders);
+    (config.policy, config.policy_files) = policy::take(&mut fields, folders);
     fields.finish();
     config
 }

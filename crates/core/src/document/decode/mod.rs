@@ -13,6 +13,7 @@ mod ha;
 pub(crate) mod kind;
 pub(crate) mod names;
 pub(crate) mod network;
+pub(crate) mod policy;
 pub(crate) mod profile;
 mod raw;
 mod setting;

@@ -1,5 +1,5 @@
-//! Keys of the merged tree that are about a guest and not in its configuration: `placement` and
-//! `apply_changes`.
+//! Keys of the merged tree that are about a guest and not in its configuration: `placement`,
+//! `apply_changes` and `prevent_destroy`.
 
 use super::super::decode::value;
 use super::super::yaml::{Kind, Node};
@@ -11,6 +11,7 @@ use crate::diagnostic::{Diagnostic, Span, Spanned};
 pub(super) struct Choices {
     placement: Option<Spanned<Word>>,
     pub(super) apply_changes: Option<Spanned<ApplyChanges>>,
+    pub(super) prevent_destroy: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ impl Choices {
         };
         let placement = word("placement", &["spread", "pack", "pinned"]);
         let changes = word("apply_changes", &["live", "reboot", "manual"]);
+        let prevent = tree.remove("prevent_destroy").map(|entry| entry.value);
+        let prevent = prevent.filter(|node| node.kind != Kind::Null);
         Self {
             placement: placement.map(|word| {
                 word.map(|word| match word.as_str() {
@@ -45,6 +48,8 @@ impl Choices {
                     _ => ApplyChanges::Live,
                 })
             }),
+            prevent_destroy: prevent
+                .and_then(|node| value::boolean(&node, "prevent_destroy", problems)),
         }
     }
 

@@ -236,6 +236,7 @@ fn built(
         pinned,
         moved_from: None,
         apply_changes: choices.apply_changes.as_ref().map(|said| said.value),
+        prevent_destroy: choices.prevent_destroy.as_ref().is_some_and(|said| said.value),
         span: assignment.map_or(group.name.span, |assignment| assignment.span),
         places: vm.places,
     }
@@ -275,6 +276,7 @@ fn own_places(
     keep("vmid", group.start_vmid.as_ref().map(|v| v.span));
     keep("node", choices.at());
     keep("apply_changes", choices.apply_changes.as_ref().map(|v| v.span));
+    keep("prevent_destroy", choices.prevent_destroy.as_ref().map(|v| v.span));
     keep("count", group.count.as_ref().map(|v| v.span));
     let Some(assignment) = assignment else { return };
     keep("name", assignment.each.as_ref().map(|v| v.span));

@@ -7,6 +7,7 @@ use super::super::decode::names::HostAddress;
 use super::super::decode::profile::Addressing;
 use super::super::decode::value;
 use super::super::decode::vm::{self, VmKeys};
+use super::super::layer::CHOICES;
 use super::super::yaml::{Kind, Node};
 use super::choices::Choices;
 use super::{Resolver, address, defaults};
@@ -61,7 +62,7 @@ pub(super) fn prepare(
     defaults::first_boot(resolver, beside.kind, said, &mut vm);
     // For explaining: what was taken out is put back.
     if let Some(whole) = whole {
-        for key in ["placement", "apply_changes"] {
+        for key in CHOICES {
             let there = whole.entries().iter().find(|entry| entry.key.value == key);
             there.cloned().into_iter().for_each(|entry| tree.push(entry));
         }

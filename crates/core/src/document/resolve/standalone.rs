@@ -135,6 +135,7 @@ fn built(
         pinned,
         moved_from: None,
         apply_changes: choices.apply_changes.as_ref().map(|said| said.value),
+        prevent_destroy: choices.prevent_destroy.as_ref().is_some_and(|said| said.value),
         span: each.map_or(document.name.span, |each| each.span),
         places: vm.places,
     }
@@ -151,6 +152,7 @@ fn own_places(guest: &mut Guest, document: &Standalone, choices: &Choices) {
     keep("node", choices.at());
     keep("node", document.node.as_ref().map(|v| v.span));
     keep("apply_changes", choices.apply_changes.as_ref().map(|v| v.span));
+    keep("prevent_destroy", choices.prevent_destroy.as_ref().map(|v| v.span));
     keep("template", document.template.as_ref().map(|v| v.span));
     keep("depends_on", document.depends_on.first().map(|v| v.span));
 }

@@ -16,6 +16,7 @@ cloudinit: {}
 ansible: {}
 talos: {}
 tls: {}
+policy: { windows: [{}], freeze: [{}], rules: [{}], files: policies.yaml }
 ";
 const PROFILE: &str = "
 kind: cluster
@@ -45,7 +46,7 @@ fn the_tables_are_complete() {
     let lab = Lab::bare();
     lab.write("cluster-config.yaml", CONFIG);
     lab.write("clusters/all.yaml", PROFILE).write("vms/all.yaml", VM);
-    lab.write("vms/common.yaml", "cores: 2\n");
+    lab.write("vms/common.yaml", "cores: 2\n").write("policies.yaml", "rules: []\n");
     lab.load(&["clusters", "vms"]);
     let decoded = met::all();
     let tables = schema::titled();

@@ -103,6 +103,17 @@ async fn it_was_protected_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_was_made_a_template_meanwhile() {
+    let convert = |g: &mut Guest| drop(g.config.insert("template".into(), "1".into()));
+    for kind in [shutdown(), ActionKind::Destroy] {
+        let plan = one(kind, &[owned(), Precondition::Unprotected]);
+        assert!(refused(&plan, convert).await.unwrap().contains("was made a template meanwhile"));
+    }
+    // One that was a template when it was planned.
+    assert_eq!(refused(&one(ActionKind::Destroy, &[owned()]), convert).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_changed_meanwhile() {
     let change = |g: &mut Guest| g.digest = Some("abd".to_owned());
     for kind in [shutdown(), ActionKind::Destroy, ActionKind::Start, migrate()] {

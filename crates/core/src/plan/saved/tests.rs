@@ -44,6 +44,7 @@ fn plan() -> Plan {
         held: Vec::new(),
         findings: vec![Finding::note("pending", "it waits")],
         outcomes: BTreeMap::new(),
+        policy: Vec::new(),
         moved: BTreeMap::new(),
     }
 }

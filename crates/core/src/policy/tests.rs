@@ -1,0 +1,4 @@
+//! Windows, and what is wrong with rules.
+
+mod rules;
+mod windows;
