@@ -19,6 +19,7 @@ mod formats;
 mod killed;
 mod reference;
 mod reuse;
+mod review;
 mod root_keys;
 mod secrets;
 mod served;
