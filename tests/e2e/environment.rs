@@ -62,7 +62,7 @@ impl Environment {
     /// The same with JSON on standard output, which must be exactly one value.
     pub(crate) fn sim_json(&self, args: &[&str]) -> (i32, serde_json::Value) {
         let run = self.sim(&[args, &["--format", "json"]].concat());
-        let value = serde_json::from_str(&run.stdout)
+        let value: serde_json::Value = serde_json::from_str(&run.stdout)
             .unwrap_or_else(|e| panic!("{e}\n{}\n{}", run.stdout, run.stderr));
         for plan in [&value, &value["plan"]] {
             if plan["actions"].is_array() {
