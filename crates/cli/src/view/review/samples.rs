@@ -340,8 +340,10 @@ fn plans_of_tests_are_as_their_schema_says() {
         let value = serde_json::to_value(&plan).unwrap();
         let wrong: Vec<String> = schema.iter_errors(&value).map(|e| e.to_string()).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
-        let mut broken = value.clone();
-        broken["actions"][0]["do"] = "explode".into();
-        assert_eq!(schema.is_valid(&broken), plan.is_empty());
+        if !plan.is_empty() {
+            let mut broken = value.clone();
+            broken["actions"][0]["do"] = "explode".into();
+            assert!(!schema.is_valid(&broken));
+        }
     }
 }
