@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
@@ -61,10 +62,27 @@ impl Environment {
     /// The same with JSON on standard output, which must be exactly one value.
     pub(crate) fn sim_json(&self, args: &[&str]) -> (i32, serde_json::Value) {
         let run = self.sim(&[args, &["--format", "json"]].concat());
-        let value = serde_json::from_str(&run.stdout)
+        let value: serde_json::Value = serde_json::from_str(&run.stdout)
             .unwrap_or_else(|e| panic!("{e}\n{}\n{}", run.stdout, run.stderr));
+        for plan in [&value, &value["plan"]] {
+            if plan["actions"].is_array() {
+                check_plan(plan);
+            }
+        }
         (run.code, value)
     }
+}
+
+/// Every plan that a test sees is as the schema says.
+pub(crate) fn check_plan(plan: &serde_json::Value) {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+        let file = repository().join("docs/reference/plan.schema.json");
+        let schema = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        jsonschema::draft202012::new(&schema).unwrap()
+    });
+    let wrong: Vec<String> =
+        SCHEMA.iter_errors(plan).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 impl Run {

@@ -20,6 +20,7 @@ mod killed;
 mod policy;
 mod reference;
 mod reuse;
+mod review;
 mod root_keys;
 mod saved;
 mod secrets;

@@ -31,7 +31,7 @@ fn the_reference_of_documents() {
 
 #[test]
 fn json_schemas() {
-    for kind in ["config", "cluster", "vm", "policy"] {
+    for kind in ["config", "cluster", "vm", "policy", "plan"] {
         check(kind, &format!("{kind}.schema.json"));
     }
 }

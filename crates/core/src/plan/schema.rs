@@ -19,3 +19,41 @@ pub fn json_schema() -> Value {
     }
     schema
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words for people may change as they like.
+    fn shape(schema: &mut Value) {
+        match schema {
+            Value::Object(map) => {
+                map.retain(|key, value| !(key == "description" && value.is_string()));
+                map.values_mut().for_each(shape);
+            }
+            Value::Array(list) => list.iter_mut().for_each(shape),
+            _ => {}
+        }
+    }
+
+    /// When this fails, programs that read plans see another form than before: a key that went or
+    /// means something else needs a new [`VERSION`]; one that came does not. Then the golden is
+    /// accepted with `INSTA_UPDATE=always`.
+    #[test]
+    fn the_shape_of_this_version() {
+        let mut schema = json_schema();
+        shape(&mut schema);
+        insta::assert_snapshot!(
+            format!("plan_version_{VERSION}"),
+            serde_json::to_string_pretty(&schema).unwrap()
+        );
+    }
+
+    #[test]
+    fn everything_is_described() {
+        let schema = json_schema();
+        let properties = schema["properties"].as_object().unwrap();
+        assert!(properties.values().all(|p| p["description"].is_string()), "{properties:#?}");
+        assert_eq!(schema["properties"]["version"]["const"], VERSION);
+    }
+}

@@ -12,6 +12,7 @@ pub fn json_schema(kind: Kind) -> Value {
     if let Value::Object(root) = &mut schema {
         let dialect = "https://json-schema.org/draft/2020-12/schema";
         root.insert("$schema".to_owned(), dialect.into());
+        root.insert("$id".to_owned(), format!("urn:pvx:schema:{}", kind.word()).into());
         root.insert("title".to_owned(), format!("pvx: {}", mapping.title).into());
         root.insert("$defs".to_owned(), json!({ "vm": vm_properties() }));
     }

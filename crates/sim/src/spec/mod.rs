@@ -40,6 +40,7 @@ fn yaml_options() -> Options {
 pub fn schema() -> serde_json::Value {
     let mut value = schemars::schema_for!(WorldFile).to_value();
     if let Some(members) = value.as_object_mut() {
+        members.insert("$id".to_owned(), "urn:pvx:schema:world".into());
         members.insert("title".to_owned(), "World of the pvx simulator".into());
     }
     value

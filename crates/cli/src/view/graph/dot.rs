@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::slice::from_ref;
 
 use super::{Graph, Node};
 use crate::view::markdown::visible;
@@ -11,17 +12,18 @@ pub(crate) fn render(graph: &Graph) -> String {
     let mut text = "digraph pvx {\n  rankdir=LR;\n  node [shape=box, style=\"rounded,filled\", \
                     fontname=\"monospace\", fontsize=11];\n"
         .to_owned();
-    let _ = writeln!(text, "  label={};", quoted(&format!("cluster {}", graph.cluster)));
+    let _ = writeln!(text, "  label={};", quoted(&[&format!("cluster {}", graph.cluster)]));
     for (index, (address, nodes)) in guests(&graph.nodes).into_iter().enumerate() {
-        let _ = writeln!(text, "  subgraph cluster_{index} {{\n    label={};", quoted(address));
+        let _ = writeln!(text, "  subgraph cluster_{index} {{\n    label={};", quoted(&[address]));
         for node in nodes {
-            let label = format!("{}\n{}", node.verb, node.what);
+            let both = [node.verb, node.what.as_str()];
+            let label = if node.what.is_empty() { from_ref(&node.verb) } else { both.as_slice() };
             let _ = writeln!(
                 text,
                 "    a{} [label={}, tooltip={}, color=\"{colour}\", fillcolor=\"{colour}22\"];",
                 node.id,
-                quoted(label.trim_end()),
-                quoted(&format!("{}: {}", node.effect, node.reason)),
+                quoted(label),
+                quoted(&[&format!("{}: {}", node.effect, node.reason)]),
                 colour = colour(node.class),
             );
         }
@@ -46,22 +48,21 @@ fn guests(nodes: &[Node]) -> Vec<(&str, Vec<&Node>)> {
     list
 }
 
-/// In quotes. A line break is `\n`; a backslash of the text is doubled, so that no escape of
-/// Graphviz (`\N`, `\G`) comes of it.
-fn quoted(text: &str) -> String {
-    let lines =
-        text.split('\n').map(|line| visible(line).replace('\\', "\\\\").replace('"', "\\\""));
-    // Graphviz reads entities of HTML in texts.
-    let lines = lines.map(|line| line.replace('&', "&amp;"));
-    format!("\"{}\"", lines.collect::<Vec<_>>().join("\\n"))
+/// Lines in quotes. A backslash of the text is doubled, so that no escape of Graphviz (`\N`, `\G`)
+/// comes of it; entities of HTML are read in texts, so `&` is one.
+fn quoted(lines: &[&str]) -> String {
+    let escaped = |line: &&str| {
+        visible(line).replace('\\', "\\\\").replace('"', "\\\"").replace('&', "&amp;")
+    };
+    format!("\"{}\"", lines.iter().map(escaped).collect::<Vec<_>>().join("\\n"))
 }
 
 fn colour(class: &str) -> &'static str {
     match class {
-        "wait" => "#8a6a00",
-        "move" => "#2364aa",
-        "warn" => "#a8480a",
-        "bad" => "#b3261e",
-        _ => "#1d7f4e",
+        "wait" => "#725800",
+        "move" => "#1d5591",
+        "warn" => "#94400a",
+        "bad" => "#a32019",
+        _ => "#17683f",
     }
 }

@@ -74,10 +74,10 @@ fn quoted(text: &str) -> String {
 
 fn colours(class: &str) -> &'static str {
     match class {
-        "wait" => "fill:#fbf3d9,stroke:#8a6a00,color:#1b2430",
-        "move" => "fill:#e6f0fb,stroke:#2364aa,color:#1b2430",
-        "warn" => "fill:#fdeee2,stroke:#a8480a,color:#1b2430",
-        "bad" => "fill:#fdeae8,stroke:#b3261e,color:#1b2430",
-        _ => "fill:#e7f5ed,stroke:#1d7f4e,color:#1b2430",
+        "wait" => "fill:#fbf3d9,stroke:#725800,color:#1b2430",
+        "move" => "fill:#e6f0fb,stroke:#1d5591,color:#1b2430",
+        "warn" => "fill:#fdeee2,stroke:#94400a,color:#1b2430",
+        "bad" => "fill:#fdeae8,stroke:#a32019,color:#1b2430",
+        _ => "fill:#e7f5ed,stroke:#17683f,color:#1b2430",
     }
 }

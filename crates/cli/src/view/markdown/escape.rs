@@ -46,7 +46,7 @@ fn word(word: &str) -> String {
     let core = core.trim_end_matches(['.', ',', ';', ')', '\'', '"']);
     let (open, rest) = word.split_at(before);
     let (core, close) = rest.split_at(core.len());
-    match is_plain(core, close) {
+    match is_plain(core) && !(open.is_empty() && is_list_number(core, close)) {
         true => word.to_owned(),
         false if core.is_empty() => code(word),
         false => format!("{open}{}{close}", code(core)),
@@ -54,7 +54,7 @@ fn word(word: &str) -> String {
 }
 
 /// Can nobody take the word for anything but a word?
-fn is_plain(core: &str, close: &str) -> bool {
+fn is_plain(core: &str) -> bool {
     let harmless = |c: char| c.is_alphanumeric() || "-./'→·…×–".contains(c);
     let core = core.strip_suffix(':').or(core.strip_suffix('%')).unwrap_or(core);
     core.chars().all(harmless)
@@ -63,7 +63,6 @@ fn is_plain(core: &str, close: &str) -> bool {
         && !core.to_ascii_lowercase().starts_with("www.")
         && !is_commit(core)
         && !is_ticket(core)
-        && !is_list_number(core, close)
 }
 
 /// Seven digits of a hexadecimal number and more are linked as a commit.

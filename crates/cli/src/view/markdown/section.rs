@@ -43,11 +43,10 @@ fn head(review: &Review, detail: &Detail) -> String {
         text.push_str("**This plan cannot be applied.**\n\n");
     }
     if let Some(cost) = review.dearest.as_ref().filter(|_| !review.empty) {
-        let tally = review.tally.join(" · ");
-        text.push_str(&format!(
-            "Dearest effect: **{}** ({})\n\n{tally}\n\n",
-            cost.word, cost.meaning
-        ));
+        text.push_str(&format!("Dearest effect: **{}** ({})\n\n", cost.word, cost.meaning));
+    }
+    if !review.tally.is_empty() {
+        text.push_str(&format!("{}\n\n", review.tally.join(" · ")));
     }
     let shown = review.profiles.iter().take(detail.findings.min(20));
     let mut profiles: Vec<String> = shown
@@ -108,7 +107,7 @@ fn table(guests: &[Guest], detail: &Detail, left: &mut Vec<String>) -> String {
 fn row(guest: &Guest, detail: &Detail) -> String {
     let what = guest.what.iter().map(|part| prose(&clipped(part, detail.sentence)));
     let mut what: Vec<String> = what.collect();
-    if guest.attributes.is_empty() && guest.verb == "destroy" {
+    if matches!(guest.verb, "destroy" | "power") {
         what.push(prose(&clipped(&guest.reason, detail.sentence)));
     }
     // A name longer than this is no name that Proxmox takes.
@@ -211,10 +210,10 @@ fn held(list: &[HeldRow], detail: &Detail, left: &mut Vec<String>) -> String {
     let one = |row: &HeldRow| {
         let name = code(&clipped(&row.address, detail.value));
         let list = match detail.attributes {
-            0 => count(row.attributes.len(), "attribute") + "\n",
+            0 => format!(": {}\n", count(row.attributes.len(), "attribute")),
             _ => format!("\n\n{}", attribute_table(&row.attributes, detail)),
         };
-        format!("{name} ({}) {}: {list}", row.vmid, code(row.mode))
+        format!("{name} ({}) {}{list}", row.vmid, code(row.mode))
     };
     let text: Vec<String> = shown.iter().map(one).collect();
     folded(

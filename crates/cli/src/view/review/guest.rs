@@ -89,10 +89,9 @@ fn what(change: &Change) -> Vec<String> {
         Verb::Create => made(&change.facts),
         Verb::Destroy => losses(change),
         Verb::Replace => [losses(change), origin(&change.facts)].concat(),
-        Verb::Power => vec![change.reason.clone()],
         Verb::Migrate if change.running => vec!["live".to_owned()],
         Verb::Migrate => vec!["offline".to_owned()],
-        Verb::Change => Vec::new(),
+        Verb::Power | Verb::Change => Vec::new(),
     }
 }
 

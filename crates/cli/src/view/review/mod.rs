@@ -31,7 +31,7 @@ pub(crate) struct Review {
     pub(crate) empty: bool,
     /// One sentence: counts, or why there are none.
     pub(crate) verdict: String,
-    /// `1 to create`, `2 reboots`, `40 GiB of disks lost`.
+    /// What the verdict does not say: `2 reboots`, `40 GiB of disks lost`.
     pub(crate) tally: Vec<String>,
     /// The dearest effect of all.
     pub(crate) dearest: Option<Cost>,
@@ -129,7 +129,8 @@ impl Review {
 }
 
 fn tally(plan: &Plan) -> Vec<String> {
-    let mut words = human::tally(plan.counts());
+    // A plan that can be applied has its counts as its verdict.
+    let mut words = if plan.is_blocked() { human::tally(plan.counts()) } else { Vec::new() };
     words.extend(human::costs(plan));
     words.extend(human::lost(plan));
     words

@@ -333,3 +333,18 @@ pub(crate) fn hostile(text: &str) -> Plan {
         .extend([finding.clone(), Finding { weight: pvx_core::plan::Weight::Note, ..finding }]);
     plan
 }
+
+#[test]
+fn plans_of_tests_are_as_their_schema_says() {
+    let schema = jsonschema::draft202012::new(&pvx_core::plan::json_schema()).unwrap();
+    for plan in [empty(), every_kind(), thirty(), hostile("a|b")] {
+        let value = serde_json::to_value(&plan).unwrap();
+        let wrong: Vec<String> = schema.iter_errors(&value).map(|e| e.to_string()).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        if !plan.is_empty() {
+            let mut broken = value.clone();
+            broken["actions"][0]["do"] = "explode".into();
+            assert!(!schema.is_valid(&broken));
+        }
+    }
+}
