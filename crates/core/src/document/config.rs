@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::layer::Layer;
 use super::variable::Scope as Variables;
-use crate::desired::{Scope, VmidRange};
+use crate::desired::{Overcommit, Scope, VmidRange};
 use crate::diagnostic::Spanned;
 
 /// The configuration of one cluster. Absent keys are `None` or empty; paths are absolute, or
@@ -35,6 +35,8 @@ pub struct ClusterConfig {
     pub talos: TalosConfig,
     /// `tls`: what the nodes' certificates are checked against.
     pub tls: Tls,
+    /// `preflight.overcommit`
+    pub overcommit: Overcommit,
 }
 
 impl ClusterConfig {
@@ -57,6 +59,7 @@ impl ClusterConfig {
             nodes: self.cluster.nodes.iter().map(|node| node.name.clone()).collect(),
             vms: self.vmid_ranges.vms.unwrap_or_default(),
             templates: self.vmid_ranges.templates,
+            overcommit: self.overcommit,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The mappings of documents, from the outside in; what is in a VM is in [`vm`](super::vm).
 
-use super::Shape::{Boolean, Integer, Word};
+use super::Shape::{Boolean, Decimal, Integer, Word};
 use super::document::{Field, Form, Mapping, field};
 use super::vm::{CLOUD, MIGRATE, NEW_ONLY, OF_NETWORK, OPTIONS};
 
@@ -27,6 +27,7 @@ const VARIABLES: Form =
     Named("name", "[A-Za-z_][A-Za-z0-9_]*", &Either(&[Form::Mapping(&VARIABLE), TEXT]));
 const FOR_EACH: Form =
     Either(&[List(&NAME), Named("name", "[a-z0-9-]+", &Form::Mapping(&ASSIGNMENT))]);
+const RATIO: Form = Form::Shape(Decimal(0, 1000));
 const START_IP: Form = Text("address with prefix");
 
 /// Keys of every mapping with VM keys.
@@ -88,6 +89,7 @@ pub(super) static CONFIG: Mapping = mapping(
         field("ansible", Form::Mapping(&ANSIBLE), "read, not used yet"),
         field("talos", Form::Mapping(&TALOS_CONFIG), "read, not used yet"),
         field("tls", Form::Mapping(&TLS), "what the nodes' certificates are checked against"),
+        field("preflight", Form::Mapping(&PREFLIGHT), "what a plan may promise"),
         variables(),
     ],
 );
@@ -204,6 +206,19 @@ static TLS: Mapping = mapping(
         field("ca_file", PATH, "PEM file of the authority of the nodes' certificates"),
         field("fingerprints", List(&FINGERPRINT), "certificates that are trusted"),
     ],
+);
+
+static PREFLIGHT: Mapping = mapping(
+    "preflight",
+    "",
+    &[field("overcommit", Form::Mapping(&OVERCOMMIT), "how much may be promised")],
+);
+
+static OVERCOMMIT: Mapping = mapping(
+    "overcommit",
+    "Multiples of what is there. More is an error of the plan; without a ratio, more than there is \
+     is a warning.",
+    &[field("storage", RATIO, "bytes of storages"), field("memory", RATIO, "memory of nodes")],
 );
 
 /// A cluster profile.

@@ -8,8 +8,9 @@ use pvx_core::diagnostic::Sources;
 use pvx_core::document::{LoadOptions, load};
 use pvx_core::execute::{self, Context, History, Limits, Patience, Report, Stop};
 use pvx_core::live::Snapshot;
-use pvx_core::plan::{Change, Intent, Plan, lint};
+use pvx_core::plan::{Change, Finding, Intent, Plan, lint};
 use pvx_core::planner::{self, Input, Options};
+use pvx_core::preflight;
 use pvx_core::provider::Reader;
 use pvx_core::read;
 use pvx_core::state::{Memory, Record, StateError};
@@ -132,7 +133,8 @@ impl Lab {
         self.plan_with(documents, intent, &Options::default(), &self.memory()).await
     }
 
-    /// A plan with what was applied before, and what the user says.
+    /// A plan with what was applied before, and what the user says. Its preflight finds nothing:
+    /// plans of these tests work.
     pub(crate) async fn plan_with(
         &self,
         documents: &(Desired, Sources),
@@ -140,6 +142,20 @@ impl Lab {
         options: &Options,
         memory: &Memory,
     ) -> Plan {
+        let (draft, plan) = self.preflight(documents, intent, options, memory).await;
+        let new = plan.findings.iter().filter(|finding| !draft.findings.contains(finding));
+        assert_eq!(new.collect::<Vec<_>>(), Vec::<&Finding>::new());
+        plan
+    }
+
+    /// A plan before and after its preflight.
+    pub(crate) async fn preflight(
+        &self,
+        documents: &(Desired, Sources),
+        intent: Intent,
+        options: &Options,
+        memory: &Memory,
+    ) -> (Plan, Plan) {
         let snapshot = self.read(&documents.0, memory, &options.replace).await;
         let input = Input {
             desired: &documents.0,
@@ -154,7 +170,13 @@ impl Lab {
             Intent::Destroy => planner::destroy(&input),
         };
         assert_eq!(lint::check(&plan), []);
-        plan
+        let questions = preflight::questions(&plan, &input);
+        let mut checked = plan.clone();
+        if !questions.is_empty() {
+            let answers = self.cluster.preflight(&questions).await.unwrap();
+            preflight::check(&mut checked, &input, &answers);
+        }
+        (plan, checked)
     }
 
     /// Carries a plan out and expects that nothing fails.
