@@ -85,8 +85,21 @@ pub(crate) struct NodeSpec {
     pub(crate) memory: Option<Size>,
     /// Size of the root file system; 100GiB without it.
     pub(crate) rootfs: Option<Size>,
-    /// Bridges; `vmbr0` without it.
-    pub(crate) bridges: Option<Vec<String>>,
+    /// Bridges: names, or bridges; `vmbr0` without it.
+    pub(crate) bridges: Option<Vec<WordOr<BridgeSpec>>>,
+}
+
+/// A Linux bridge.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BridgeSpec {
+    /// Its name.
+    pub(crate) name: String,
+    /// Every VLAN passes (`bridge-vlan-aware`); without it a tag needs a port.
+    pub(crate) vlan_aware: bool,
+    /// Physical interfaces that are its ports; `eth0` of the node's first bridge, none of others
+    /// without it.
+    pub(crate) ports: Option<Vec<String>>,
 }
 
 /// A storage.
