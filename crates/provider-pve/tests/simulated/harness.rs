@@ -11,7 +11,7 @@ use pvx_core::live::Snapshot;
 use pvx_core::plan::{Change, Finding, Intent, Plan, lint};
 use pvx_core::planner::{self, Input, Options};
 use pvx_core::preflight;
-use pvx_core::provider::Reader;
+use pvx_core::provider::{ProviderError, Reader};
 use pvx_core::read;
 use pvx_core::state::{Memory, Record, StateError};
 use pvx_provider_pve::Cluster;
@@ -179,8 +179,26 @@ impl Lab {
         (plan, checked)
     }
 
+    /// Writes the configuration that documents are read with from now on.
+    pub(crate) fn configure(&self, text: &str) {
+        if !text.is_empty() {
+            std::fs::write(self.folder.path().join("cluster-config.yaml"), text).unwrap();
+        }
+    }
+
     /// Carries a plan out and expects that nothing fails.
     pub(crate) async fn carry_out(&self, plan: &Plan) -> Report {
+        let (report, failures) = self.run(plan).await;
+        assert_eq!(failures, []);
+        report
+    }
+
+    /// Carries a plan out, whatever was found; what fails.
+    pub(crate) async fn attempt(&self, plan: &Plan) -> Vec<ProviderError> {
+        self.run(plan).await.1
+    }
+
+    async fn run(&self, plan: &Plan) -> (Report, Vec<ProviderError>) {
         let failures = Mutex::new(Vec::new());
         let sink = |event: &execute::Event| {
             if let execute::Event::Failed { error, .. } = event {
@@ -197,8 +215,7 @@ impl Lab {
         };
         let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
         let report = execute::run(&context, &mut Forgetful, stop).await;
-        assert_eq!(*failures.lock().unwrap(), []);
-        report
+        (report, failures.into_inner().unwrap())
     }
 
     /// Plans, carries out, and expects that nothing is left to do.

@@ -61,6 +61,8 @@ pub(crate) struct WorldFile {
     pub(crate) resources: BTreeMap<String, Size>,
     /// Tasks that ended before the simulator started: what its task lists begin with.
     pub(crate) tasks: Vec<TaskSpec>,
+    /// Replication jobs: they are known, and never run.
+    pub(crate) replication: Vec<ReplicationSpec>,
     /// Faults on demand.
     pub(crate) faults: Vec<Fault>,
     /// `/cluster/resources` lags 10 s behind, as on a real cluster.
@@ -87,6 +89,16 @@ pub(crate) struct NodeSpec {
     pub(crate) rootfs: Option<Size>,
     /// Bridges: names, or bridges; `vmbr0` without it.
     pub(crate) bridges: Option<Vec<WordOr<BridgeSpec>>>,
+}
+
+/// A replication job.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplicationSpec {
+    /// The guest.
+    pub(crate) guest: u32,
+    /// The node that it is replicated to.
+    pub(crate) target: String,
 }
 
 /// A Linux bridge.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::course::{Course, Read};
-use super::known::StorageState;
+use super::course::{Course, Placed, Read};
+use super::known::{Migration, StorageState};
 use super::words;
 use super::{Asked, Look};
 use crate::address::Address;
@@ -35,6 +35,7 @@ pub(super) fn check(look: &Look<'_>, course: &Course) -> Vec<Finding> {
         let (node, storage) = (placed.node.as_str(), placed.storage.as_str());
         if let Some(state) = look.known.storage(node, storage)
             && !state.active
+            && !is_on_the_way(look, placed)
             && said.insert((node, storage))
         {
             let paths = disk_paths(&placed.slot);
@@ -45,6 +46,12 @@ pub(super) fn check(look: &Look<'_>, course: &Course) -> Vec<Finding> {
         found.extend(readable(look, read, &mut said));
     }
     found
+}
+
+/// Where a guest moves to, the storage is what keeps it from moving.
+fn is_on_the_way(look: &Look<'_>, placed: &Placed) -> bool {
+    let lacks = |m: &Migration| m.target == placed.node && m.storages.contains(&placed.storage);
+    look.known.migrations.iter().any(lacks)
 }
 
 /// Keys that may say where a disk is, the nearest first.
@@ -122,11 +129,9 @@ fn readable<'c>(
             .insert((node, storage))
             .then(|| unavailable(look, state, &read.address, &paths));
     }
-    if !state.content.is_empty() && !state.content.iter().any(|kind| kind == read.content) {
-        let text = format!("storage {storage} does not hold content of type {}", read.content);
-        let all = state.content.join(",");
-        let help = format!("`pvesm set {storage} --content {all},{}`", read.content);
-        return at(Finding::error("storage-content", text).help(help));
+    // Nobody refuses what is on a storage that is not meant for it, but lists leave it out.
+    if !state.content.iter().any(|kind| kind == read.content) {
+        return None;
     }
     let shared = inventory.is_shared(storage);
     let list = look.known.volumes(node, storage, read.content, false)?;
@@ -134,7 +139,8 @@ fn readable<'c>(
         return None;
     }
     let place = words::storage(node, storage, shared);
-    let text = format!("there is no {} on {place}", read.volume.volid);
+    let owner = if shared { "the cluster".to_owned() } else { format!("node {node}") };
+    let text = format!("{owner} has no {}", read.volume.volid);
     let names: Vec<&str> = list.iter().map(|volume| volume.volid.as_str()).collect();
     let help = match names.is_empty() {
         true => format!("{place} holds nothing of type {}: upload it there", read.content),
