@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::course::{Course, State};
 use super::known::{Bridge, Other};
 use super::{Asked, Look};
-use crate::live::GuestRef;
+use crate::live::{Guest, GuestRef};
 use crate::plan::{Finding, Weight};
 use crate::planner::Input;
 use crate::provider::Card;
@@ -62,13 +62,30 @@ pub(super) fn ask(course: &Course, input: &Input<'_>, asked: &mut Asked) {
 
 pub(super) fn check(look: &Look<'_>, course: &Course) -> Vec<Finding> {
     let (mut found, mut said) = (Vec::new(), BTreeSet::new());
+    let left_alone = left_alone(course, look.input);
     for new in new(course, look.input) {
-        found.extend(look.known.others.iter().filter_map(|other| clash(look, &new, other)));
+        let others = look.known.others.iter().chain(&left_alone);
+        found.extend(others.filter_map(|other| clash(look, &new, other)));
         let mut bridges = look.known.bridges.iter();
         found.extend(bridges.find_map(|bridge| node(look, &new, bridge)));
     }
     found.retain(|finding: &Finding| said.insert((finding.code.clone(), finding.message.clone())));
     found
+}
+
+/// Guests that were read for the plan, and that it does nothing to.
+fn left_alone(course: &Course, input: &Input<'_>) -> Vec<Other> {
+    let all = input.snapshot.guests.values();
+    let touched = |vmid: &u32| course.guests.contains_key(vmid) || course.gone.contains(vmid);
+    let others = all.filter(|guest| !touched(&guest.vmid) && !guest.is_template());
+    let other = |guest: &Guest| Other {
+        vmid: guest.vmid,
+        node: guest.node.clone(),
+        name: guest.name().to_owned(),
+        running: guest.running,
+        cards: input.kind.hardware(&guest.config).cards,
+    };
+    others.map(other).collect()
 }
 
 /// Another guest with the same address in the same network.

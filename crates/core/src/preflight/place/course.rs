@@ -73,15 +73,8 @@ pub(super) struct Moved {
     pub(super) config: Config,
     /// Storages that its drives are on by then.
     pub(super) storages: Vec<String>,
-}
-
-/// A disk that moves to another storage, and whose old volume goes.
-#[derive(Debug, Clone)]
-pub(super) struct Rehoused {
-    pub(super) address: Address,
-    pub(super) slot: String,
-    pub(super) guest: live::GuestRef,
-    pub(super) volume: Volume,
+    /// Volumes on storages of its node.
+    pub(super) local: Vec<Volume>,
 }
 
 /// One guest on its way.
@@ -112,7 +105,6 @@ pub(super) struct Course {
     pub(super) plugged: Vec<Plugged>,
     pub(super) started: Vec<Started>,
     pub(super) moved: Vec<Moved>,
-    pub(super) rehoused: Vec<Rehoused>,
     /// Guests as they are in the end, by VMID.
     pub(super) guests: BTreeMap<u32, State>,
     /// VMIDs of guests that go.
@@ -231,7 +223,7 @@ impl Course {
             }
             ActionKind::Resize { disk, size } => self.grow(state, disk, *size),
             ActionKind::MoveDisk { disk, storage, .. } => {
-                self.rehouse(action, state, disk, storage);
+                self.rehouse(state, disk, storage);
             }
             ActionKind::Migrate { target, online, .. } => {
                 self.migrate(action, state, target, *online, input);
@@ -330,14 +322,14 @@ impl Course {
         });
     }
 
-    fn rehouse(&mut self, action: &Action, state: &mut State, slot: &str, storage: &str) {
+    fn rehouse(&mut self, state: &mut State, slot: &str, storage: &str) {
         let node = state.node.clone();
         let Some(disk) = state.disks.get_mut(slot) else { return };
         let own = disk.volume.clone().filter(|_| state.before.is_some());
         let placed = Placed {
             address: state.address.clone(),
             slot: slot.to_owned(),
-            node: node.clone(),
+            node,
             storage: storage.to_owned(),
             size: disk.size.unwrap_or(0),
             source: disk.volume.clone(),
@@ -353,13 +345,7 @@ impl Course {
         storage.clone_into(&mut disk.storage);
         if let Some(volume) = own {
             disk.volume = None;
-            self.removed.push(volume.clone());
-            self.rehoused.push(Rehoused {
-                address: state.address.clone(),
-                slot: slot.to_owned(),
-                guest: live::GuestRef { vmid: action.vmid, node },
-                volume,
-            });
+            self.removed.push(volume);
         }
     }
 
@@ -372,6 +358,7 @@ impl Course {
         input: &Input<'_>,
     ) {
         let inventory = &input.snapshot.inventory;
+        let mut local = Vec::new();
         for (slot, disk) in &mut state.disks {
             if inventory.is_shared(&disk.storage) {
                 continue;
@@ -386,6 +373,7 @@ impl Course {
                 source: source.clone(),
                 linked: false,
             };
+            local.extend(source.clone());
             match state.before.is_some() {
                 true => self.removed.extend(source),
                 // It leaves nothing behind where it was made.
@@ -404,6 +392,7 @@ impl Course {
                 online,
                 config: state.config.clone(),
                 storages: state.disks.values().map(|disk| disk.storage.clone()).collect(),
+                local,
             });
         }
         target.clone_into(&mut state.node);

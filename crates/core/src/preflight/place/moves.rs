@@ -1,6 +1,7 @@
-//! What keeps a guest from moving to another node, or a disk to another storage.
+//! What keeps a guest from moving to another node. Of disks that cannot move to another storage the
+//! planner itself says so.
 
-use super::course::{Course, Moved, Rehoused};
+use super::course::{Course, Moved, Volume};
 use super::known::Migration;
 use super::{Asked, Look};
 use crate::live::GuestRef;
@@ -9,28 +10,24 @@ use crate::plan::Finding;
 pub(super) fn ask(course: &Course, asked: &mut Asked) {
     for moved in &course.moved {
         let guest = GuestRef { vmid: moved.vmid, node: moved.node.clone() };
+        // A guest that has snapshots names the last one.
+        if moved.config.contains_key("parent") && !moved.local.is_empty() {
+            asked.snapshots.insert(guest.clone());
+        }
         asked.migrations.insert((guest, moved.target.clone()));
         asked.replication |= moved.online;
-    }
-    for rehoused in &course.rehoused {
-        let state = course.guests.get(&rehoused.guest.vmid);
-        let before = state.and_then(|state| state.before.as_ref());
-        // A guest that ever had a snapshot names the last one.
-        if let Some(live) = before.filter(|live| live.config.contains_key("parent")) {
-            asked.snapshots.insert(live.reference());
-        }
     }
 }
 
 pub(super) fn check(look: &Look<'_>, course: &Course) -> Vec<Finding> {
     let mut found: Vec<Finding> =
-        course.moved.iter().flat_map(|moved| migration(look, moved)).collect();
+        course.moved.iter().flat_map(|moved| migration(look, course, moved)).collect();
     found.extend(course.moved.iter().filter_map(|moved| replicated(look, moved)));
-    found.extend(course.rehoused.iter().filter_map(|disk| snapshotted(look, disk)));
+    found.extend(course.moved.iter().filter_map(|moved| snapshotted(look, moved)));
     found
 }
 
-fn migration(look: &Look<'_>, moved: &Moved) -> Vec<Finding> {
+fn migration(look: &Look<'_>, course: &Course, moved: &Moved) -> Vec<Finding> {
     let answers = &look.known.migrations;
     let known = answers.iter().find(|m| m.vmid == moved.vmid && m.target == moved.target);
     let Some(known) = known else { return Vec::new() };
@@ -66,8 +63,16 @@ fn migration(look: &Look<'_>, moved: &Moved) -> Vec<Finding> {
         let help = format!("make {names} available on {target}, or move its disks first");
         say(format!("that node has no {names}"), help);
     }
-    if !apart.is_empty() {
-        let names = list(apart.iter().collect());
+    // One that the plan takes away from there is in nobody's way for long.
+    let leaves = |sid: &String| {
+        let vmid = sid.strip_prefix("vm:").and_then(|number| number.parse::<u32>().ok());
+        vmid.is_some_and(|vmid| {
+            let moves = course.guests.get(&vmid).is_some_and(|state| state.node != *target);
+            moves || course.gone.contains(&vmid)
+        })
+    };
+    let names = list(apart.iter().filter(|sid| !leaves(sid)).collect());
+    if !names.is_empty() {
         let help = "change the HA rule, or choose another node".to_owned();
         say(format!("HA rules keep it apart from {names}, which is there"), help);
     }
@@ -93,22 +98,29 @@ fn replicated(look: &Look<'_>, moved: &Moved) -> Option<Finding> {
     Some(look.at(finding, &moved.address, &["node"]))
 }
 
-/// The old volume of a disk cannot go while a snapshot holds it.
-fn snapshotted(look: &Look<'_>, disk: &Rehoused) -> Option<Finding> {
-    let known = look.known.snapshots.iter().find(|s| s.vmid == disk.guest.vmid)?;
-    let holds = |(_, volumes): &&(String, Vec<String>)| volumes.contains(&disk.volume.volid);
-    let names: Vec<&str> =
-        known.volumes.iter().filter(holds).map(|(name, _)| name.as_str()).collect();
-    let first = names.first()?;
+/// Snapshots of disks that are copied go along with ZFS, Btrfs and files of qcow2, and never while
+/// the guest runs (qemu-server `QemuMigrate.pm`, scan_local_volumes).
+fn snapshotted(look: &Look<'_>, moved: &Moved) -> Option<Finding> {
+    let known = look.known.snapshots.iter().find(|s| s.vmid == moved.vmid)?;
+    let inventory = &look.input.snapshot.inventory;
+    let goes_along = |volume: &Volume| {
+        let plugin = inventory.storage(&moved.node, &volume.storage).map(|s| s.plugin.as_str());
+        let plugin = plugin.unwrap_or_default();
+        plugin.is_empty()
+            || matches!(plugin, "zfspool" | "btrfs")
+            || volume.volid.ends_with(".qcow2")
+    };
+    let stays = |volume: &&Volume| moved.online || !goes_along(volume);
+    let held = moved.local.iter().filter(stays).find_map(|volume| {
+        let holds = |(_, volumes): &&(String, Vec<String>)| volumes.contains(&volume.volid);
+        known.volumes.iter().find(holds).map(|(name, _)| (name, volume))
+    });
+    let (snapshot, volume) = held?;
     let text = format!(
-        "{} of {} cannot move to another storage: snapshot {} holds it",
-        disk.slot,
-        disk.address,
-        names.join(", ")
+        "{} ({}) cannot move to {}: snapshot {snapshot} holds {}, on a storage of its node",
+        moved.address, moved.vmid, moved.target, volume.volid
     );
-    let help =
-        format!("`qm delsnapshot {} {first}`, or leave the disk where it is", disk.guest.vmid);
-    let finding = Finding::error("disk-in-snapshot", text).help(help);
-    let paths = super::storages::disk_paths(&disk.slot);
-    Some(super::storages::at_paths(look, finding, &disk.address, &paths))
+    let help = format!("`qm delsnapshot {} {snapshot}`, or leave it on {}", moved.vmid, moved.node);
+    let finding = Finding::error("migrate-refused", text).help(help);
+    Some(look.at(finding, &moved.address, &["node"]))
 }

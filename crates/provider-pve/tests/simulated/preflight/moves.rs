@@ -43,10 +43,22 @@ const MOVES: &[Scenario] = &[
         .document(
             "name: db\nnode: pve2\nmemory: 512\ndisks: {scsi0: {size: 4G, storage: tank}}\n",
         ),
-    case("a disk that a snapshot holds", "disk-in-snapshot")
-        .first("name: db\nnode: pve1\nmemory: 512\ndisks: {scsi0: {size: 4G, storage: shared, format: qcow2}}\n")
+    case("a disk of the node that a snapshot holds", "migrate-refused")
+        .first("name: db\nnode: pve1\nmemory: 512\npower: stopped\ndisks: {scsi0: {size: 4G, storage: local-lvm}}\n")
         .post("/nodes/pve1/qemu/1000/snapshot", &[("snapname", "before")])
-        .document("name: db\nnode: pve1\nmemory: 512\ndisks: {scsi0: {size: 4G, storage: local-lvm}}\n"),
+        .document("name: db\nnode: pve2\nmemory: 512\npower: stopped\ndisks: {scsi0: {size: 4G, storage: local-lvm}}\n"),
+    case("HA rules that keep it apart", "migrate-refused")
+        .world(
+            "guests: [{vmid: 900, name: old, node: pve2, running: true}]\n",
+        )
+        .first("name: db\nnode: pve1\nmemory: 512\nha: started\n")
+        .meanwhile(|world| {
+            world.access_mut().add_role("PvxHa", &["Sys.Console"]);
+            world.access_mut().grant("/", AclKind::User, "pvx@pve", "PvxHa");
+        })
+        .post("/cluster/ha/resources", &[("sid", "vm:900"), ("state", "started")])
+        .post("/cluster/ha/rules", &[("rule", "apart"), ("type", "resource-affinity"), ("affinity", "negative"), ("resources", "vm:900,vm:1000")])
+        .document("name: db\nnode: pve2\nmemory: 512\nha: started\n"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,9 @@ use pvx_sim::World;
 
 use crate::harness::Lab;
 
+/// A path, and its parameters.
+type Post = (&'static str, &'static [(&'static str, &'static str)]);
+
 /// One thing that is wrong. Errors are followed by an apply without preflight, which must fail;
 /// warnings by one that works.
 pub(super) struct Scenario {
@@ -17,8 +20,8 @@ pub(super) struct Scenario {
     pub(super) first: Option<&'static str>,
     /// What happens then.
     pub(super) meanwhile: fn(&mut World),
-    /// What somebody asks for then: a path, and its parameters.
-    pub(super) post: Option<(&'static str, &'static [(&'static str, &'static str)])>,
+    /// What somebody asks for then.
+    pub(super) posts: [Option<Post>; 2],
     pub(super) config: &'static str,
     pub(super) document: &'static str,
     pub(super) code: &'static str,
@@ -33,7 +36,7 @@ impl Scenario {
             world: "",
             first: None,
             meanwhile: |_| {},
-            post: None,
+            posts: [None; 2],
             config: "",
             document: "",
             code,
@@ -58,7 +61,11 @@ impl Scenario {
         path: &'static str,
         parameters: &'static [(&'static str, &'static str)],
     ) -> Self {
-        Self { post: Some((path, parameters)), ..self }
+        let posts = match self.posts {
+            [None, _] => [Some((path, parameters)), None],
+            [first, _] => [first, Some((path, parameters))],
+        };
+        Self { posts, ..self }
     }
 
     pub(super) const fn config(self, config: &'static str) -> Self {
@@ -82,7 +89,7 @@ impl Scenario {
             lab.apply(&lab.documents(&[("a.yaml", first.to_owned())])).await;
         }
         lab.sim.edit(self.meanwhile);
-        if let Some((path, parameters)) = self.post {
+        for (path, parameters) in self.posts.into_iter().flatten() {
             let request = parameters
                 .iter()
                 .fold(Request::post(path), |request, (key, value)| request.parameter(*key, value));
