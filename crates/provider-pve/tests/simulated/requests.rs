@@ -66,3 +66,24 @@ async fn writes_per_created_guest() {
     assert_eq!(writes, plan.actions.len());
     assert!(writes <= 10 * 4, "{writes}");
 }
+
+/// Guests of other people are read only when something is brought in that they may have, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_static_address_costs_a_look_at_everybody() {
+    let lab = Lab::start(world()).await;
+    let vm = "name: db\nnode: pve1\ntemplate: debian-13\nclone: linked\nip: 10.0.0.5/24\n";
+    let documents = lab.documents(&[("db.yaml", vm.to_owned())]);
+    lab.sim.clear_requests();
+    let plan = lab.plan(&documents, Intent::Apply).await;
+    let asked = lab.sim.requests();
+    let others = asked.iter().filter(|request| request.template.ends_with("/pending")).count();
+    // The template, and 200 guests of other people.
+    assert_eq!(others, 201);
+    assert!(asked.len() <= 3 + others + NODES + PREFLIGHT, "{}", asked.len());
+    lab.carry_out(&plan).await;
+
+    lab.sim.clear_requests();
+    assert!(lab.plan(&documents, Intent::Apply).await.is_empty());
+    let unchanged: Vec<_> = lab.sim.requests().into_iter().map(|r| r.template).collect();
+    assert_eq!(unchanged.len(), 4, "{unchanged:#?}");
+}
