@@ -18,6 +18,7 @@ mod first_light;
 mod formats;
 mod killed;
 mod policy;
+mod preflight;
 mod reference;
 mod reuse;
 mod review;

@@ -161,6 +161,7 @@ pub(crate) fn lab_scope() -> Scope {
         nodes: Vec::new(),
         vms: VmidRange::default(),
         templates: Some(VmidRange { first: 100, last: 999, span: None }),
+        overcommit: pvx_core::desired::Overcommit::default(),
     }
 }
 

@@ -54,6 +54,18 @@ pub struct Scope {
     pub vms: VmidRange,
     /// `vmid_ranges.templates`: guests in it are never members, whatever they carry.
     pub templates: Option<VmidRange>,
+    /// `preflight.overcommit`
+    pub overcommit: Overcommit,
+}
+
+/// How much of storages and memory may be promised, as a multiple of what is there: more is an
+/// error. Without a ratio more than there is is a warning.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Overcommit {
+    /// Bytes of storages.
+    pub storage: Option<f64>,
+    /// Memory of nodes.
+    pub memory: Option<f64>,
 }
 
 /// VMIDs `first..=last`.

@@ -1,6 +1,8 @@
 //! What the core asks of a provider: reading the cluster, carrying out actions, and the pure
 //! knowledge of how Proxmox spells a guest's configuration.
 
+mod hardware;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use crate::desired::{Affinity, GuestSpec, Ha};
 use crate::live::{self, Guest, GuestRef, Inventory, Properties};
 use crate::plan::{Action, AttributeChange, Finding, HaChange};
 use crate::preflight::{Answers, Questions};
+
+pub use hardware::{Card, Drive, Hardware, Medium};
 
 /// What kind of failure it was, as far as the executor may act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -363,6 +367,12 @@ pub trait GuestKind: Send + Sync {
         mark: &str,
         note: &str,
     ) -> BTreeMap<String, String>;
+
+    /// The virtual hardware of a configuration. A kind that does not know tells of none.
+    fn hardware(&self, config: &BTreeMap<String, String>) -> Hardware {
+        let _ = config;
+        Hardware::default()
+    }
 
     /// Can a disk be handed from guest to guest on a storage of this kind (`lvmthin`)?
     fn can_reassign(&self, plugin: &str) -> bool;

@@ -6,6 +6,7 @@ mod cluster;
 pub mod codec;
 pub mod credentials;
 pub mod guest;
+mod preflight;
 mod read;
 mod read_authority;
 mod read_ha;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::{self, try_join_all};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use pvx_core::live::{Guest, GuestRef, Ha, Inventory, Node, Pending, Storage, Summary};
+use pvx_core::preflight::{Answers, Questions};
 use pvx_core::provider::{ErrorClass, ProviderError, Reader, Snippets};
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,6 +57,10 @@ impl Reader for Cluster {
 
     async fn ha(&self) -> Result<Ha, ProviderError> {
         self.read_ha().await
+    }
+
+    async fn preflight(&self, questions: &Questions) -> Result<Answers, ProviderError> {
+        self.answer(questions).await
     }
 
     async fn snippets(&self, wanted: &[(String, String)]) -> Result<Snippets, ProviderError> {
@@ -283,7 +288,7 @@ fn tags(stored: &str) -> BTreeSet<String> {
     codec::Tags::parse(stored).iter().map(str::to_owned).collect()
 }
 
-fn number(value: Option<&Value>) -> u64 {
+pub(crate) fn number(value: Option<&Value>) -> u64 {
     match value {
         Some(Value::Number(number)) => number
             .as_u64()
@@ -295,7 +300,7 @@ fn number(value: Option<&Value>) -> u64 {
 }
 
 /// 0/1, `"0"`/`"1"`, booleans; `delete` can be 2 (forced).
-fn is_set(value: Option<&Value>) -> bool {
+pub(crate) fn is_set(value: Option<&Value>) -> bool {
     match value {
         Some(Value::Bool(flag)) => *flag,
         other => number(other) > 0,

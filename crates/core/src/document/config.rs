@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::layer::Layer;
 use super::variable::Scope as Variables;
-use crate::desired::{Scope, VmidRange};
+use crate::desired::{Overcommit, Scope, VmidRange};
 use crate::diagnostic::Spanned;
 use crate::policy::Policy;
 
@@ -40,6 +40,8 @@ pub struct ClusterConfig {
     pub policy: Policy,
     /// Files of rules: as `policy.files` names them, and once they are read, their real paths.
     pub(crate) policy_files: Vec<Spanned<PathBuf>>,
+    /// `preflight.overcommit`
+    pub overcommit: Overcommit,
 }
 
 impl ClusterConfig {
@@ -62,6 +64,7 @@ impl ClusterConfig {
             nodes: self.cluster.nodes.iter().map(|node| node.name.clone()).collect(),
             vms: self.vmid_ranges.vms.unwrap_or_default(),
             templates: self.vmid_ranges.templates,
+            overcommit: self.overcommit,
         }
     }
 }

@@ -13,6 +13,13 @@ use crate::plan::{
 };
 use crate::state::Remembered;
 
+/// The way out of a node that does not answer.
+pub(super) const WAIT: &str = "wait until the node is back, then plan again";
+
+/// The way out of a lock.
+pub(super) const UNLOCK: &str =
+    "wait for the task that holds the lock, or look at it with `qm unlock` in mind";
+
 /// One action before it has a number.
 #[derive(Debug, Clone)]
 pub(super) struct Step {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::Input;
-use super::build::{Builder, Step};
+use super::build::{Builder, Step, UNLOCK};
 use super::ownership::address_in;
 use crate::address::Address;
 use crate::desired::{Guest, Profile};
@@ -242,7 +242,7 @@ pub(super) fn erase_all(builder: &mut Builder<'_>) {
         let Some(profile) = profile.filter(|_| builder.is_target(&address)) else { continue };
         if let Some(lock) = live.lock() {
             let text = format!("guest {vmid}, which keeps disks of {address}, is locked: {lock}");
-            builder.findings.push(Finding::error("locked", text).about(&address));
+            builder.findings.push(Finding::error("locked", text).about(&address).help(UNLOCK));
             continue;
         }
         let proof = owned(&input.snapshot.inventory.cluster, profile, &address);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::build::{Builder, Step};
+use super::build::{Builder, Step, WAIT};
 use super::create::live_disks;
 use super::keep::{self, PutAway};
 use super::ownership::{Ownership, identity_of};
@@ -56,7 +56,7 @@ fn one(
     }
     if input.snapshot.inventory.nodes.get(&live.node).is_some_and(|n| !n.online) {
         let text = format!("{address} ({vmid}) is on {}, which is offline", live.node);
-        builder.findings.push(Finding::error("node-offline", text).about(address));
+        builder.findings.push(Finding::error("node-offline", text).about(address).help(WAIT));
         return;
     }
     let half_made = ownership.half_made(address) == Some(vmid);

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::Input;
+use super::build::WAIT;
 use crate::desired::{CloneMode, Guest, TemplateRef};
 use crate::diagnostic::Span;
 use crate::live::{self, Inventory, Snapshot};
@@ -113,7 +114,7 @@ pub(super) fn route<'a>(
     if !inventory.nodes.get(&template.node).is_some_and(|n| n.online) {
         let text =
             format!("template {} is on node {}, which is offline", template.vmid, template.node);
-        return Err(locate(Finding::error("template-offline", text)));
+        return Err(locate(Finding::error("template-offline", text).help(WAIT)));
     }
     let volumes = input.kind.volumes(template);
     let shared = |volume: &&Volume| inventory.is_shared(&volume.storage);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::allow::{self, Allowed, Restart};
-use super::build::{Builder, Step};
+use super::build::{Builder, Step, WAIT};
 use super::create::{Starts, check_allocates, check_cpus, live_disks, migrate_live, wanted};
 use super::keep;
 use super::membership::{Membership, Subject};
@@ -375,7 +375,7 @@ pub(super) fn check_online(
         "{} cannot move from {} to {target}: that node is not online",
         guest.address, live.node
     );
-    let finding = Finding::error("node-offline", text).about(&guest.address);
+    let finding = Finding::error("node-offline", text).about(&guest.address).help(WAIT);
     Err(finding.at(guest.place("node")))
 }
 

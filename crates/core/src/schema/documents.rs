@@ -1,6 +1,6 @@
 //! The mappings of documents, from the outside in; what is in a VM is in [`vm`](super::vm).
 
-use super::Shape::{Boolean, Integer, Word};
+use super::Shape::{Boolean, Decimal, Integer, Word};
 use super::document::{Field, Form, Mapping, field};
 use super::vm::{CLOUD, MIGRATE, NEW_ONLY, OF_NETWORK, OPTIONS};
 
@@ -31,6 +31,7 @@ const VARIABLES: Form =
     Named("name", "[A-Za-z_][A-Za-z0-9_]*", &Either(&[Form::Mapping(&VARIABLE), TEXT]));
 const FOR_EACH: Form =
     Either(&[List(&NAME), Named("name", "[a-z0-9-]+", &Form::Mapping(&ASSIGNMENT))]);
+const RATIO: Form = Form::Shape(Decimal(0, 1000));
 const START_IP: Form = Text("address with prefix");
 
 /// Keys of every mapping with VM keys.
@@ -97,6 +98,7 @@ pub(super) static CONFIG: Mapping = mapping(
         field("talos", Form::Mapping(&TALOS_CONFIG), "read, not used yet"),
         field("tls", Form::Mapping(&TLS), "what the nodes' certificates are checked against"),
         field("policy", Form::Mapping(&POLICY), "what plans must not do (docs/how-to/policy.md)"),
+        field("preflight", Form::Mapping(&PREFLIGHT), "what a plan may promise"),
         variables(),
     ],
 );
@@ -284,6 +286,19 @@ pub(super) static POLICY_FILE: Mapping = mapping(
     "a policy file",
     "What `policy.files` names. It is no document.",
     &[field("rules", List(&Form::Mapping(&RULE)), "rules of the organisation").required()],
+);
+
+static PREFLIGHT: Mapping = mapping(
+    "preflight",
+    "",
+    &[field("overcommit", Form::Mapping(&OVERCOMMIT), "how much may be promised")],
+);
+
+static OVERCOMMIT: Mapping = mapping(
+    "overcommit",
+    "Multiples of what is there. More is an error of the plan; without a ratio, more than there is \
+     is a warning.",
+    &[field("storage", RATIO, "bytes of storages"), field("memory", RATIO, "memory of nodes")],
 );
 
 /// A cluster profile.

@@ -91,7 +91,8 @@ fn address(differ: &mut Differ<'_>, key: &str, wanted: &desired::IpConfig) {
         let fixed = family[0].1.is_some_and(|address| address.contains('/'));
         if family[1].1.is_some() && !fixed {
             let text = format!("{key}: a gateway needs an address with its prefix beside it");
-            let finding = Finding::error("ipconfig", text);
+            let finding =
+                Finding::error("ipconfig", text).help("write it without commas, or take it out");
             differ.finding(finding.help(format!(
                 "give {} as ADDRESS/PREFIX, or leave the gateway away",
                 family[0].0

@@ -107,5 +107,5 @@ fn taken(differ: &mut Differ<'_>, slot: &str) {
 
 fn bad_option(slot: &str, name: &str, value: &str) -> Finding {
     let text = format!("disk {slot}: '{name}: {value}' cannot be an option of a drive");
-    Finding::error("drive-option", text)
+    Finding::error("drive-option", text).help("write the value without commas, or take it out")
 }

@@ -10,6 +10,7 @@ mod differ;
 mod disk;
 mod effect;
 mod ha;
+mod hardware;
 mod identity;
 mod kept;
 mod network;
@@ -28,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pvx_core::desired::Ha;
 use pvx_core::live::{Guest, Properties};
-use pvx_core::provider::{Comparison, GuestKind, HaComparison, HaRule, Volume, Wanted};
+use pvx_core::provider::{Comparison, GuestKind, HaComparison, HaRule, Hardware, Volume, Wanted};
 use uuid::Uuid;
 
 use differ::Differ;
@@ -62,6 +63,10 @@ impl GuestKind for Qemu {
         note: &str,
     ) -> BTreeMap<String, String> {
         kept::keeper(name, identity, mark, note)
+    }
+
+    fn hardware(&self, config: &BTreeMap<String, String>) -> Hardware {
+        hardware::of(config)
     }
 
     fn can_reassign(&self, plugin: &str) -> bool {

@@ -55,7 +55,10 @@ fn one(differ: &mut Differ<'_>, slot: &str, wanted: &Network) {
             changes.push(Change { name, before: before.filter(|_| !fresh), after: Some(value) });
         } else {
             let text = format!("{slot}: '{value}' cannot be its {name}");
-            differ.finding(Finding::error("network-option", text));
+            differ.finding(
+                Finding::error("network-option", text)
+                    .help("write it without commas, or take it out"),
+            );
         }
     }
     changes.extend(dropped(differ, slot, &mut nic));

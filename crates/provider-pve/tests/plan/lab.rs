@@ -273,6 +273,7 @@ fn scope() -> Scope {
         nodes: Vec::new(),
         vms: VmidRange { first: 1000, last: 1009, span: None },
         templates: Some(VmidRange { first: 100, last: 999, span: None }),
+        overcommit: pvx_core::desired::Overcommit::default(),
     }
 }
 

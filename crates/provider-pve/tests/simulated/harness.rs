@@ -8,9 +8,10 @@ use pvx_core::diagnostic::Sources;
 use pvx_core::document::{LoadOptions, load};
 use pvx_core::execute::{self, Context, History, Limits, Patience, Report, Stop};
 use pvx_core::live::Snapshot;
-use pvx_core::plan::{Change, Intent, Plan, lint};
+use pvx_core::plan::{Change, Finding, Intent, Plan, lint};
 use pvx_core::planner::{self, Input, Options};
-use pvx_core::provider::Reader;
+use pvx_core::preflight;
+use pvx_core::provider::{ProviderError, Reader};
 use pvx_core::read;
 use pvx_core::state::{Memory, Record, StateError};
 use pvx_provider_pve::Cluster;
@@ -132,7 +133,8 @@ impl Lab {
         self.plan_with(documents, intent, &Options::default(), &self.memory()).await
     }
 
-    /// A plan with what was applied before, and what the user says.
+    /// A plan with what was applied before, and what the user says. Its preflight finds nothing:
+    /// plans of these tests work.
     pub(crate) async fn plan_with(
         &self,
         documents: &(Desired, Sources),
@@ -140,6 +142,20 @@ impl Lab {
         options: &Options,
         memory: &Memory,
     ) -> Plan {
+        let (draft, plan) = self.preflight(documents, intent, options, memory).await;
+        let new = plan.findings.iter().filter(|finding| !draft.findings.contains(finding));
+        assert_eq!(new.collect::<Vec<_>>(), Vec::<&Finding>::new());
+        plan
+    }
+
+    /// A plan before and after its preflight.
+    pub(crate) async fn preflight(
+        &self,
+        documents: &(Desired, Sources),
+        intent: Intent,
+        options: &Options,
+        memory: &Memory,
+    ) -> (Plan, Plan) {
         let snapshot = self.read(&documents.0, memory, &options.replace).await;
         let input = Input {
             desired: &documents.0,
@@ -154,11 +170,35 @@ impl Lab {
             Intent::Destroy => planner::destroy(&input),
         };
         assert_eq!(lint::check(&plan), []);
-        plan
+        let questions = preflight::questions(&plan, &input);
+        let mut checked = plan.clone();
+        if !questions.is_empty() {
+            let answers = self.cluster.preflight(&questions).await.unwrap();
+            preflight::check(&mut checked, &input, &answers);
+        }
+        (plan, checked)
+    }
+
+    /// Writes the configuration that documents are read with from now on.
+    pub(crate) fn configure(&self, text: &str) {
+        if !text.is_empty() {
+            std::fs::write(self.folder.path().join("cluster-config.yaml"), text).unwrap();
+        }
     }
 
     /// Carries a plan out and expects that nothing fails.
     pub(crate) async fn carry_out(&self, plan: &Plan) -> Report {
+        let (report, failures) = self.run(plan).await;
+        assert_eq!(failures, []);
+        report
+    }
+
+    /// Carries a plan out, whatever was found; what fails.
+    pub(crate) async fn attempt(&self, plan: &Plan) -> Vec<ProviderError> {
+        self.run(plan).await.1
+    }
+
+    async fn run(&self, plan: &Plan) -> (Report, Vec<ProviderError>) {
         let failures = Mutex::new(Vec::new());
         let sink = |event: &execute::Event| {
             if let execute::Event::Failed { error, .. } = event {
@@ -175,8 +215,7 @@ impl Lab {
         };
         let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
         let report = execute::run(&context, &mut Forgetful, stop).await;
-        assert_eq!(*failures.lock().unwrap(), []);
-        report
+        (report, failures.into_inner().unwrap())
     }
 
     /// Plans, carries out, and expects that nothing is left to do.

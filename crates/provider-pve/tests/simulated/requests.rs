@@ -1,4 +1,5 @@
-//! What reading costs, counted by the simulator: at most 3 + nodes + owned guests.
+//! What reading costs, counted by the simulator: at most 3 + nodes + owned guests, and for a plan
+//! with actions what its preflight asks.
 
 use pvx_core::plan::Intent;
 use pvx_sim::{Guest, LabOptions, World};
@@ -6,6 +7,10 @@ use pvx_sim::{Guest, LabOptions, World};
 use crate::harness::Lab;
 
 const NODES: usize = 5;
+
+/// What the preflight of these plans asks: storages of the template's node, volumes of its storage,
+/// bridges of every node where a guest starts.
+const PREFLIGHT: usize = 2 + NODES;
 
 fn document(workers: usize) -> String {
     format!(
@@ -39,7 +44,7 @@ async fn a_plan_for_100_guests_on_5_nodes() {
     let plan = lab.plan(&documents, Intent::Apply).await;
     assert_eq!(plan.counts().create, 100);
     let to_create = lab.sim.requests();
-    assert!(to_create.len() <= 3 + NODES, "{to_create:#?}");
+    assert!(to_create.len() <= 3 + NODES + PREFLIGHT, "{to_create:#?}");
     lab.carry_out(&plan).await;
 
     lab.sim.clear_requests();
@@ -60,4 +65,25 @@ async fn writes_per_created_guest() {
     let writes = lab.sim.requests().iter().filter(|request| request.write).count();
     assert_eq!(writes, plan.actions.len());
     assert!(writes <= 10 * 4, "{writes}");
+}
+
+/// Guests of other people are read only when something is brought in that they may have, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_static_address_costs_a_look_at_everybody() {
+    let lab = Lab::start(world()).await;
+    let vm = "name: db\nnode: pve1\ntemplate: debian-13\nclone: linked\nip: 10.0.0.5/24\n";
+    let documents = lab.documents(&[("db.yaml", vm.to_owned())]);
+    lab.sim.clear_requests();
+    let plan = lab.plan(&documents, Intent::Apply).await;
+    let asked = lab.sim.requests();
+    let others = asked.iter().filter(|request| request.template.ends_with("/pending")).count();
+    // The template, and 200 guests of other people.
+    assert_eq!(others, 201);
+    assert!(asked.len() <= 3 + others + NODES + PREFLIGHT, "{}", asked.len());
+    lab.carry_out(&plan).await;
+
+    lab.sim.clear_requests();
+    assert!(lab.plan(&documents, Intent::Apply).await.is_empty());
+    let unchanged: Vec<_> = lab.sim.requests().into_iter().map(|r| r.template).collect();
+    assert_eq!(unchanged.len(), 4, "{unchanged:#?}");
 }

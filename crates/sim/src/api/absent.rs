@@ -40,7 +40,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         mapped(call, &format!("/mapping/cpu/{name}"))?;
         missing(format!("Custom cputype '{name}' not found"))
     }),
-    Endpoint::get("/cluster/replication/{id}", replication),
     Endpoint::get("/cluster/sdn/controllers/{controller}", |call| network(call, "controller"))
         .with(PENDING)
         .may(Permission::All("/sdn/controllers/{controller}", &["SDN.Allocate"])),

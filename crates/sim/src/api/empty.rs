@@ -1,4 +1,4 @@
-//! Lists of what this cluster has none of: containers, replication jobs, networks
+//! Lists of what this cluster has none of: containers, networks
 //! of the SDN, firewall rules, ACME accounts, metric servers. Permissions, parameters and
 //! shapes are the real ones.
 
@@ -31,7 +31,6 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/cluster/jobs/realm-sync", none).may(AUDIT),
     Endpoint::get("/cluster/metrics/server", none).may(AUDIT),
     Endpoint::get("/cluster/qemu/custom-cpu-models", none),
-    Endpoint::get("/cluster/replication", none),
     Endpoint::get("/cluster/sdn/controllers", none).with(&[
         optional("type", Kind::Enum(CONTROLLERS)),
         optional("running", Kind::Bool),

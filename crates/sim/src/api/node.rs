@@ -146,11 +146,16 @@ pub(crate) fn interfaces(world: &World, name: &str) -> Vec<Value> {
         "method6": "manual", "priority": 3,
     })];
     for (index, bridge) in node.bridges.iter().enumerate() {
+        let options = node.bridge(bridge).unwrap_or_default();
         let mut item = json!({
             "iface": bridge, "type": "bridge", "active": 1, "autostart": 1, "families": ["inet"],
             "method": "manual", "method6": "manual", "bridge_fd": "0", "bridge_stp": "off",
-            "bridge_ports": if index == 0 { "eth0" } else { "" }, "priority": 4 + index,
+            "bridge_ports": options.ports.join(" "), "priority": 4 + index,
         });
+        if let (true, Some(members)) = (options.vlan_aware, item.as_object_mut()) {
+            members.insert("bridge_vlan_aware".to_owned(), json!(1));
+            members.insert("bridge_vids".to_owned(), json!("2-4094"));
+        }
         if let (0, Some(members)) = (index, item.as_object_mut()) {
             let mac: Vec<String> = node
                 .ip

@@ -120,6 +120,17 @@ fn available(call: &Call<'_>, guest: &Guest, target: &str) -> Result<(), Refusal
     Ok(())
 }
 
+/// A running guest goes only to where it is replicated.
+fn replicated_to(call: &Call<'_>, vmid: u32, target: &str) -> Result<(), Refusal> {
+    let mut jobs = call.world.replication_of(vmid).peekable();
+    if jobs.peek().is_none() || jobs.any(|(_, node)| node == target) {
+        return Ok(());
+    }
+    Err(Refusal::die(format!(
+        "Cannot live-migrate replicated VM to node '{target}' - not a replication target. Use 'force' to override."
+    )))
+}
+
 fn migrate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (node, vmid) = (call.node(), call.vmid());
     let target = call.params.get("target").unwrap_or_default().to_owned();
@@ -140,6 +151,10 @@ fn migrate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let online = running && call.params.flag("online").unwrap_or(false);
     if running && !online {
         return Err(Refusal::die("can't migrate running VM without --online"));
+    }
+    let force = call.params.flag("force").unwrap_or(false);
+    if running && !force {
+        replicated_to(call, vmid, &target)?;
     }
     let (mut storage, mut storages, mut same) = (None, BTreeMap::new(), false);
     for entry in list(call.params.get("targetstorage").unwrap_or_default()) {
@@ -167,7 +182,6 @@ fn migrate(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         let wish = Wish::Migrate(target);
         return call.fork_guest("hamigrate", Work::Ha(Request { vmid, wish }));
     }
-    let force = call.params.flag("force").unwrap_or(false);
     let work =
         Migrate { vmid, target, online, with_local_disks, storage, storages, locked: false, force };
     call.fork_guest("qmigrate", Work::Migrate(work))

@@ -1,14 +1,16 @@
-//! Changes of `/cluster/replication` (`PVE::API2::ReplicationConfig`): what is refused. Jobs are
-//! not simulated.
+//! `/cluster/replication` (`PVE::API2::ReplicationConfig`). Jobs are known, and keep guests from
+//! moving; they never run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
 
 use super::call::{Call, Reply};
 use super::endpoint::{Endpoint, Param, optional, required};
 use super::refusal::Refusal;
 use super::schedule::EVENT;
 use crate::guest::drive::{Drive, drives};
-use crate::guest::format::{Format, Kind, parse_bool};
+use crate::guest::format::{Format, Kind, list, parse_bool};
 use crate::guest::keys;
 use crate::world::guest::Guest;
 use crate::world::storage::StorageKind;
@@ -23,6 +25,8 @@ const SCHEDULE: Param = optional("schedule", EVENT);
 const SOURCE: Param = optional("source", Kind::Format(Format::Node));
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get("/cluster/replication", index),
+    Endpoint::get("/cluster/replication/{id}", one),
     Endpoint::post("/cluster/replication", create).with(&[
         ID,
         required("target", Kind::Format(Format::Node)),
@@ -98,7 +102,48 @@ fn create(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if replicated(call, guest)?.is_empty() {
         return Err(Refusal::die("No replicatable volumes found"));
     }
-    Err(Refusal::message(501, "replication is not simulated"))
+    let id = call.params.get("id").unwrap_or_default().to_owned();
+    if call.world.replication.contains_key(&id) {
+        return Err(Refusal::die(format!("replication job '{id}' already exists")));
+    }
+    let job = call.params.0.iter().filter(|(key, _)| *key != "id");
+    let job = job.map(|(key, value)| (key.clone(), value.clone())).collect();
+    call.cfs_lock("file-replication_cfg", "")?;
+    call.world.replication.insert(id, job);
+    Ok(Value::Null.into())
+}
+
+/// A job as lists show it.
+fn item(id: &str, job: &BTreeMap<String, String>) -> Value {
+    let (guest, number) = id.split_once('-').unwrap_or_default();
+    let mut out = json!({
+        "id": id, "type": "local", "guest": guest.parse::<u32>().unwrap_or(0),
+        "jobnum": number.parse::<u32>().unwrap_or(0),
+    });
+    if let Some(members) = out.as_object_mut() {
+        for (key, value) in job {
+            members.insert(key.clone(), json!(value));
+        }
+    }
+    out
+}
+
+fn sees(call: &Call<'_>, id: &str) -> bool {
+    let guest = id.split('-').next().unwrap_or_default();
+    call.may(&format!("/vms/{guest}"), &["VM.Audit"])
+}
+
+fn index(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let jobs = call.world.replication.iter().filter(|(id, _)| sees(call, id));
+    Ok(Value::Array(jobs.map(|(id, job)| item(id, job)).collect()).into())
+}
+
+fn one(call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let id = call.params.get("id").unwrap_or_default();
+    match call.world.replication.get(id) {
+        Some(job) => Ok(item(id, job).into()),
+        None => Err(Refusal::die(format!("no such replication job '{id}'"))),
+    }
 }
 
 /// The volumes that are to be replicated (`get_replicatable_volumes`), in the order of their ids.
@@ -136,17 +181,32 @@ fn no_job(call: &Call<'_>) -> Refusal {
 fn update(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     guest(call)?;
     call.cfs_lock("file-replication_cfg", "")?;
-    Err(no_job(call))
+    let params = call.params.0.clone();
+    let id = params.get("id").map(String::as_str).unwrap_or_default();
+    let Some(job) = call.world.replication.get_mut(id) else { return Err(no_job(call)) };
+    let gone = params.get("delete").map(String::as_str).unwrap_or_default();
+    list(gone).for_each(|key| drop(job.remove(key)));
+    let kept = |key: &&String| !matches!(key.as_str(), "id" | "delete" | "digest");
+    for key in params.keys().filter(kept) {
+        job.insert(key.clone(), params.get(key).cloned().unwrap_or_default());
+    }
+    Ok(Value::Null.into())
 }
 
+/// The next run of a job would remove it, and with `force` nothing is waited for.
 fn delete(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     guest(call)?;
     call.cfs_lock("file-replication_cfg", "")?;
+    let id = call.params.get("id").unwrap_or_default().to_owned();
     if call.params.flag("force") != Some(true) {
-        return Err(no_job(call));
+        return match call.world.replication.remove(&id) {
+            Some(_) => Ok(Value::Null.into()),
+            None => Err(no_job(call)),
+        };
     }
     if call.params.flag("keep") == Some(true) {
         return Err(Refusal::param("keep", "conflicts with parameter 'force'"));
     }
-    Ok(serde_json::Value::Null.into())
+    call.world.replication.remove(&id);
+    Ok(Value::Null.into())
 }

@@ -8,10 +8,11 @@ use super::format::list;
 use super::keys::{self, Effect};
 use super::property::{Values, parse};
 use super::status::memory_mib;
-use super::{agent, devices, formats, pending};
+use super::{agent, devices, formats, network, pending};
 use crate::work::power::custom_files;
 use crate::world::World;
 use crate::world::guest::Guest;
+use crate::world::node::Node;
 
 /// Why a change does not apply.
 #[derive(Debug, PartialEq, Eq)]
@@ -141,8 +142,8 @@ struct Features {
     memory: bool,
     usb: bool,
     cloudinit: bool,
-    /// The bridges of the node.
-    bridges: Vec<String>,
+    /// The node that it runs on.
+    node: Option<Node>,
 }
 
 impl Features {
@@ -160,11 +161,7 @@ impl Features {
             memory: has("memory"),
             usb: has("usb"),
             cloudinit: has("cloudinit"),
-            bridges: world
-                .nodes
-                .get(&guest.node)
-                .map(|node| node.bridges.clone())
-                .unwrap_or_default(),
+            node: world.nodes.get(&guest.node).cloned(),
         }
     }
 }
@@ -390,11 +387,11 @@ fn fewer(fixed: u64, module: u64, size: u64, wanted: u64) -> (u64, u64) {
 fn card(guest: &Guest, features: &Features, key: &str, value: &str, now: i64) -> Result<(), Not> {
     let read = |text: &str| parse(formats::NET, text).unwrap_or_default();
     let new = read(value);
-    let missing = new.get("bridge").filter(|name| !features.bridges.iter().any(|it| it == name));
+    let fault = features.node.as_ref().and_then(|node| network::plug(node, &new).err());
     // The script that plugs it in fails.
-    let plug = || match missing {
-        Some(_) => Err(never(format!(
-            "VM {} qmp command 'netdev_add' failed - network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status 512",
+    let plug = || match &fault {
+        Some((_, status)) => Err(never(format!(
+            "VM {} qmp command 'netdev_add' failed - network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status {status}",
             guest.vmid
         ))),
         None => Ok(()),
@@ -411,10 +408,12 @@ fn card(guest: &Guest, features: &Features, key: &str, value: &str, now: i64) ->
     if same_device && old.get("bridge").is_some() && new.get("bridge").is_some() {
         let moves = ["bridge", "trunks"].iter().any(|name| old.get(name) != new.get(name))
             || ["tag", "firewall"].iter().any(|name| number(&old, name) != number(&new, name));
-        return match missing.filter(|_| moves) {
-            Some(bridge) => {
+        return match fault.filter(|_| moves) {
+            Some((_, 512)) => {
+                let bridge = new.get("bridge").unwrap_or_default();
                 Err(never(format!("bridge '{bridge}' is neither a linux nor an OVS bridge!")))
             }
+            Some((text, _)) => Err(never(text)),
             None => Ok(()),
         };
     }

@@ -1,6 +1,7 @@
 //! Network cards: `netN` and their MAC addresses.
 
-use super::property::{parse, split};
+use super::property::{Values, parse, split};
+use crate::world::node::Node;
 
 /// A random address below a prefix such as `BC:24:11`.
 pub(crate) fn random_mac(prefix: &str) -> String {
@@ -27,6 +28,26 @@ pub(crate) fn normalise(value: &str, prefix: &str, renew: bool) -> String {
     let mac = values.remove("macaddr").filter(|_| !renew).unwrap_or_else(|| random_mac(prefix));
     let rest = values.into_iter().map(|(key, value)| format!(",{key}={value}"));
     format!("{model}={mac}{}", rest.collect::<String>())
+}
+
+/// Plugs a card into its bridge (pve-common `PVE/Network.pm`, tap_plug and activate_bridge_vlan).
+/// The text of the error, and the status with which the script of QEMU ends.
+pub(crate) fn plug(node: &Node, card: &Values) -> Result<(), (String, u32)> {
+    let Some(name) = card.get("bridge") else { return Ok(()) };
+    let Some(bridge) = node.bridge(name) else {
+        return Err((format!("bridge '{name}' does not exist"), 512));
+    };
+    if bridge.vlan_aware {
+        return Ok(());
+    }
+    if card.get("trunks").is_some_and(|trunks| !trunks.is_empty()) {
+        let text = "vlan aware feature need to be enabled to use trunks at /usr/share/perl5/PVE/Network.pm line 418.";
+        return Err((text.to_owned(), 6400));
+    }
+    if card.get("tag").is_some() && bridge.ports.is_empty() {
+        return Err((format!("no physical interface on bridge '{name}'"), 6400));
+    }
+    Ok(())
 }
 
 fn is_model(key: &str) -> bool {

@@ -4,7 +4,7 @@
 use super::format::list;
 use super::property::parse;
 use super::status::memory_mib;
-use super::{devices, formats, keys, machine};
+use super::{devices, formats, keys, machine, network};
 use crate::world::World;
 use crate::world::guest::Guest;
 
@@ -18,7 +18,9 @@ pub(crate) fn check(world: &World, guest: &Guest, log: &mut Vec<String>) -> Resu
     memory(guest)?;
     machine::check(machine)?;
     devices::check_directories(world, guest)?;
-    cards(world, guest, log)
+    huge_pages(world, guest)?;
+    cards(world, guest, log)?;
+    allocation(world, guest, log)
 }
 
 fn number(guest: &Guest, key: &str, default: u64) -> u64 {
@@ -72,6 +74,35 @@ fn memory(guest: &Guest) -> Result<(), String> {
         nodes(guest, size)?;
     }
     if plugs { modules(guest, huge, size) } else { Ok(()) }
+}
+
+/// Huge pages are taken before QEMU starts, and never from swap.
+fn huge_pages(world: &World, guest: &Guest) -> Result<(), String> {
+    let most = world.nodes.get(&guest.node).map_or(u64::MAX, |node| node.memory);
+    let wanted = memory_mib(guest.get("memory")) << 20;
+    if guest.get("hugepages").is_some() && wanted > most {
+        let text =
+            "hugepage allocation failed at /usr/share/perl5/PVE/QemuServer/Memory.pm line 690.";
+        return Err(text.to_owned());
+    }
+    Ok(())
+}
+
+/// QEMU maps each piece of memory at once, and Linux refuses one that is larger than all memory
+/// and swap of the node, which has none. Modules that are plugged are pieces of their own.
+fn allocation(world: &World, guest: &Guest, log: &mut Vec<String>) -> Result<(), String> {
+    let most = world.nodes.get(&guest.node).map_or(u64::MAX, |node| node.memory);
+    let plugs = guest.get("hotplug").is_some_and(|value| list(value).any(|word| word == "memory"));
+    let shared_out = guest.config.keys().any(|key| key != "numa" && keys::is_numbered(key, "numa"));
+    let numa = guest.flag("numa");
+    let pieces = if numa { number(guest, "sockets", 1).max(1) } else { 1 };
+    let piece = (memory_mib(guest.get("memory")) << 20) / pieces;
+    if plugs || (numa && shared_out) || piece <= most {
+        return Ok(());
+    }
+    let name = if numa { "ram-node0" } else { "pc.ram" };
+    log.push(format!("kvm: cannot set up guest memory '{name}': Cannot allocate memory"));
+    Err("start failed: QEMU exited with code 1".to_owned())
 }
 
 /// NUMA nodes of the guest share out all of its memory.
@@ -155,15 +186,12 @@ fn cards(world: &World, guest: &Guest, log: &mut Vec<String>) -> Result<(), Stri
     let Some(node) = world.nodes.get(&guest.node) else { return Ok(()) };
     for (key, value) in guest.config.iter().filter(|(key, _)| keys::is_numbered(key, "net")) {
         let card = parse(formats::NET, value).unwrap_or_default();
-        let Some(bridge) = card.get("bridge") else { continue };
-        if node.bridges.iter().any(|found| found == bridge) {
-            continue;
-        }
+        let Err((text, status)) = network::plug(node, &card) else { continue };
         let number = key.trim_start_matches("net");
         let scripts = "script=/usr/libexec/qemu-server/pve-bridge,downscript=/usr/libexec/qemu-server/pve-bridgedown";
-        log.push(format!("bridge '{bridge}' does not exist"));
+        log.push(text);
         log.push(format!(
-            "kvm: -netdev type=tap,id={key},ifname=tap{}i{number},{scripts},vhost=on: network script /usr/libexec/qemu-server/pve-bridge failed with status 512",
+            "kvm: -netdev type=tap,id={key},ifname=tap{}i{number},{scripts},vhost=on: network script /usr/libexec/qemu-server/pve-bridge failed with status {status}",
             guest.vmid
         ));
         return Err("start failed: QEMU exited with code 1".to_owned());

@@ -61,6 +61,8 @@ pub(crate) struct WorldFile {
     pub(crate) resources: BTreeMap<String, Size>,
     /// Tasks that ended before the simulator started: what its task lists begin with.
     pub(crate) tasks: Vec<TaskSpec>,
+    /// Replication jobs: they are known, and never run.
+    pub(crate) replication: Vec<ReplicationSpec>,
     /// Faults on demand.
     pub(crate) faults: Vec<Fault>,
     /// `/cluster/resources` lags 10 s behind, as on a real cluster.
@@ -85,8 +87,31 @@ pub(crate) struct NodeSpec {
     pub(crate) memory: Option<Size>,
     /// Size of the root file system; 100GiB without it.
     pub(crate) rootfs: Option<Size>,
-    /// Bridges; `vmbr0` without it.
-    pub(crate) bridges: Option<Vec<String>>,
+    /// Bridges: names, or bridges; `vmbr0` without it.
+    pub(crate) bridges: Option<Vec<WordOr<BridgeSpec>>>,
+}
+
+/// A replication job.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplicationSpec {
+    /// The guest.
+    pub(crate) guest: u32,
+    /// The node that it is replicated to.
+    pub(crate) target: String,
+}
+
+/// A Linux bridge.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BridgeSpec {
+    /// Its name.
+    pub(crate) name: String,
+    /// Every VLAN passes (`bridge-vlan-aware`); without it a tag needs a port.
+    pub(crate) vlan_aware: bool,
+    /// Physical interfaces that are its ports; `eth0` of the node's first bridge, none of others
+    /// without it.
+    pub(crate) ports: Option<Vec<String>>,
 }
 
 /// A storage.

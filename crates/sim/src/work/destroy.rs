@@ -202,6 +202,11 @@ pub(crate) fn check(world: &World, node: &str, vmid: u32, purge: bool) -> Result
             "unable to remove VM {vmid} - used in HA resources and purge parameter not set."
         )));
     }
+    if let Some((id, _)) = world.replication_of(vmid).next().filter(|_| !purge) {
+        return Err(Refusal::die(format!(
+            "There is a replication job '{id}' for guest '{vmid}' - Please remove that first."
+        )));
+    }
     if guest.running.is_some() {
         return Err(Refusal::die(format!("VM {vmid} is running - destroy failed")));
     }

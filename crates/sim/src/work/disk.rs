@@ -15,7 +15,7 @@ use crate::guest::{drive_formats, keys, pending, property, size};
 use crate::world::World;
 use crate::world::access::Caller;
 use crate::world::guest::Guest;
-use crate::world::storage::Volume;
+use crate::world::storage::{Storage, StorageKind, Volume};
 use crate::world::volumes::{base_name, own_name, split_volid};
 
 const MODIFIED: &str = "checksum mismatch (file change by other user?)";
@@ -91,6 +91,7 @@ impl Resize {
             return Ok(None);
         }
         self.growable(world, file, guest.running.is_some(), wanted)?;
+        room(world, node, file, wanted - volume.size)?;
         Ok(Some((drive, wanted)))
     }
 
@@ -120,14 +121,45 @@ impl Resize {
     }
 
     fn apply(&self, world: &mut World, node: &str, mut drive: Drive, wanted: u64) {
+        let storage = split_volid(drive.file()).and_then(|(id, _)| world.storages.get(id));
+        let thick = storage.is_some_and(Storage::is_thick);
         if let Some(volume) = world.volume_mut(node, drive.file()) {
+            let more = wanted.saturating_sub(volume.size);
             volume.size = wanted;
+            volume.used = volume.used.saturating_add(if thick { more } else { 0 });
         }
         drive.set("size", size::print(wanted));
         if let Some(guest) = world.guests.get_mut(&self.vmid) {
             guest.config.insert(self.disk.clone(), drive.print());
         }
     }
+}
+
+/// A volume that takes its whole size grows only into free space.
+fn room(world: &World, node: &str, volid: &str, more: u64) -> Result<(), String> {
+    let (id, name) = split_volid(volid).unwrap_or_default();
+    let storage = allocate::storage_of(world, id)?;
+    let free = crate::storage::alloc::free_bytes(world, storage, node);
+    if !storage.is_thick() || more <= free {
+        return Ok(());
+    }
+    let option = |key: &str| storage.options.get(key).map(String::as_str).unwrap_or_default();
+    Err(match storage.kind {
+        StorageKind::Lvm => {
+            let (group, extent) = (option("vgname"), 4 << 20);
+            format!(
+                "error resizing volume '/dev/{group}/{name}': command '/sbin/lvextend' failed: Insufficient free space: {} extents needed, but only {} available",
+                more / extent,
+                free / extent
+            )
+        }
+        _ => {
+            let pool = option("pool");
+            format!(
+                "zfs error: cannot set property for '{pool}/{name}': size is greater than available space"
+            )
+        }
+    })
 }
 
 /// A disk to copy to another storage.

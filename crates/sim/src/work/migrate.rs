@@ -111,12 +111,27 @@ impl Migrate {
             self.locked = true;
         }
         if running {
+            self.other_side(stage)?;
             let (target, id, moment) = (&self.target, self.vmid.to_string(), stage.moment);
             let work = super::Work::Incoming(Incoming { waited: false, warnings });
             super::fork(stage.world, moment, target, "qmstart", &id, "root@pam", work);
         }
         let online = if running { ONLINE_MS + copy_ms(memory / 4) } else { 0 };
         Ok(Next::After(BASE_MS + online + copy_ms(bytes)))
+    }
+
+    /// QEMU has to start there, too.
+    fn other_side(&self, stage: &mut Stage<'_>) -> Result<(), String> {
+        let Some(guest) = stage.world.guest(self.vmid).cloned() else { return Ok(()) };
+        let there = Guest { node: self.target.clone(), ..guest };
+        let mut log = Vec::new();
+        let Err(error) = crate::guest::start::check(stage.world, &there, &mut log) else {
+            return Ok(());
+        };
+        for line in log.into_iter().chain([error]) {
+            stage.say(format!("[{}] {line}", self.target));
+        }
+        Err("online migrate failure - remote command failed with exit code 255".to_owned())
     }
 
     /// Devices of the node keep a guest there; for a stopped one, `force` lets it go.

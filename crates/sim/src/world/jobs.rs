@@ -66,6 +66,15 @@ impl World {
     /// A guest is gone for good: no job names it any longer.
     pub(crate) fn purge_from_jobs(&mut self, vmid: u32) {
         self.backup_jobs.retain_mut(|job| job.forget(vmid));
+        let own = format!("{vmid}-");
+        self.replication.retain(|id, _| !id.starts_with(&own));
+    }
+
+    /// Replication jobs of a guest: id and target node.
+    pub(crate) fn replication_of(&self, vmid: u32) -> impl Iterator<Item = (&String, &str)> {
+        let own = format!("{vmid}-");
+        let jobs = self.replication.iter().filter(move |(id, _)| id.starts_with(&own));
+        jobs.map(|(id, job)| (id, job.get("target").map(String::as_str).unwrap_or_default()))
     }
 
     /// The file `/etc/pve/jobs.cfg`; empty without jobs.

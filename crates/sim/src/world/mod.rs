@@ -85,6 +85,9 @@ pub struct World {
     /// In the order in which they were made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) backup_jobs: Vec<jobs::BackupJob>,
+    /// Replication jobs by id (`900-0`), with their properties. They are known and never run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) replication: BTreeMap<String, BTreeMap<String, String>>,
     /// Last sim time seen, ms.
     #[serde(default)]
     pub(crate) clock_ms: i64,
@@ -166,6 +169,7 @@ impl World {
             urls: BTreeMap::new(),
             resources: BTreeMap::new(),
             backup_jobs: Vec::new(),
+            replication: BTreeMap::new(),
             clock_ms: 0,
             next_pid: 0,
             identity: None,

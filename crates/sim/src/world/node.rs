@@ -4,6 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// A Linux bridge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bridge {
+    /// `bridge-vlan-aware`: every VLAN passes, with or without a port.
+    #[serde(default)]
+    pub vlan_aware: bool,
+    /// Physical interfaces that are its ports.
+    #[serde(default)]
+    pub ports: Vec<String>,
+}
+
 /// A node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Node {
@@ -23,6 +34,10 @@ pub struct Node {
     pub rootfs: u64,
     /// Bridges, `vmbr0` first.
     pub bridges: Vec<String>,
+    /// What is peculiar about bridges, by name. Without it the first one has the port `eth0`, the
+    /// others have none, and none is VLAN-aware.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bridge_options: BTreeMap<String, Bridge>,
     /// Sim time of boot, milliseconds since the epoch; 0 means an hour before anyone looks.
     #[serde(default)]
     pub booted_ms: i64,
@@ -47,10 +62,22 @@ impl Node {
             memory: 64 << 30,
             rootfs: 100 << 30,
             bridges: vec!["vmbr0".to_owned()],
+            bridge_options: BTreeMap::new(),
             booted_ms: 0,
             config: BTreeMap::new(),
             boots: false,
         }
+    }
+
+    /// A bridge of the node.
+    #[must_use]
+    pub fn bridge(&self, name: &str) -> Option<Bridge> {
+        let place = self.bridges.iter().position(|bridge| bridge == name)?;
+        let usual = || {
+            let ports = if place == 0 { vec!["eth0".to_owned()] } else { Vec::new() };
+            Bridge { vlan_aware: false, ports }
+        };
+        Some(self.bridge_options.get(name).cloned().unwrap_or_else(usual))
     }
 
     /// Seconds since boot at `now` (sim ms).

@@ -16,7 +16,7 @@ use super::fields::Fields;
 use super::firstboot;
 use super::group::VMIDS;
 use super::{names, policy, value};
-use crate::desired::VmidRange;
+use crate::desired::{Overcommit, VmidRange};
 use crate::diagnostic::{Diagnostic, Spanned};
 
 /// All VMIDs there are.
@@ -82,6 +82,7 @@ pub(crate) fn read(
     config.talos = talos(&mut fields);
     config.tls = tls(&mut fields, folders);
     (config.policy, config.policy_files) = policy::take(&mut fields, folders);
+    config.overcommit = overcommit(&mut fields);
     fields.finish();
     config
 }
@@ -305,6 +306,27 @@ fn tls(fields: &mut Fields<'_, '_>, folders: &Folders<'_>) -> Tls {
     };
     fields.finish();
     tls
+}
+
+/// `preflight`, of which there is `overcommit` alone.
+fn overcommit(fields: &mut Fields<'_, '_>) -> Overcommit {
+    let Some(mut preflight) = fields.mapping("preflight", "preflight") else {
+        return Overcommit::default();
+    };
+    let mut overcommit = Overcommit::default();
+    if let Some(mut fields) = preflight.mapping("overcommit", "preflight.overcommit") {
+        overcommit.storage = fields.parsed("storage", ratio).map(|found| found.value);
+        overcommit.memory = fields.parsed("memory", ratio).map(|found| found.value);
+        fields.finish();
+    }
+    preflight.finish();
+    overcommit
+}
+
+/// `1.5`: a multiple of what is there.
+fn ratio(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|n| (0.01..=1000.0).contains(n));
+    number.ok_or_else(|| "a ratio is a number such as 1.0 or 1.5".to_owned())
 }
 
 /// A node that the configuration does not list.

@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::desired::Profile;
 use crate::live;
 use crate::plan::{ActionKind, Effect, Finding, Precondition, Reason};
-use crate::planner::build::{Builder, Step};
+use crate::planner::build::{Builder, Step, UNLOCK};
 use crate::planner::create;
 use crate::provider::Volume;
 use crate::read::keeper_mark;
@@ -55,7 +55,7 @@ pub(in crate::planner) fn put_away(
     let keeper = builder.keepers.get(input, address);
     if let Some((keeper, lock)) = keeper.and_then(|keeper| Some((keeper, keeper.lock()?))) {
         let text = format!("guest {}, which keeps its disks, is locked: {lock}", keeper.vmid);
-        return Err(Finding::error("locked", text).about(address));
+        return Err(Finding::error("locked", text).about(address).help(UNLOCK));
     }
     let volumes: Vec<Volume> = input.kind.volumes(live);
     let volumes: Vec<Volume> = volumes.into_iter().filter(|v| slots.contains(&v.slot)).collect();

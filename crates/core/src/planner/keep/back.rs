@@ -8,7 +8,7 @@ use crate::desired::{Guest, Placement, Profile};
 use crate::live;
 use crate::plan::{ActionKind, AttributeChange, Effect, Finding, Precondition, Reason};
 use crate::planner::Input;
-use crate::planner::build::{Builder, Step};
+use crate::planner::build::{Builder, Step, UNLOCK, WAIT};
 use crate::planner::template::check_storage;
 use crate::provider::Comparison;
 
@@ -61,7 +61,7 @@ impl Holding {
                 "guest {} keeps disks of {address} and is on {}, which is offline",
                 self.vmid, self.node
             );
-            return Err(Finding::error("node-offline", text).about(address));
+            return Err(Finding::error("node-offline", text).about(address).help(WAIT));
         }
         let storages = self.storages(builder.input);
         let local: BTreeSet<String> =
@@ -159,7 +159,10 @@ pub(in crate::planner) fn return_to(
     }
     if let Some(lock) = builder.keepers.get(input, &guest.address).and_then(live::Guest::lock) {
         let text = format!("guest {}, which keeps its disks, is locked: {lock}", holding.vmid);
-        return Err(Finding::error("locked", text).about(&guest.address).at(guest.span));
+        return Err(Finding::error("locked", text)
+            .about(&guest.address)
+            .at(guest.span)
+            .help(UNLOCK));
     }
     for storage in holding.storages(input) {
         check_storage(&input.snapshot.inventory, guest, &storage, &[node])?;

@@ -40,7 +40,10 @@ pub(super) fn compare(differ: &mut Differ<'_>) {
         fine &= value.is_none_or(|volid| after.set(part.name(), volid).is_ok());
     }
     if !fine {
-        differ.finding(Finding::error("cicustom", "a snippet's name cannot be written"));
+        differ.finding(
+            Finding::error("cicustom", "a snippet's name cannot be written")
+                .help("write it without commas, or take it out"),
+        );
         return;
     }
     let any = !differ.wanted.spec.cloudinit.custom.is_empty();

@@ -41,7 +41,9 @@ pub(super) fn disk(differ: &mut Differ<'_>, slot: &str, wanted: &Disk) {
     };
     let Ok(mut drive) = new_drive(storage, wanted) else {
         let text = format!("'{storage}' cannot be the name of a storage");
-        differ.finding(Finding::error("storage-name", text));
+        differ.finding(
+            Finding::error("storage-name", text).help("storages are named as in `pvesm status`"),
+        );
         return;
     };
     set_options(differ, slot, wanted, wanted.format.as_ref(), &mut drive);

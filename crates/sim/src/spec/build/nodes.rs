@@ -1,10 +1,10 @@
 //! Nodes.
 
 use super::Builder;
-use crate::spec::format::{NodeSpec, WorldFile};
+use crate::spec::format::{BridgeSpec, NodeSpec, WorldFile};
 use crate::spec::problem::At;
 use crate::spec::value::{Many, WordOr};
-use crate::world::node::Node;
+use crate::world::node::{Bridge, Node};
 
 /// The nodes of a cluster that is made from nothing.
 const DEFAULT: u32 = 3;
@@ -135,11 +135,35 @@ impl Builder<'_> {
         node.rootfs = spec.rootfs.map_or(node.rootfs, |size| size.0);
         node.online = spec.online.unwrap_or(node.online);
         if let Some(bridges) = &spec.bridges {
-            node.bridges.clone_from(bridges);
+            self.bridges(&at.key("bridges"), &mut node, bridges);
         }
         if node.cpus == 0 || node.memory == 0 {
             self.wrong(at, format!("node '{name}' has no processor or no memory"), None);
         }
         self.world.add_node(node);
+    }
+
+    fn bridges(&mut self, at: &At<'_>, node: &mut Node, bridges: &[WordOr<BridgeSpec>]) {
+        node.bridges.clear();
+        node.bridge_options.clear();
+        for (index, bridge) in bridges.iter().enumerate() {
+            let spec = match bridge {
+                WordOr::Word(name) => {
+                    node.bridges.push(name.clone());
+                    continue;
+                }
+                WordOr::Full(spec) => spec,
+            };
+            if spec.name.is_empty() {
+                let help = Some("add 'name: vmbr0'".to_owned());
+                self.wrong(&at.item(index), "a bridge needs a name", help);
+                continue;
+            }
+            let usual = || if index == 0 { vec!["eth0".to_owned()] } else { Vec::new() };
+            let ports = spec.ports.clone().unwrap_or_else(usual);
+            let options = Bridge { vlan_aware: spec.vlan_aware, ports };
+            node.bridges.push(spec.name.clone());
+            node.bridge_options.insert(spec.name.clone(), options);
+        }
     }
 }

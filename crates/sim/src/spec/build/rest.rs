@@ -41,6 +41,7 @@ impl Builder<'_> {
         self.world.lag = file.lag.unwrap_or(self.world.lag);
         self.unreachable(file);
         self.tasks(file);
+        self.replication(file);
         let top = At::top("faults");
         for (index, fault) in file.faults.iter().enumerate() {
             if let Err(text) = fault.check().and_then(|()| self.world.check_names(fault)) {
@@ -48,6 +49,20 @@ impl Builder<'_> {
             }
             // Added at 0, which becomes the start of the simulator.
             self.world.faults.add(fault.clone(), 0);
+        }
+    }
+
+    fn replication(&mut self, file: &WorldFile) {
+        let top = At::top("replication");
+        for (index, spec) in file.replication.iter().enumerate() {
+            let at = top.item(index);
+            if !self.knows_guest(&at, spec.guest) || !self.knows_node(&at, &spec.target) {
+                continue;
+            }
+            let number = self.world.replication_of(spec.guest).count();
+            let job = [("target".to_owned(), spec.target.clone())];
+            let job = job.into_iter().chain([("schedule".to_owned(), "*/15".to_owned())]);
+            self.world.replication.insert(format!("{}-{number}", spec.guest), job.collect());
         }
     }
 

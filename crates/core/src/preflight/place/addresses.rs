@@ -1,0 +1,143 @@
+//! Does anybody else have the MAC or IP addresses that the plan brings in?
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::course::{Course, State};
+use super::known::{Bridge, Other};
+use super::{Asked, Look};
+use crate::live::{Guest, GuestRef};
+use crate::plan::{Finding, Weight};
+use crate::planner::Input;
+use crate::provider::Card;
+
+/// A network device with addresses that it did not have before.
+struct New<'c> {
+    state: &'c State,
+    card: Card,
+    mac: Option<String>,
+    addresses: Vec<IpAddr>,
+}
+
+fn new<'c>(course: &'c Course, input: &Input<'_>) -> Vec<New<'c>> {
+    let mut found = Vec::new();
+    for state in course.guests.values() {
+        let before = state.before.as_ref().map(|live| input.kind.hardware(&live.config));
+        for card in input.kind.hardware(&state.config).cards {
+            let old = before.as_ref().and_then(|hardware| hardware.card(&card.slot));
+            let moved = old.is_none_or(|old| (&old.bridge, old.tag) != (&card.bridge, card.tag));
+            let mac = card
+                .mac
+                .clone()
+                .filter(|mac| moved || old.and_then(|o| o.mac.as_ref()) != Some(mac));
+            let had =
+                |address: &IpAddr| !moved && old.is_some_and(|o| o.addresses.contains(address));
+            let addresses: Vec<_> = card.addresses.iter().filter(|a| !had(a)).copied().collect();
+            if card.bridge.is_some() && (mac.is_some() || !addresses.is_empty()) {
+                found.push(New { state, card, mac, addresses });
+            }
+        }
+    }
+    found
+}
+
+/// Every guest that nobody's document is about is asked, and only when something new is brought in.
+pub(super) fn ask(course: &Course, input: &Input<'_>, asked: &mut Asked) {
+    let new = new(course, input);
+    if new.is_empty() {
+        return;
+    }
+    asked
+        .bridges
+        .extend(new.iter().filter(|n| !n.addresses.is_empty()).map(|n| n.state.node.clone()));
+    let snapshot = input.snapshot;
+    let others = snapshot.inventory.guests.values().filter(|guest| {
+        guest.qemu
+            && !guest.template
+            && !snapshot.guests.contains_key(&guest.vmid)
+            && snapshot.inventory.nodes.get(&guest.node).is_some_and(|node| node.online)
+    });
+    asked.others.extend(others.map(|g| GuestRef { vmid: g.vmid, node: g.node.clone() }));
+}
+
+pub(super) fn check(look: &Look<'_>, course: &Course) -> Vec<Finding> {
+    let (mut found, mut said) = (Vec::new(), BTreeSet::new());
+    let left_alone = left_alone(course, look.input);
+    for new in new(course, look.input) {
+        let others = look.known.others.iter().chain(&left_alone);
+        found.extend(others.filter_map(|other| clash(look, &new, other)));
+        let mut bridges = look.known.bridges.iter();
+        found.extend(bridges.find_map(|bridge| node(look, &new, bridge)));
+    }
+    found.retain(|finding: &Finding| said.insert((finding.code.clone(), finding.message.clone())));
+    found
+}
+
+/// Guests that were read for the plan, and that it does nothing to.
+fn left_alone(course: &Course, input: &Input<'_>) -> Vec<Other> {
+    let all = input.snapshot.guests.values();
+    let touched = |vmid: &u32| course.guests.contains_key(vmid) || course.gone.contains(vmid);
+    let others = all.filter(|guest| !touched(&guest.vmid) && !guest.is_template());
+    let other = |guest: &Guest| Other {
+        vmid: guest.vmid,
+        node: guest.node.clone(),
+        name: guest.name().to_owned(),
+        running: guest.running,
+        cards: input.kind.hardware(&guest.config).cards,
+    };
+    others.map(other).collect()
+}
+
+/// Another guest with the same address in the same network.
+fn clash(look: &Look<'_>, new: &New<'_>, other: &Other) -> Option<Finding> {
+    let New { state, card, .. } = new;
+    let weight = if other.running { Weight::Error } else { Weight::Warning };
+    let owner = format!(
+        "guest {} '{}' on {}{}",
+        other.vmid,
+        other.name,
+        other.node,
+        if other.running { "" } else { ", which is stopped" }
+    );
+    let bridge = card.bridge.as_deref().unwrap_or_default();
+    let same_bridge = |theirs: &&Card| theirs.bridge == card.bridge;
+    let mut near = other.cards.iter().filter(same_bridge);
+    if let Some(mac) = &new.mac
+        && near.clone().any(|theirs| theirs.mac.as_ref() == Some(mac))
+    {
+        let text = format!("MAC address {mac} of {} is that of {owner}", state.address);
+        let help = "give the guest another `mac`, or none: Proxmox VE makes one up";
+        let finding = Finding::new(weight, "mac-taken", text).help(help);
+        let path = format!("networks.{}.mac", card.slot);
+        return Some(look.at(finding, &state.address, &[&path, "mac", "networks", "network"]));
+    }
+    let shared =
+        |theirs: &Card| new.addresses.iter().find(|a| theirs.addresses.contains(a)).copied();
+    let address = near.find_map(|theirs| shared(theirs).filter(|_| theirs.tag == card.tag))?;
+    let text = format!("address {address} of {} on {bridge} is that of {owner}", state.address);
+    let finding =
+        Finding::new(weight, "address-taken", text).help("give one of the two another address");
+    Some(at_address(look, finding, new))
+}
+
+/// The node's own address.
+fn node(look: &Look<'_>, new: &New<'_>, bridge: &Bridge) -> Option<Finding> {
+    let New { state, card, .. } = new;
+    if card.bridge.as_deref() != Some(bridge.name.as_str()) || card.tag.is_some() {
+        return None;
+    }
+    let address = new.addresses.iter().find(|address| bridge.addresses.contains(address))?;
+    let text = format!(
+        "address {address} of {} on {} is that of node {}",
+        state.address, bridge.name, bridge.node
+    );
+    let finding = Finding::error("address-taken", text).help("give the guest another address");
+    Some(at_address(look, finding, new))
+}
+
+fn at_address(look: &Look<'_>, finding: Finding, new: &New<'_>) -> Finding {
+    let index = new.card.slot.trim_start_matches("net");
+    let ip = format!("cloudinit.ipconfig{index}.ip");
+    let config = format!("cloudinit.ipconfig{index}");
+    look.at(finding, &new.state.address, &[&ip, &config, "ip", "cloudinit"])
+}

@@ -1,0 +1,19 @@
+//! The facts that decide whether a plan works. Asked at once, each at its own node; what may not
+//! be read, or cannot be had, stays unknown: the plan then says nothing of it.
+
+mod network;
+mod places;
+
+use futures::future::join;
+use pvx_core::preflight::{Answers, Questions};
+use pvx_core::provider::ProviderError;
+
+use crate::cluster::Cluster;
+
+impl Cluster {
+    /// Everything that is asked.
+    pub(crate) async fn answer(&self, questions: &Questions) -> Result<Answers, ProviderError> {
+        let (places, ()) = join(self.places(&questions.places), async {}).await;
+        Ok(Answers { places })
+    }
+}

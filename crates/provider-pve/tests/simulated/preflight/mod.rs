@@ -1,0 +1,6 @@
+//! What the preflight finds: each finding where it is the only thing wrong, with the failure that it
+//! foresees.
+
+mod moves;
+mod places;
+mod scenario;
