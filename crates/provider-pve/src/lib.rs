@@ -7,6 +7,7 @@ pub mod codec;
 pub mod credentials;
 pub mod guest;
 mod read;
+mod read_access;
 mod read_ha;
 pub mod ssh;
 mod write;

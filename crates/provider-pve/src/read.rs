@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::{self, try_join_all};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use pvx_core::live::{Guest, GuestRef, Ha, Inventory, Node, Pending, Storage, Summary};
+use pvx_core::preflight::{Answers, Questions};
 use pvx_core::provider::{ErrorClass, ProviderError, Reader, Snippets};
 use serde::Deserialize;
 use serde_json::Value;
@@ -58,6 +59,11 @@ impl Reader for Cluster {
         self.read_ha().await
     }
 
+    async fn preflight(&self, questions: &Questions) -> Result<Answers, ProviderError> {
+        let access = self.read_access(questions).await?;
+        Ok(Answers { access })
+    }
+
     async fn snippets(&self, wanted: &[(String, String)]) -> Result<Snippets, ProviderError> {
         let all = wanted.iter().map(|(node, storage)| self.snippets_on(node, storage));
         let found = try_join_all(all).await.map_err(|e| provider_error(&e))?;
@@ -67,7 +73,8 @@ impl Reader for Cluster {
 }
 
 impl Cluster {
-    /// Names of the snippets on a storage; none when they may not be listed.
+    /// Names of the snippets on a storage; none when they may not be listed. Who lacks
+    /// Datastore.Allocate gets a list without them (pve-storage, check_volume_access).
     async fn snippets_on(
         &self,
         node: &str,
@@ -80,7 +87,19 @@ impl Cluster {
             answer => answer?,
         };
         let name = |row: ContentRow| Some(row.volid.split_once(":snippets/")?.1.to_owned());
-        Ok(Some(rows.into_iter().filter_map(name).collect()))
+        let names: BTreeSet<String> = rows.into_iter().filter_map(name).collect();
+        if names.is_empty() && !self.may_list(storage).await? {
+            return Ok(None);
+        }
+        Ok(Some(names))
+    }
+
+    /// Are snippets on this storage shown to the token?
+    async fn may_list(&self, storage: &str) -> Result<bool, ApiError> {
+        let path = format!("/storage/{storage}");
+        let request = Request::get("/access/permissions").parameter("path", &path);
+        let found: BTreeMap<String, BTreeMap<String, Value>> = self.client.get(&request).await?;
+        Ok(found.get(&path).is_some_and(|held| held.contains_key("Datastore.Allocate")))
     }
 
     /// VMIDs of the VMs that run on a node: live, unlike `/cluster/resources`.

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod destroy;
 pub(crate) mod init;
 pub(crate) mod plan;
+pub(crate) mod privileges;
 pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod sim;

@@ -6,6 +6,7 @@ pub(crate) mod explain;
 mod findings;
 mod paint;
 pub(crate) mod plan;
+pub(crate) mod privileges;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod show;

@@ -520,6 +520,7 @@ mod tests {
             ],
             outcomes: BTreeMap::new(),
             moved: BTreeMap::new(),
+            privileges: Vec::new(),
         }
     }
 

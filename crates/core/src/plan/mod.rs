@@ -5,6 +5,7 @@ mod change;
 mod finding;
 mod graph;
 pub mod lint;
+mod privilege;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ pub use action::{Action, ActionId, ActionKind, HaChange, Precondition, Reason};
 pub use change::{AttributeChange, Change, Effect, Facts, Held, Verb};
 pub use finding::{Finding, Weight};
 pub use graph::{ActionGraph, GraphError};
+pub use privilege::{Privilege, Use, aggregate as aggregate_privileges};
 
 use std::collections::BTreeMap;
 
@@ -21,7 +23,7 @@ use crate::address::Address;
 use crate::state::Remembered;
 
 /// The version of the serialised form. A reader refuses a newer one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What the tag of a guest begins with that only holds kept disks; the profile's key follows.
 pub const KEEPER: &str = "pvx-kept.";
@@ -70,6 +72,9 @@ pub struct Plan {
     /// one when the guest is settled under the new.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub moved: BTreeMap<Address, Address>,
+    /// What the token must be allowed for it, by path: filled in by the preflight.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub privileges: Vec<Privilege>,
 }
 
 /// A line about one profile.

@@ -168,6 +168,7 @@ fn plan(verb: Verb, actions: Vec<Action>) -> Plan {
         findings: Vec::new(),
         outcomes: BTreeMap::new(),
         moved: BTreeMap::new(),
+        privileges: Vec::new(),
     }
 }
 

@@ -2,6 +2,15 @@
 //! ([`questions`]), a [`Reader`](crate::provider::Reader) fetches them, and [`check`] adds findings
 //! to the plan. Pure, like the planner. A plan without actions asks nothing.
 
+mod permissions;
+mod privilege;
+pub mod pveum;
+
+pub use permissions::{Access, Permissions, TagRules};
+pub use privilege::needed as needed_privileges;
+
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
@@ -12,6 +21,8 @@ use crate::planner::{Input, settle};
 pub struct Questions {
     /// What the token may do (`/access/permissions`).
     pub permissions: bool,
+    /// VMIDs that guests are made at: asked for only when the token does not see all guests.
+    pub new_vmids: BTreeSet<u32>,
 }
 
 impl Questions {
@@ -23,16 +34,23 @@ impl Questions {
 
 /// What is known then. A fact that could not be had is absent, and nothing is concluded from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answers {}
+pub struct Answers {
+    /// What the token may do, and the rules that this depends on.
+    pub access: Access,
+}
 
 /// Which facts decide whether the plan works.
 pub fn questions(plan: &Plan, input: &Input<'_>) -> Questions {
     let _ = input;
-    Questions { permissions: !plan.is_empty() }
+    Questions {
+        permissions: !plan.is_empty() || plan.is_blocked(),
+        new_vmids: privilege::new_vmids(plan),
+    }
 }
 
 /// Adds to the plan what would make it fail.
 pub fn check(plan: &mut Plan, input: &Input<'_>, answers: &Answers) {
-    let _ = answers;
+    plan.privileges = needed_privileges(plan, input, &answers.access);
+    privilege::check(plan, &answers.access);
     settle(&mut plan.findings, input.sources);
 }

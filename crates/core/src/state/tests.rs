@@ -159,6 +159,7 @@ fn plan(changes: Vec<Change>, outcomes: &[(&str, u32)]) -> Plan {
         findings: Vec::new(),
         outcomes: outcomes.iter().map(|(g, vmid)| (address(g), remembered(*vmid))).collect(),
         moved: BTreeMap::new(),
+        privileges: Vec::new(),
     }
 }
 

@@ -322,6 +322,7 @@ pub(super) fn plan(guests: Vec<Vec<Step>>) -> Plan {
         findings: Vec::new(),
         outcomes,
         moved: BTreeMap::new(),
+        privileges: Vec::new(),
     }
 }
 

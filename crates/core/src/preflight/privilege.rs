@@ -1,0 +1,233 @@
+//! What the plan needs, and what of it the token lacks. Which checks Proxmox makes is the
+//! provider's knowledge ([`GuestKind::privileges`](crate::provider::GuestKind::privileges)).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::permissions::{Access, Permissions};
+use super::pveum;
+use crate::address::Address;
+use crate::desired::{Guest, Origin, TemplateRef};
+use crate::plan::{
+    Action, ActionKind, Finding, Intent, Plan, Privilege, Use, aggregate_privileges,
+};
+use crate::planner::{Input, Ownership, is_target};
+use crate::provider::{Reach, Reads};
+
+/// How many paths and uses are named before the rest is counted.
+const NAMED: usize = 3;
+
+/// VMIDs that the plan makes guests at.
+pub(super) fn new_vmids(plan: &Plan) -> BTreeSet<u32> {
+    let made =
+        |kind: &ActionKind| matches!(kind, ActionKind::Create { .. } | ActionKind::Clone { .. });
+    let gone: BTreeSet<u32> = plan
+        .actions
+        .iter()
+        .filter(|action| action.kind == ActionKind::Destroy)
+        .map(|action| action.vmid)
+        .collect();
+    let new = plan.actions.iter().filter(|action| made(&action.kind)).map(|action| action.vmid);
+    // One that is made anew has its VMID until then.
+    new.filter(|vmid| !gone.contains(vmid)).collect()
+}
+
+/// What the token must be allowed for the plan and for making it, by path.
+pub fn needed(plan: &Plan, input: &Input<'_>, access: &Access) -> Vec<Privilege> {
+    let ownership = Ownership::of(input);
+    let reads = match plan.intent {
+        Intent::Apply => reads(input, &ownership),
+        Intent::Destroy => Reads::default(),
+    };
+    let owned = ownership.owned().map(|(address, vmid)| (vmid, address.clone()));
+    let reach = Reach {
+        plan,
+        snapshot: input.snapshot,
+        guests: owned.filter(|(_, address)| is_target(input.options, address)).collect(),
+        reads,
+        access,
+    };
+    aggregate_privileges(input.kind.privileges(&reach))
+}
+
+/// What is looked at for guests that are not there.
+fn reads(input: &Input<'_>, ownership: &Ownership) -> Reads {
+    let mut reads = Reads::default();
+    for guest in input.desired.guests().filter(|guest| is_target(input.options, &guest.address)) {
+        let address = &guest.address;
+        if let Some(pool) = &guest.spec.pool {
+            reads.pools.insert((pool.clone(), address.clone()));
+        }
+        if ownership.member(address).is_some() {
+            continue;
+        }
+        if let Origin::Template { template: TemplateRef::Vmid(vmid), .. } = &guest.origin {
+            reads.templates.insert((*vmid, address.clone()));
+        }
+        reads.storages.extend(storages(guest).map(|storage| (storage.to_owned(), address.clone())));
+    }
+    reads
+}
+
+/// Storages that documents name for a guest's disks.
+fn storages(guest: &Guest) -> impl Iterator<Item = &str> {
+    let disks = guest.spec.disks.values().filter_map(|disk| disk.storage.as_deref());
+    disks.chain(guest.spec.storage.as_deref())
+}
+
+/// Adds what the token lacks.
+pub(super) fn check(plan: &mut Plan, access: &Access) {
+    let hidden = hidden_vmids(plan, access);
+    plan.findings.extend(hidden);
+    let Some(permissions) = &access.permissions else { return };
+    for finding in &mut plan.findings {
+        explain(finding, permissions);
+    }
+    let missing: Vec<&Privilege> =
+        plan.privileges.iter().filter(|check| !permissions.meets(check)).collect();
+    let (impossible, missing): (Vec<&Privilege>, Vec<&Privilege>) =
+        missing.into_iter().partition(|check| check.any_of.is_empty());
+    let mut findings: Vec<Finding> = impossible.into_iter().map(root_only).collect();
+    for (paths, checks) in by_paths(&missing) {
+        findings.push(lacks(&permissions.token, &paths, &checks, &plan.privileges));
+    }
+    plan.findings.extend(findings);
+}
+
+/// Absence in the list of guests proves nothing to a token that does not see all of them.
+fn hidden_vmids(plan: &Plan, access: &Access) -> Vec<Finding> {
+    let made = |action: &&Action| {
+        matches!(action.kind, ActionKind::Create { .. } | ActionKind::Clone { .. })
+            && access.taken.contains(&action.vmid)
+    };
+    let finding = |action: &Action| {
+        let (vmid, address) = (action.vmid, &action.address);
+        let text =
+            format!("VMID {vmid} of {address} is held by a guest that this token cannot see");
+        Finding::error("vmid-hidden", text).about(address).help(format!(
+            "give {address} another VMID; or let the token see that guest (VM.Audit on /vms/{vmid}): it may be {address} itself"
+        ))
+    };
+    plan.actions.iter().filter(made).map(finding).collect()
+}
+
+/// What is not shown to the token may be there.
+fn explain(finding: &mut Finding, permissions: &Permissions) {
+    let (what, path, privilege) = match finding.code.as_str() {
+        "template-missing" => ("guests", "/vms", "VM.Audit"),
+        "storage-missing" => ("storages", "/storage", "Datastore.Audit"),
+        "pool-missing" => ("pools", "/pool", "Pool.Audit"),
+        _ => return,
+    };
+    if permissions.holds_below(path, privilege) {
+        return;
+    }
+    let token = &permissions.token;
+    let why =
+        format!("token {token} does not see all {what}: it lacks {privilege} on {path} or below");
+    finding.help = Some(match finding.help.take() {
+        Some(help) => format!("{why}; {help}"),
+        None => why,
+    });
+}
+
+fn root_only(check: &Privilege) -> Finding {
+    let uses = uses(&check.uses.iter().map(words).collect::<Vec<_>>());
+    let text = format!("only root@pam may {uses}: no token passes");
+    Finding::error("root-only", text).help(
+        "take the device out of the template, or use a resource mapping for it (Datacenter → Resource Mappings)",
+    )
+}
+
+fn words(one: &Use) -> String {
+    one.words()
+}
+
+/// What is missing on the same guests is told together.
+fn by_paths<'a>(missing: &[&'a Privilege]) -> BTreeMap<Vec<&'a str>, Vec<&'a Privilege>> {
+    let mut places: BTreeMap<(&str, Vec<&String>), Vec<&Privilege>> = BTreeMap::new();
+    for check in missing {
+        let family = if check.path.starts_with("/vms/") { "/vms" } else { check.path.as_str() };
+        places.entry((family, check.any_of.iter().collect())).or_default().push(check);
+    }
+    let mut found: BTreeMap<Vec<&str>, Vec<&Privilege>> = BTreeMap::new();
+    for checks in places.into_values() {
+        let mut paths: Vec<&str> = checks.iter().map(|check| check.path.as_str()).collect();
+        paths.sort_by_key(|path| (path.len(), *path));
+        paths.dedup();
+        found.entry(paths).or_default().extend(checks);
+    }
+    found
+}
+
+/// One finding for all that is missing on the same paths.
+fn lacks(token: &str, paths: &[&str], checks: &[&Privilege], all: &[Privilege]) -> Finding {
+    let mut kinds: BTreeMap<String, Vec<&Privilege>> = BTreeMap::new();
+    for check in checks {
+        kinds.entry(check.words()).or_default().push(check);
+    }
+    let whom: BTreeSet<&Address> =
+        checks.iter().flat_map(|c| &c.uses).filter_map(|one| one.address.as_ref()).collect();
+    let place = listed(paths);
+    let text = match kinds.iter().next() {
+        Some((privilege, checks)) if kinds.len() == 1 => {
+            let all: Vec<String> = checks.iter().flat_map(|c| &c.uses).map(words).collect();
+            format!("token {token} lacks {privilege} on {place}, to {}", uses(&all))
+        }
+        _ => {
+            let one = |(privilege, checks): (&String, &Vec<&Privilege>)| {
+                let deeds: BTreeSet<String> =
+                    checks.iter().flat_map(|c| &c.uses).map(deed).collect();
+                format!("{privilege} (to {})", deeds.into_iter().collect::<Vec<_>>().join("; "))
+            };
+            let list: Vec<String> = kinds.iter().map(one).collect();
+            let list = list.join(", ");
+            format!("token {token} lacks on {place}{}: {list}", for_whom(&whom))
+        }
+    };
+    let wanted: Vec<&Privilege> =
+        all.iter().filter(|check| paths.contains(&check.path.as_str())).collect();
+    let finding = Finding::error("privilege-missing", text)
+        .help(format!("as root on a node:\n{}", pveum::commands(&wanted, token).join("\n")));
+    match (whom.len(), whom.first()) {
+        (1, Some(address)) => finding.about(address),
+        _ => finding,
+    }
+}
+
+/// `configure cores, net0`, without the guest.
+fn deed(one: &Use) -> String {
+    let keys: Vec<&str> = one.keys.iter().map(String::as_str).collect();
+    format!("{} {}", one.verb, keys.join(", ")).trim_end().to_owned()
+}
+
+fn for_whom(guests: &BTreeSet<&Address>) -> String {
+    match guests.first() {
+        None => String::new(),
+        Some(one) => format!(", for {one}{}", more(guests.len() - 1)),
+    }
+}
+
+fn more(number: usize) -> String {
+    match number {
+        0 => String::new(),
+        1 => " (and 1 more guest)".to_owned(),
+        _ => format!(" (and {number} more guests)"),
+    }
+}
+
+fn listed(paths: &[&str]) -> String {
+    let named = paths.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    match paths.len().saturating_sub(NAMED) {
+        0 => named,
+        rest => format!("{named} and {rest} more"),
+    }
+}
+
+/// The first use, and how many more there are.
+fn uses(all: &[String]) -> String {
+    let distinct: BTreeSet<&String> = all.iter().collect();
+    match all.first() {
+        None => "work".to_owned(),
+        Some(first) => format!("{first}{}", more(distinct.len() - 1)),
+    }
+}
