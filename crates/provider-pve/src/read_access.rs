@@ -59,7 +59,7 @@ impl Cluster {
         let sees_all =
             access.permissions.as_ref().is_some_and(|p| p.holds_below("/vms", "VM.Audit"));
         if !sees_all {
-            access.taken = self.taken(&questions.new_vmids).await?;
+            access.taken = self.taken(&questions.vmids).await?;
         }
         Ok(access)
     }

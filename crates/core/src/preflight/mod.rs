@@ -21,8 +21,9 @@ use crate::planner::{Input, settle};
 pub struct Questions {
     /// What the token may do (`/access/permissions`).
     pub permissions: bool,
-    /// VMIDs that guests are made at: asked for only when the token does not see all guests.
-    pub new_vmids: BTreeSet<u32>,
+    /// VMIDs that guests are made at, and those of guests that were there before and are not
+    /// seen: asked for only when the token does not see all guests.
+    pub vmids: BTreeSet<u32>,
 }
 
 impl Questions {
@@ -41,16 +42,16 @@ pub struct Answers {
 
 /// Which facts decide whether the plan works.
 pub fn questions(plan: &Plan, input: &Input<'_>) -> Questions {
-    let _ = input;
+    let unseen = privilege::unseen(input);
     Questions {
-        permissions: !plan.is_empty() || plan.is_blocked(),
-        new_vmids: privilege::new_vmids(plan),
+        permissions: !plan.is_empty() || plan.is_blocked() || !unseen.is_empty(),
+        vmids: privilege::new_vmids(plan).into_iter().chain(unseen.into_keys()).collect(),
     }
 }
 
 /// Adds to the plan what would make it fail.
 pub fn check(plan: &mut Plan, input: &Input<'_>, answers: &Answers) {
     plan.privileges = needed_privileges(plan, input, &answers.access);
-    privilege::check(plan, &answers.access);
+    privilege::check(plan, input, &answers.access);
     settle(&mut plan.findings, input.sources);
 }

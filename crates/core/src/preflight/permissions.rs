@@ -70,7 +70,7 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 pub struct Access {
     /// What the token may do; absent when it could not be asked.
     pub permissions: Option<Permissions>,
-    /// VMIDs of guests to be made that are taken: by guests that the token does not see.
+    /// VMIDs that were asked for and are taken: by guests that the token does not see.
     pub taken: BTreeSet<u32>,
     /// Zones of the VNets that the token sees, by VNet. Every other bridge is of `localnetwork`.
     pub zones: BTreeMap<String, String>,

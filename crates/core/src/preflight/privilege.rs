@@ -12,6 +12,7 @@ use crate::plan::{
 };
 use crate::planner::{Input, Ownership, is_target};
 use crate::provider::{Reach, Reads};
+use crate::snippet;
 
 /// How many paths and uses are named before the rest is counted.
 const NAMED: usize = 3;
@@ -29,6 +30,16 @@ pub(super) fn new_vmids(plan: &Plan) -> BTreeSet<u32> {
     let new = plan.actions.iter().filter(|action| made(&action.kind)).map(|action| action.vmid);
     // One that is made anew has its VMID until then.
     new.filter(|vmid| !gone.contains(vmid)).collect()
+}
+
+/// Guests that pvx made before, by VMID, and that the list of guests does not have: they are gone,
+/// or the token does not see them.
+pub(super) fn unseen(input: &Input<'_>) -> BTreeMap<u32, Address> {
+    let memory = input.memory;
+    let known = |address: &&Address| is_target(input.options, address);
+    let vmid = |address: &Address| Some((memory.vmid(address)?, address.clone()));
+    let remembered = memory.addresses().filter(known).filter_map(vmid);
+    remembered.filter(|(vmid, _)| !input.snapshot.inventory.guests.contains_key(vmid)).collect()
 }
 
 /// What the token must be allowed for the plan and for making it, by path.
@@ -71,17 +82,18 @@ fn reads(input: &Input<'_>, ownership: &Ownership) -> Reads {
 /// Storages that documents name for a guest's disks.
 fn storages(guest: &Guest) -> impl Iterator<Item = &str> {
     let disks = guest.spec.disks.values().filter_map(|disk| disk.storage.as_deref());
-    disks.chain(guest.spec.storage.as_deref())
+    let cloudinit = &guest.spec.cloudinit;
+    let snippets = cloudinit.snippets.as_deref().unwrap_or(snippet::STORAGE);
+    let written = !cloudinit.templates.is_empty();
+    disks.chain(guest.spec.storage.as_deref()).chain(written.then_some(snippets))
 }
 
 /// Adds what the token lacks.
-pub(super) fn check(plan: &mut Plan, access: &Access) {
-    let hidden = hidden_vmids(plan, access);
+pub(super) fn check(plan: &mut Plan, input: &Input<'_>, access: &Access) {
+    let hidden = hidden(plan, input, access);
     plan.findings.extend(hidden);
     let Some(permissions) = &access.permissions else { return };
-    for finding in &mut plan.findings {
-        explain(finding, permissions);
-    }
+    unmask(plan, permissions);
     let missing: Vec<&Privilege> =
         plan.privileges.iter().filter(|check| !permissions.meets(check)).collect();
     let (impossible, missing): (Vec<&Privilege>, Vec<&Privilege>) =
@@ -94,40 +106,67 @@ pub(super) fn check(plan: &mut Plan, access: &Access) {
 }
 
 /// Absence in the list of guests proves nothing to a token that does not see all of them.
-fn hidden_vmids(plan: &Plan, access: &Access) -> Vec<Finding> {
-    let made = |action: &&Action| {
-        matches!(action.kind, ActionKind::Create { .. } | ActionKind::Clone { .. })
-            && access.taken.contains(&action.vmid)
+fn hidden(plan: &Plan, input: &Input<'_>, access: &Access) -> Vec<Finding> {
+    let before = unseen(input);
+    let made =
+        |kind: &ActionKind| matches!(kind, ActionKind::Create { .. } | ActionKind::Clone { .. });
+    let new = plan.actions.iter().filter(|action: &&Action| made(&action.kind));
+    let new: BTreeMap<u32, &Address> = new.map(|action| (action.vmid, &action.address)).collect();
+    let finding = |vmid: &u32| {
+        let (address, text) = match (before.get(vmid), new.get(vmid)) {
+            (Some(address), _) => (
+                address,
+                format!(
+                    "guest {vmid} is there, was {address} before, and this token cannot see it"
+                ),
+            ),
+            (None, Some(address)) => (
+                *address,
+                format!("VMID {vmid} of {address} is held by a guest that this token cannot see"),
+            ),
+            (None, None) => return None,
+        };
+        Some(Finding::error("vmid-hidden", text).about(address).help(format!(
+            "let the token see the guest (VM.Audit on /vms/{vmid}); when it is another one, give {address} another VMID"
+        )))
     };
-    let finding = |action: &Action| {
-        let (vmid, address) = (action.vmid, &action.address);
-        let text =
-            format!("VMID {vmid} of {address} is held by a guest that this token cannot see");
-        Finding::error("vmid-hidden", text).about(address).help(format!(
-            "give {address} another VMID; or let the token see that guest (VM.Audit on /vms/{vmid}): it may be {address} itself"
-        ))
-    };
-    plan.actions.iter().filter(made).map(finding).collect()
+    access.taken.iter().filter_map(finding).collect()
 }
 
-/// What is not shown to the token may be there.
-fn explain(finding: &mut Finding, permissions: &Permissions) {
-    let (what, path, privilege) = match finding.code.as_str() {
-        "template-missing" => ("guests", "/vms", "VM.Audit"),
-        "storage-missing" => ("storages", "/storage", "Datastore.Audit"),
-        "pool-missing" => ("pools", "/pool", "Pool.Audit"),
-        _ => return,
+/// What is not shown to the token may be there: then that is said, and not that it is missing.
+fn unmask(plan: &mut Plan, permissions: &Permissions) {
+    let missing = |path: &str| {
+        plan.privileges.iter().any(|check| check.path == path && !permissions.meets(check))
     };
-    if permissions.holds_below(path, privilege) {
+    let mut findings = std::mem::take(&mut plan.findings);
+    // What is told below with its fix is not told twice.
+    findings.retain(|finding| match &finding.shown_by {
+        Some((path, privilege)) => permissions.holds(path, privilege) || !missing(path),
+        None => true,
+    });
+    for finding in &mut findings {
+        explain(finding, permissions);
+    }
+    plan.findings = findings;
+}
+
+fn explain(finding: &mut Finding, permissions: &Permissions) {
+    let token = &permissions.token;
+    if let Some((path, privilege)) = &finding.shown_by {
+        if !permissions.holds(path, privilege) {
+            finding.message =
+                format!("token {token} does not see {path}: it lacks {privilege} there");
+            finding.help = Some(format!("give it {privilege} on {path}, or name what it sees"));
+        }
         return;
     }
-    let token = &permissions.token;
-    let why =
-        format!("token {token} does not see all {what}: it lacks {privilege} on {path} or below");
-    finding.help = Some(match finding.help.take() {
-        Some(help) => format!("{why}; {help}"),
-        None => why,
-    });
+    let template = finding.code == "template-missing";
+    if template && !permissions.holds_below("/vms", "VM.Audit") {
+        let shown = finding.help.take().unwrap_or_default();
+        finding.help = Some(format!(
+            "{shown}; token {token} does not see all guests: a template needs VM.Audit and VM.Clone on /vms/VMID"
+        ));
+    }
 }
 
 fn root_only(check: &Privilege) -> Finding {

@@ -31,7 +31,7 @@ pub(crate) struct Lab {
 }
 
 /// Keeps nothing: what pvx needs is on the cluster.
-struct Forgetful;
+pub(crate) struct Forgetful;
 
 impl History for Forgetful {
     fn begins(&mut self, _: &Plan, _: &Change) -> Result<(), StateError> {

@@ -15,6 +15,7 @@ mod harness;
 mod keys;
 mod observe;
 mod placement;
+mod privileges;
 mod requests;
 mod snippets;
 mod untouched;
