@@ -32,7 +32,7 @@ impl Reader for Cluster {
             self.client.get::<Vec<ResourceRow>>(&resources),
         )
         .await
-        .map_err(|e| provider_error(&e))?;
+        .map_err(|error| self.cannot_look(&error))?;
         assemble(&status, resources)
     }
 
@@ -73,6 +73,18 @@ impl Reader for Cluster {
 }
 
 impl Cluster {
+    /// Nothing can be planned for a token that may not even see which nodes there are.
+    fn cannot_look(&self, error: &ApiError) -> ProviderError {
+        let plain = provider_error(error);
+        let ApiError::Forbidden { .. } = error else { return plain };
+        let token = self.client.token_id();
+        let user = token.split('!').next().unwrap_or(token);
+        let text = format!("token {token} may not look at the cluster: it lacks Sys.Audit on /");
+        ProviderError::new(ErrorClass::Denied, text).help(format!(
+            "let it look, as root on a node; then `pvx privileges` names what else it needs, and where:\npveum acl modify / --users {user} --tokens '{token}' --roles PVEAuditor"
+        ))
+    }
+
     /// Names of the snippets on a storage; none when they may not be listed. Who lacks
     /// Datastore.Allocate gets a list without them (pve-storage, check_volume_access).
     async fn snippets_on(

@@ -1,6 +1,6 @@
 //! `pvx privileges`
 
-use pvx_core::plan::{Finding, Intent, Plan, Privilege, Weight};
+use pvx_core::plan::{Finding, Intent, Plan, Weight};
 use pvx_core::planner::Options;
 use pvx_core::preflight::{Access, pveum};
 
@@ -59,5 +59,5 @@ fn print(
 }
 
 fn commands(plan: &Plan, token: &str) -> Vec<String> {
-    pveum::commands(&plan.privileges.iter().collect::<Vec<&Privilege>>(), token)
+    pveum::commands(&plan.privileges, token)
 }

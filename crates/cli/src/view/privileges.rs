@@ -7,15 +7,19 @@ use pvx_core::plan::{Action, ActionKind, Finding, Plan, Privilege, Use};
 use pvx_core::preflight::Access;
 use serde::Serialize;
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
 
-use super::paint::{BAD, FAINT, GOOD, STRONG, WARN, item, pad, paint, widest, wrapped};
+use super::paint::{BAD, FAINT, GOOD, STRONG, WARN, item, pad, paint, wrapped};
 use super::{count, findings};
 
 /// How many paths are named before the rest is counted.
 const NAMED: usize = 4;
 
-/// Where the words of uses begin.
-const USES: usize = 36;
+/// Columns for a privilege: `Datastore.AllocateTemplate` is the longest.
+const WORDS: usize = 26;
+
+/// The column where uses begin.
+const USES: usize = WORDS + 6;
 
 /// One privilege, and whether the token has it; nobody knows when its permissions cannot be read.
 #[derive(Debug, Clone, Serialize)]
@@ -47,8 +51,7 @@ pub(crate) fn render(plan: &Plan, access: &Access, token: &str) -> String {
     );
     for (paths, rows) in alike(&rows) {
         text.push_str(&format!("\n{}\n", paint(STRONG, &wrapped(&listed(&paths), 0))));
-        let width = widest(rows.iter().map(|row| row.words.as_str())).max(20);
-        text.extend(rows.iter().map(|row| line(row, width)));
+        text.extend(rows.iter().map(line));
     }
     text + &beyond(plan)
 }
@@ -103,7 +106,7 @@ fn words(row: &Row<'_>) -> String {
     words + &pool.unwrap_or_default()
 }
 
-fn line(line: &Line, width: usize) -> String {
+fn line(line: &Line) -> String {
     let (style, sign) = match line.held {
         Some(true) => (GOOD, "✓"),
         Some(false) => (BAD, "×"),
@@ -118,22 +121,12 @@ fn line(line: &Line, width: usize) -> String {
         (Some(one), 1) => format!("{deeds} · {one}"),
         (Some(one), number) => format!("{deeds} · {one} and {}", count(number - 1, "more guest")),
     };
-    let head = format!("{} {}  ", paint(style, sign), pad(&line.words, width));
-    let indent = width.max(USES - 6) + 6;
-    if width > USES - 6 {
-        return format!(
-            "  {}\n{}{}\n",
-            head.trim_end(),
-            " ".repeat(USES),
-            paint(FAINT, &wrapped(&uses, USES))
-        );
+    let head = format!("  {} {}", paint(style, sign), pad(&line.words, WORDS));
+    let uses = paint(FAINT, &wrapped(&uses, USES));
+    if line.words.width() > WORDS {
+        return format!("{head}\n{}{uses}\n", " ".repeat(USES));
     }
-    format!("  {}{}\n", pad_to(&head, width, indent), paint(FAINT, &wrapped(&uses, indent)))
-}
-
-/// Spaces after the words of a line, so that all uses begin in one column.
-fn pad_to(head: &str, width: usize, indent: usize) -> String {
-    format!("{head}{}", " ".repeat(indent.saturating_sub(width + 6)))
+    format!("{head}{}{uses}\n", " ".repeat(USES - WORDS - 4))
 }
 
 fn deed(one: &Use) -> String {

@@ -170,15 +170,11 @@ fn explain(finding: &mut Finding, permissions: &Permissions) {
 }
 
 fn root_only(check: &Privilege) -> Finding {
-    let uses = uses(&check.uses.iter().map(words).collect::<Vec<_>>());
+    let uses = uses(&check.uses.iter().collect::<Vec<_>>());
     let text = format!("only root@pam may {uses}: no token passes");
     Finding::error("root-only", text).help(
         "take the device out of the template, or use a resource mapping for it (Datacenter → Resource Mappings)",
     )
-}
-
-fn words(one: &Use) -> String {
-    one.words()
 }
 
 /// What is missing on the same guests is told together.
@@ -209,7 +205,7 @@ fn lacks(token: &str, paths: &[&str], checks: &[&Privilege], all: &[Privilege]) 
     let place = listed(paths);
     let text = match kinds.iter().next() {
         Some((privilege, checks)) if kinds.len() == 1 => {
-            let all: Vec<String> = checks.iter().flat_map(|c| &c.uses).map(words).collect();
+            let all: Vec<&Use> = checks.iter().flat_map(|c| &c.uses).collect();
             format!("token {token} lacks {privilege} on {place}, to {}", uses(&all))
         }
         _ => {
@@ -223,10 +219,9 @@ fn lacks(token: &str, paths: &[&str], checks: &[&Privilege], all: &[Privilege]) 
             format!("token {token} lacks on {place}{}: {list}", for_whom(&whom))
         }
     };
-    let wanted: Vec<&Privilege> =
-        all.iter().filter(|check| paths.contains(&check.path.as_str())).collect();
+    let commands = pveum::commands_for(all, token, |path| paths.contains(&path));
     let finding = Finding::error("privilege-missing", text)
-        .help(format!("as root on a node:\n{}", pveum::commands(&wanted, token).join("\n")));
+        .help(format!("as root on a node:\n{}", commands.join("\n")));
     match (whom.len(), whom.first()) {
         (1, Some(address)) => finding.about(address),
         _ => finding,
@@ -262,11 +257,11 @@ fn listed(paths: &[&str]) -> String {
     }
 }
 
-/// The first use, and how many more there are.
-fn uses(all: &[String]) -> String {
-    let distinct: BTreeSet<&String> = all.iter().collect();
+/// The first use, and how many guests more there are.
+fn uses(all: &[&Use]) -> String {
+    let guests: BTreeSet<&Address> = all.iter().filter_map(|one| one.address.as_ref()).collect();
     match all.first() {
         None => "work".to_owned(),
-        Some(first) => format!("{first}{}", more(distinct.len() - 1)),
+        Some(first) => format!("{}{}", first.words(), more(guests.len().saturating_sub(1))),
     }
 }

@@ -8,26 +8,22 @@ use crate::plan::Privilege;
 /// stands on a path takes the place of what is inherited there, so a path gets all that is named
 /// for it. User and token get the same: a token with privilege separation has what both have, one
 /// without has what its user has. They can be run twice.
-pub fn commands(checks: &[&Privilege], token: &str) -> Vec<String> {
-    let mut by_path: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for check in checks {
-        let on_path = by_path.entry(&check.path).or_default();
-        if !check.any_of.iter().any(|privilege| on_path.contains(privilege.as_str())) {
-            on_path.extend(check.any_of.first().map(String::as_str));
-        }
-    }
-    by_path.retain(|_, privileges| !privileges.is_empty());
-    let mut roles: BTreeMap<BTreeSet<&str>, (&str, Vec<&str>)> = BTreeMap::new();
-    for (path, privileges) in by_path {
-        let kind = kind(path, &privileges);
-        roles.entry(privileges).or_insert((kind, Vec::new())).1.push(path);
-    }
-    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+pub fn commands(checks: &[Privilege], token: &str) -> Vec<String> {
+    commands_for(checks, token, |_| true)
+}
+
+/// The same for some of the paths. Roles have the names that they have among all.
+pub(super) fn commands_for(
+    checks: &[Privilege],
+    token: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Vec<String> {
     let mut lines = Vec::new();
-    for (privileges, (kind, paths)) in roles {
-        let number = numbers.entry(kind).or_default();
-        *number += 1;
-        let role = if *number == 1 { kind.to_owned() } else { format!("{kind}-{number}") };
+    for (role, privileges, mut paths) in roles(checks) {
+        paths.retain(|path| wanted(path));
+        if paths.is_empty() {
+            continue;
+        }
         let list = privileges.into_iter().collect::<Vec<_>>().join(",");
         lines.push(format!(
             "pveum role add {role} --privs \"{list}\" || pveum role modify {role} --append 1 --privs \"{list}\""
@@ -35,6 +31,29 @@ pub fn commands(checks: &[&Privilege], token: &str) -> Vec<String> {
         lines.extend(grants(&paths, &role, token));
     }
     lines
+}
+
+/// Each set of privileges with the name of its role and its paths.
+fn roles(checks: &[Privilege]) -> Vec<(String, BTreeSet<&str>, Vec<&str>)> {
+    let mut by_path: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for check in checks.iter().filter(|check| !check.any_of.is_empty()) {
+        let on_path = by_path.entry(&check.path).or_default();
+        if !check.any_of.iter().any(|privilege| on_path.contains(privilege.as_str())) {
+            on_path.extend(check.any_of.first().map(String::as_str));
+        }
+    }
+    let mut places: BTreeMap<(&str, BTreeSet<&str>), Vec<&str>> = BTreeMap::new();
+    for (path, privileges) in by_path {
+        places.entry((kind(path, &privileges), privileges)).or_default().push(path);
+    }
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+    let named = places.into_iter().map(|((kind, privileges), paths)| {
+        let number = numbers.entry(kind).or_default();
+        *number += 1;
+        let role = if *number == 1 { kind.to_owned() } else { format!("{kind}-{number}") };
+        (role, privileges, paths)
+    });
+    named.collect()
 }
 
 fn grants(paths: &[&str], role: &str, token: &str) -> Vec<String> {
@@ -89,16 +108,15 @@ mod tests {
             Privilege::new("/vms/1003", &["VM.PowerMgmt"]),
             Privilege::new("/vms/1004", &[]),
         ];
-        let checks: Vec<&Privilege> = checks.iter().collect();
         insta::assert_snapshot!(commands(&checks, "pvx@pve!cli").join("\n"), @r#"
         pveum role add pvx-cluster --privs "Sys.Audit" || pveum role modify pvx-cluster --append 1 --privs "Sys.Audit"
         pveum acl modify / --users pvx@pve --tokens 'pvx@pve!cli' --roles pvx-cluster --propagate 0
         pveum role add pvx-guest --privs "VM.Allocate,VM.Config.Cloudinit" || pveum role modify pvx-guest --append 1 --privs "VM.Allocate,VM.Config.Cloudinit"
         for id in 1001 1002; do pveum acl modify /vms/$id --users pvx@pve --tokens 'pvx@pve!cli' --roles pvx-guest; done
-        pveum role add pvx-template --privs "VM.Clone" || pveum role modify pvx-template --append 1 --privs "VM.Clone"
-        pveum acl modify /vms/100 --users pvx@pve --tokens 'pvx@pve!cli' --roles pvx-template
         pveum role add pvx-guest-2 --privs "VM.PowerMgmt" || pveum role modify pvx-guest-2 --append 1 --privs "VM.PowerMgmt"
         pveum acl modify /vms/1003 --users pvx@pve --tokens 'pvx@pve!cli' --roles pvx-guest-2
+        pveum role add pvx-template --privs "VM.Clone" || pveum role modify pvx-template --append 1 --privs "VM.Clone"
+        pveum acl modify /vms/100 --users pvx@pve --tokens 'pvx@pve!cli' --roles pvx-template
         "#);
     }
 }
