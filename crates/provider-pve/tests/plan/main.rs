@@ -18,6 +18,7 @@ mod membership;
 mod moved;
 mod order;
 mod ownership;
+mod privileges;
 mod random;
 mod read;
 mod relocate;

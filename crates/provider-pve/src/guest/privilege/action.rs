@@ -71,7 +71,7 @@ pub(super) fn check(
             on_storage_of(checks, now, disk);
         }
         ActionKind::Pool { join, leave } => pool(checks, join.as_deref(), leave.as_deref()),
-        ActionKind::Ha { .. } => checks.on("/".to_owned(), &["Sys.Console"], ""),
+        ActionKind::Ha { .. } => checks.on("/".to_owned(), &["Sys.Console"], "HA"),
         ActionKind::Destroy => checks.guest(&["VM.Allocate"], ""),
         ActionKind::ConfigureAsRoot { .. } | ActionKind::Snippet { .. } => {}
     }
@@ -189,7 +189,7 @@ fn on_storage_of(checks: &mut Checks<'_>, config: &Config, disk: &str) {
 /// `PUT /pools`: the pools, and the right to change permissions on the guest.
 fn pool(checks: &mut Checks<'_>, join: Option<&str>, leave: Option<&str>) {
     for pool in join.into_iter().chain(leave) {
-        checks.on(format!("/pool/{pool}"), &["Pool.Allocate"], "");
+        checks.on(format!("/pool/{pool}"), &["Pool.Allocate"], "the pool");
     }
-    checks.guest(&["VM.Allocate", "Permissions.Modify"], "");
+    checks.guest(&["VM.Allocate", "Permissions.Modify"], "the pool");
 }

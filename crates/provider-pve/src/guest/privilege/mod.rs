@@ -10,11 +10,9 @@ mod action;
 mod course;
 mod key;
 mod read;
-#[cfg(test)]
-mod tests;
 
 use pvx_core::address::Address;
-use pvx_core::plan::{Action, Privilege, Use};
+use pvx_core::plan::{Action, ActionKind, Privilege, Use};
 use pvx_core::preflight::Access;
 use pvx_core::provider::Reach;
 
@@ -34,6 +32,15 @@ pub(super) fn of(reach: &Reach<'_>) -> Vec<Privilege> {
     found
 }
 
+/// The action in a sentence: `configure HA of k3s/cp01`.
+fn verb(kind: &ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Ha { .. } => "configure",
+        ActionKind::Pool { .. } => "change",
+        _ => kind.verb(),
+    }
+}
+
 /// Collects the checks of one request.
 struct Checks<'a> {
     verb: &'a str,
@@ -48,7 +55,7 @@ struct Checks<'a> {
 impl<'a> Checks<'a> {
     fn of(action: &'a Action, pool: Option<String>, access: &'a Access) -> Self {
         Self {
-            verb: action.kind.verb(),
+            verb: verb(&action.kind),
             address: &action.address,
             vmid: action.vmid,
             pool,
