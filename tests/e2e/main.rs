@@ -17,6 +17,7 @@ mod environment;
 mod first_light;
 mod formats;
 mod killed;
+mod privileges;
 mod reference;
 mod reuse;
 mod root_keys;
