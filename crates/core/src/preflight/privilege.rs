@@ -94,6 +94,9 @@ pub(super) fn check(plan: &mut Plan, input: &Input<'_>, access: &Access) {
     plan.findings.extend(hidden);
     let Some(permissions) = &access.permissions else { return };
     unmask(plan, permissions);
+    if plan.intent == Intent::Apply {
+        plan.findings.extend(hidden_pools(input, permissions));
+    }
     let missing: Vec<&Privilege> =
         plan.privileges.iter().filter(|check| !permissions.meets(check)).collect();
     let (impossible, missing): (Vec<&Privilege>, Vec<&Privilege>) =
@@ -131,6 +134,26 @@ fn hidden(plan: &Plan, input: &Input<'_>, access: &Access) -> Vec<Finding> {
         )))
     };
     access.taken.iter().filter_map(finding).collect()
+}
+
+/// Guests that documents take out of a pool, when the token does not see all pools.
+fn hidden_pools(input: &Input<'_>, permissions: &Permissions) -> Vec<Finding> {
+    let inventory = &input.snapshot.inventory;
+    let ownership = Ownership::of(input);
+    let dropped = input.desired.guests().filter(|guest| {
+        guest.spec.pool.is_none() && input.memory.managed(&guest.address).contains("pool")
+    });
+    let finding = |guest: &Guest| {
+        let address = &guest.address;
+        let live = inventory.guests.get(&ownership.member(address)?)?;
+        let seen = live.pool.is_some() || permissions.holds_below("/pool", "Pool.Audit");
+        let text = format!(
+            "{address} may still be in the pool that its documents named before: this token does not see all pools"
+        );
+        let help = "give it Pool.Audit on that pool, then plan again";
+        (!seen).then(|| Finding::warning("pool-hidden", text).about(address).help(help))
+    };
+    dropped.filter_map(finding).collect()
 }
 
 /// What is not shown to the token may be there: then that is said, and not that it is missing.

@@ -100,7 +100,9 @@ impl Stage {
         let mut by_path: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for check in checks {
             let last = check.any_of.len() - 1;
-            by_path.entry(&check.path).or_default().push(&check.any_of[choice.min(last)]);
+            // Where a pool is enough, it is all there is.
+            let path = check.pool.as_deref().unwrap_or(&check.path);
+            by_path.entry(path).or_default().push(&check.any_of[choice.min(last)]);
         }
         self.sim.edit(|world| {
             let access = world.access_mut();
@@ -393,4 +395,60 @@ async fn a_machine_with_user_data() {
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_with_disks_of_their_own() {
     example(2).await;
+}
+
+/// Documents by name, made and then removed, in a world with a pool.
+async fn in_a_pool(text: &str, change: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = Stage::start(World::lab()).await;
+    let request = pvx_provider_pve::client::Request::post("/pools").parameter("poolid", "web");
+    let root = stage.sim.edit(|world| {
+        world.access_mut().add_token("root@pam", "test", SECRET, false);
+        format!("root@pam!test={SECRET}")
+    });
+    cluster(&stage.sim, &root).await.client().send(&request).await.unwrap();
+    let load = |text: &str| {
+        let path = folder.path().join("one.yaml");
+        std::fs::write(&path, text).unwrap();
+        let working_dir = folder.path().to_owned();
+        let loaded =
+            load(&LoadOptions { paths: vec![path], working_dir, ..LoadOptions::default() });
+        assert!(
+            !pvx_core::diagnostic::has_errors(&loaded.diagnostics),
+            "{:#?}",
+            loaded.diagnostics
+        );
+        loaded
+    };
+    let mut case = Case { loaded: load(text), memory: Memory::default(), intent: Intent::Apply };
+    show(&stage, &mut case).await;
+    case.loaded = load(change);
+    show(&stage, &mut case).await;
+    case.intent = Intent::Destroy;
+    show(&stage, &mut case).await;
+    stage.sim.shutdown().await;
+}
+
+/// A clone that is made in a pool needs nothing on itself; later the pool's privileges are its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_in_a_pool() {
+    let text = "name: one\ntemplate: debian-13\npool: web\ncores: 2\nha: started\nvmid: 1000\n";
+    in_a_pool(text, &text.replace("cores: 2", "sockets: 2").replace("ha: started", "ha: ignored"))
+        .await;
+}
+
+/// Made from nothing, with an image and a CD-ROM; it moves, and loses a disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn made_from_nothing_in_a_pool() {
+    let text = "name: one\nvmid: 1000\nnode: pve1\nstorage: local-lvm\npool: web\npower: stopped\n\
+        disks: { scsi0: 1G, scsi1: { size: 1G, on_removal: erase } }\nstartup: { order: 2 }\n\
+        networks: { net0: { bridge: vmbr0, tag: 5 } }\nserial0: socket\nusb0: spice\n";
+    let change = text
+        .replace("node: pve1", "node: pve2")
+        .replace(
+            "disks: { scsi0: 1G, scsi1: { size: 1G, on_removal: erase } }",
+            "disks: { scsi0: { size: 1G, storage: shared } }",
+        )
+        .replace("usb0: spice\n", "");
+    in_a_pool(text, &change).await;
 }

@@ -66,7 +66,8 @@ fn of_action(found: &mut Vec<Privilege>, action: &Action, before: &Config, cours
             storages.extend(used(&only(before, disk)));
         }
         ActionKind::Snippet { storage, .. } => drop(storages.insert(storage.clone())),
-        ActionKind::Pool { leave: Some(pool), .. } => {
+        // One that it is taken from by another pool need not be seen.
+        ActionKind::Pool { join: None, leave: Some(pool) } => {
             found.push(read(format!("/pool/{pool}"), POOL, Some(address), "the pool"));
         }
         _ => {}
