@@ -324,6 +324,18 @@ fn checks_from_the_sources() {
             vec![pool(Some("web"), Some("old")), ActionKind::Start, pool(None, Some("web"))],
         ),
         ("guarded tags", vec![configure(&[("tags", "prod;mine")], &[])]),
+        (
+            "a template with devices",
+            vec![ActionKind::Clone {
+                source: 4402,
+                full: true,
+                storage: None,
+                target: None,
+                name: "clone".to_owned(),
+                note: "note".to_owned(),
+                pool: None,
+            }],
+        ),
         ("a seen tag", vec![configure(&[("tags", "known")], &[])]),
         (
             "over SSH",
@@ -334,6 +346,8 @@ fn checks_from_the_sources() {
         ),
     ];
     let mut snapshot = snapshot();
+    let devices = [("usb0", "host=1234:abcd"), ("hostpci0", "mapping=gpu"), ("cpu", "custom-fast")];
+    snapshot.guests.extend([guest(4402, &devices)]);
     snapshot.inventory = Inventory {
         guests: BTreeMap::from([(
             1,
