@@ -19,6 +19,7 @@ mod formats;
 mod killed;
 mod policy;
 mod preflight;
+mod privileges;
 mod reference;
 mod reuse;
 mod review;

@@ -169,6 +169,8 @@ pub(crate) enum Command {
     Apply(ApplyOptions),
     /// Remove every guest that the documents own, and nothing else
     Destroy(DestroyOptions),
+    /// Show what the token must be allowed for what apply would do
+    Privileges(PrivilegesOptions),
     /// Show the guests of the documents and where they run
     Status(Documents),
     /// Show one guest, documents and cluster side by side, or a saved plan
@@ -292,6 +294,46 @@ pub(crate) struct GraphOptions {
     /// Draw the removal instead
     #[arg(long)]
     pub(crate) destroy: bool,
+}
+
+/// `pvx privileges`
+#[derive(Debug, clap::Args)]
+pub(crate) struct PrivilegesOptions {
+    #[command(flatten)]
+    pub(crate) documents: Documents,
+    /// Only this guest (k3s/worker02) or profile (k3s); repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) anew: AnewOptions,
+    #[command(flatten)]
+    pub(crate) apply_changes: ApplyChangesOption,
+    /// For the removal instead
+    #[arg(long)]
+    pub(crate) destroy: bool,
+    /// With --destroy: kept disks go too
+    #[arg(long, requires = "destroy")]
+    pub(crate) erase_kept: bool,
+    /// Print the `pveum` commands that give exactly that, to be run as root on a node
+    #[arg(long)]
+    pub(crate) pveum: bool,
+    /// Another token than the one that asks: the commands are for that one
+    #[arg(long, value_name = "USER@REALM!NAME", requires = "pveum", value_parser = token_id)]
+    pub(crate) token: Option<String>,
+}
+
+/// The shape of a token's id; it goes into a shell's quotes.
+fn token_id(text: &str) -> Result<String, String> {
+    let word = |part: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        !part.is_empty() && part.chars().all(known)
+    };
+    let id = text.split_once('!').filter(|(user, name)| {
+        let realm = user.split_once('@');
+        word(name) && realm.is_some_and(|(user, realm)| word(user) && word(realm))
+    });
+    id.map(|_| text.to_owned())
+        .ok_or_else(|| "expected USER@REALM!NAME, such as pvx@pve!cli".to_owned())
 }
 
 /// What may happen to running guests.

@@ -51,6 +51,7 @@ async fn run(args: &Args) -> Result<Code, CliError> {
         Command::Plan(options) => command::plan::run(global, options).await,
         Command::Apply(options) => command::apply::run(global, options).await,
         Command::Destroy(options) => command::destroy::run(global, options).await,
+        Command::Privileges(options) => command::privileges::run(global, options).await,
         Command::Status(options) => command::status::run(global, options).await,
         Command::Show(options) => command::show::run(global, options).await,
         Command::Graph(options) => command::graph::run(global, options).await,

@@ -13,7 +13,7 @@ use pvx_core::live::{Inventory, Snapshot};
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::{self, Input, Options};
 use pvx_core::policy::{self, Policy};
-use pvx_core::preflight;
+use pvx_core::preflight::{self, Access, Questions};
 use pvx_core::provider::Reader;
 use pvx_core::read;
 use pvx_core::state::{Folder, Journal, Memory};
@@ -239,6 +239,22 @@ impl<'a> Session<'a> {
         let policy = self.loaded.config.as_ref().map_or(&none, |config| &config.policy);
         policy::check(&mut plan, &input, policy, Timestamp::now());
         Ok(plan)
+    }
+
+    /// The plan for what was read, with the privileges that it needs, and what is known of the
+    /// token's own.
+    pub(crate) async fn privileges(
+        &self,
+        reading: &Reading,
+        intent: Intent,
+        options: &Options,
+    ) -> Result<(Plan, Access), CliError> {
+        let mut plan = self.draft(reading, intent, options);
+        let input = self.input(reading, options);
+        let questions = Questions { permissions: true, ..preflight::questions(&plan, &input) };
+        let access = self.connected.cluster.preflight(&questions).await?.access;
+        plan.privileges = preflight::needed_privileges(&plan, &input, &access);
+        Ok((plan, access))
     }
 
     /// The plan for what was read, and nothing else is asked.

@@ -10,10 +10,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::address::Address;
 use crate::desired::{Affinity, GuestSpec, Ha};
-use crate::live::{self, Guest, GuestRef, Inventory, Properties};
-use crate::plan::{Action, AttributeChange, Finding, HaChange};
-use crate::preflight::{Answers, Questions};
+use crate::live::{self, Guest, GuestRef, Inventory, Properties, Snapshot};
+use crate::plan::{Action, AttributeChange, Finding, HaChange, Plan, Privilege};
+use crate::preflight::{Access, Answers, Questions};
 
 pub use hardware::{Card, Drive, Hardware, Medium};
 
@@ -339,6 +340,32 @@ pub struct HaComparison {
     pub attributes: Vec<AttributeChange>,
 }
 
+/// What privileges are needed for: a plan, and what was looked at to make it.
+pub struct Reach<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What it was made from.
+    pub snapshot: &'a Snapshot,
+    /// Guests of the documents that are there, by VMID.
+    pub guests: BTreeMap<u32, Address>,
+    /// What else was looked at.
+    pub reads: Reads,
+    /// Rules that privileges depend on.
+    pub access: &'a Access,
+}
+
+/// What documents name, and a plan looks at before it makes anything, each with the guest that
+/// it is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Storages that guests to be made get disks on.
+    pub storages: BTreeSet<(String, Address)>,
+    /// Pools that guests are to be in.
+    pub pools: BTreeSet<(String, Address)>,
+    /// Templates that are named by their VMID.
+    pub templates: BTreeSet<(u32, Address)>,
+}
+
 /// How Proxmox spells a guest: pure, no I/O.
 pub trait GuestKind: Send + Sync {
     /// The smbios uuid of a guest.
@@ -392,4 +419,11 @@ pub trait GuestKind: Send + Sync {
 
     /// What must change in a rule.
     fn compare_rule(&self, wanted: &HaRule<'_>, live: Option<&Properties>) -> HaComparison;
+
+    /// The checks that Proxmox makes of the requests of a plan, and of those that it was made
+    /// from, in no order and each as often as it is made.
+    fn privileges(&self, reach: &Reach<'_>) -> Vec<Privilege> {
+        let _ = reach;
+        Vec::new()
+    }
 }

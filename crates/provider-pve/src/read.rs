@@ -32,7 +32,7 @@ impl Reader for Cluster {
             self.client.get::<Vec<ResourceRow>>(&resources),
         )
         .await
-        .map_err(|e| provider_error(&e))?;
+        .map_err(|error| self.cannot_look(&error))?;
         assemble(&status, resources)
     }
 
@@ -72,7 +72,20 @@ impl Reader for Cluster {
 }
 
 impl Cluster {
-    /// Names of the snippets on a storage; none when they may not be listed.
+    /// Nothing can be planned for a token that may not even see which nodes there are.
+    fn cannot_look(&self, error: &ApiError) -> ProviderError {
+        let plain = provider_error(error);
+        let ApiError::Forbidden { .. } = error else { return plain };
+        let token = self.client.token_id();
+        let user = token.split('!').next().unwrap_or(token);
+        let text = format!("token {token} may not look at the cluster: it lacks Sys.Audit on /");
+        ProviderError::new(ErrorClass::Denied, text).help(format!(
+            "let it look, as root on a node; then `pvx privileges` names what else it needs, and where:\npveum acl modify / --users {user} --tokens '{token}' --roles PVEAuditor"
+        ))
+    }
+
+    /// Names of the snippets on a storage; none when they may not be listed. Who lacks
+    /// Datastore.Allocate gets a list without them (pve-storage, check_volume_access).
     async fn snippets_on(
         &self,
         node: &str,
@@ -85,7 +98,19 @@ impl Cluster {
             answer => answer?,
         };
         let name = |row: ContentRow| Some(row.volid.split_once(":snippets/")?.1.to_owned());
-        Ok(Some(rows.into_iter().filter_map(name).collect()))
+        let names: BTreeSet<String> = rows.into_iter().filter_map(name).collect();
+        if names.is_empty() && !self.may_list(storage).await? {
+            return Ok(None);
+        }
+        Ok(Some(names))
+    }
+
+    /// Are snippets on this storage shown to the token?
+    async fn may_list(&self, storage: &str) -> Result<bool, ApiError> {
+        let path = format!("/storage/{storage}");
+        let request = Request::get("/access/permissions").parameter("path", &path);
+        let found: BTreeMap<String, BTreeMap<String, Value>> = self.client.get(&request).await?;
+        Ok(found.get(&path).is_some_and(|held| held.contains_key("Datastore.Allocate")))
     }
 
     /// VMIDs of the VMs that run on a node: live, unlike `/cluster/resources`.

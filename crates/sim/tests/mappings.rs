@@ -235,3 +235,30 @@ fn world_files_have_mappings() {
         assert!(error.contains(part), "{error}");
     }
 }
+
+/// A clone has the devices of what it is made from: who makes it must be allowed to use them.
+#[test]
+fn who_may_clone() {
+    let mut lab = lab();
+    lab.play(&[
+        CREATE,
+        (&format!("POST /cluster/mapping/usb id=stick map={STICK}"), "done"),
+        ("PUT config usb0=mapping=stick", "done"),
+        ("POST /access/roles roleid=Cloner privs=VM.Clone,VM.Allocate", "done"),
+        ("POST /access/users userid=cloner@pve", "done"),
+        ("PUT /access/acl path=/ users=cloner@pve roles=Cloner", "done"),
+    ]);
+    let (_, body) = lab.call("POST /access/users/cloner@pve/token/own privsep=0");
+    let secret = body["data"]["value"].as_str().unwrap().to_owned();
+    let cloner = format!("PVEAPIToken=cloner@pve!own={secret}");
+    lab.caller.clone_from(&cloner);
+    let denied = "Permission check failed (/mapping/usb/stick, Mapping.Use)";
+    lab.play(&[("POST clone newid=201", denied)]);
+    ROOT.clone_into(&mut lab.caller);
+    lab.play(&[(
+        "PUT /access/acl path=/mapping/usb/stick users=cloner@pve roles=PVEMappingUser",
+        "done",
+    )]);
+    lab.caller = cloner;
+    lab.play(&[("POST clone newid=201", "OK")]);
+}

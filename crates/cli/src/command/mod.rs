@@ -6,6 +6,7 @@ pub(crate) mod destroy;
 pub(crate) mod graph;
 pub(crate) mod init;
 pub(crate) mod plan;
+pub(crate) mod privileges;
 pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod sim;

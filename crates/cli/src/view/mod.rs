@@ -10,6 +10,7 @@ pub(crate) mod markdown;
 mod paint;
 pub(crate) mod plan;
 mod policy;
+pub(crate) mod privileges;
 pub(crate) mod progress;
 pub(crate) mod report;
 mod review;
@@ -29,11 +30,21 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-/// An error that has no place in a document.
+/// An error that has no place in a document. Lines of the help after the first are commands, which
+/// are copied as they are.
 pub(crate) fn problem(message: &str, help: Option<&str>) -> String {
     let mut diagnostic = Diagnostic::error("error", message.trim_end());
+    let (help, commands) = match help.map(|help| help.split_once('\n').unwrap_or((help, ""))) {
+        Some((help, commands)) => (Some(help), commands),
+        None => (None, ""),
+    };
     diagnostic.help = help.map(str::to_owned);
-    diagnostics::one(&diagnostic, &Sources::default())
+    let text = diagnostics::one(&diagnostic, &Sources::default());
+    if commands.is_empty() {
+        return text;
+    }
+    let commands: String = commands.lines().map(|line| format!("        {line}\n")).collect();
+    format!("{}\n{commands}\n", text.trim_end())
 }
 
 /// Something worth knowing.

@@ -36,9 +36,12 @@ pub(super) fn item(style: Style, sign: &str, text: &str) -> String {
     format!("{} {}\n", paint(style, sign), wrapped(text, 2))
 }
 
-/// What to do next, under an [`item`].
+/// What to do next, under an [`item`]. Lines after the first are commands, which are copied as
+/// they are.
 pub(super) fn help(text: &str) -> String {
-    format!("  {} {}\n", paint(FAINT, "help:"), wrapped(text, 8))
+    let (first, commands) = text.split_once('\n').unwrap_or((text, ""));
+    let commands: String = commands.lines().map(|line| format!("        {line}\n")).collect();
+    format!("  {} {}\n{commands}", paint(FAINT, "help:"), wrapped(first, 8))
 }
 
 /// Text broken at spaces before column 80; what fills the first `indent` columns is the caller's.

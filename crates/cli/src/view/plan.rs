@@ -521,6 +521,7 @@ mod tests {
             outcomes: BTreeMap::new(),
             moved: BTreeMap::new(),
             policy: Vec::new(),
+            privileges: Vec::new(),
         }
     }
 

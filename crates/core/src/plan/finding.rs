@@ -45,6 +45,10 @@ pub struct Finding {
     /// finding is shown there.
     #[serde(skip)]
     pub path: Option<String>,
+    /// For something that is not there: the path and the privilege without which the token would
+    /// not see it if it were.
+    #[serde(skip)]
+    pub shown_by: Option<(String, &'static str)>,
 }
 
 impl Finding {
@@ -59,6 +63,7 @@ impl Finding {
             help: None,
             span: None,
             path: None,
+            shown_by: None,
         }
     }
 
@@ -88,6 +93,13 @@ impl Finding {
     #[must_use]
     pub fn at(mut self, span: Span) -> Self {
         self.span = Some(span);
+        self
+    }
+
+    /// Says what it takes to see what is missing.
+    #[must_use]
+    pub fn shown_by(mut self, path: String, privilege: &'static str) -> Self {
+        self.shown_by = Some((path, privilege));
         self
     }
 

@@ -6,6 +6,7 @@ mod checked;
 mod finding;
 mod graph;
 pub mod lint;
+mod privilege;
 pub mod saved;
 mod schema;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub use change::{AttributeChange, Change, Effect, Facts, Held, Verb};
 pub use checked::{Checked, Verdict};
 pub use finding::{Finding, Weight};
 pub use graph::{ActionGraph, GraphError};
+pub use privilege::{Privilege, Use, aggregate as aggregate_privileges};
 pub use schema::json_schema;
 
 use std::collections::BTreeMap;
@@ -27,7 +29,7 @@ use crate::address::Address;
 use crate::state::Remembered;
 
 /// The version of the serialised form. A reader refuses a newer one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What the tag of a guest begins with that only holds kept disks; the profile's key follows.
 pub const KEEPER: &str = "pvx-kept.";
@@ -79,6 +81,9 @@ pub struct Plan {
     /// Rules of the policy that the plan was held against.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub policy: Vec<Checked>,
+    /// What the token must be allowed for it, by path: filled in by the preflight.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub privileges: Vec<Privilege>,
 }
 
 /// A line about one profile.

@@ -169,6 +169,7 @@ fn plan(verb: Verb, actions: Vec<Action>) -> Plan {
         outcomes: BTreeMap::new(),
         moved: BTreeMap::new(),
         policy: Vec::new(),
+        privileges: Vec::new(),
     }
 }
 

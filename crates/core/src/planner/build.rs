@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Input;
 use super::keep::Keepers;
 use super::ownership::Ownership;
 use super::vmid::Vmids;
+use super::{Input, Options};
 use crate::address::Address;
 use crate::plan::{
     Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Held, Intent, Plan,
@@ -94,8 +94,7 @@ impl<'a> Builder<'a> {
 
     /// Is this guest meant by `--target`?
     pub(super) fn is_target(&self, address: &Address) -> bool {
-        let targets = &self.input.options.targets;
-        targets.is_empty() || targets.iter().any(|t| matches_target(t, address))
+        is_target(self.input.options, address)
     }
 
     /// Is the whole profile of this key meant by `--target`?
@@ -218,8 +217,15 @@ impl<'a> Builder<'a> {
             outcomes: self.outcomes,
             moved: self.moved,
             policy: Vec::new(),
+            privileges: Vec::new(),
         }
     }
+}
+
+/// Is this guest meant by `--target`?
+pub(crate) fn is_target(options: &Options, address: &Address) -> bool {
+    let targets = &options.targets;
+    targets.is_empty() || targets.iter().any(|target| matches_target(target, address))
 }
 
 /// A target is an address, the name of a whole profile, or its key in state (`vm.gitea`).

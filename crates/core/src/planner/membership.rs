@@ -214,7 +214,11 @@ fn missing_pool(input: &Input<'_>, guest: &Guest, pool: &str) -> Option<Finding>
         "make it (`pvesh create /pools --poolid {pool}`), or give the token Pool.Audit on /pool/{pool}; shown: {shown}"
     );
     Some(
-        Finding::error("pool-missing", text).about(&guest.address).at(guest.place(POOL)).help(help),
+        Finding::error("pool-missing", text)
+            .about(&guest.address)
+            .at(guest.place(POOL))
+            .shown_by(format!("/pool/{pool}"), "Pool.Audit")
+            .help(help),
     )
 }
 

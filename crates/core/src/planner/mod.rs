@@ -28,7 +28,7 @@ mod template;
 mod update;
 mod vmid;
 
-pub(crate) use build::matches_target;
+pub(crate) use build::{is_target, matches_target};
 pub use keep::locked_keepers;
 pub(crate) use membership::concerns_ha;
 pub(crate) use moved::mark as mark_of;

@@ -194,6 +194,7 @@ fn check_storage(
         // The token may not see storages; Proxmox VE itself will say.
         None if inventory.storages.is_empty() => Ok(()),
         None => Err(at("storage-missing", format!("node {node} has no storage {storage}"))
+            .shown_by(format!("/storage/{storage}"), "Datastore.Audit")
             .help("give cloudinit.snippets a storage that is there")),
         Some(found) if !found.content.contains("snippets") => {
             let mut content: BTreeSet<&str> = found.content.iter().map(String::as_str).collect();

@@ -213,7 +213,11 @@ pub(super) fn check_storage(
             format!("the token sees {list}; others need Datastore.Audit on /storage/{storage}")
         };
         let place = said_storage(guest, storage);
-        Finding::error(code, text).about(&guest.address).at(place).help(help)
+        let finding = Finding::error(code, text).about(&guest.address).at(place).help(help);
+        match code {
+            "storage-missing" => finding.shown_by(format!("/storage/{storage}"), "Datastore.Audit"),
+            _ => finding,
+        }
     };
     if inventory.storages.is_empty() {
         return Ok(()); // the token may not see storages; Proxmox itself will say

@@ -2,7 +2,15 @@
 //! ([`questions`]), a [`Reader`](crate::provider::Reader) fetches them, and [`check`] adds findings
 //! to the plan. Pure, like the planner. A plan without actions asks nothing.
 
+mod permissions;
 pub mod place;
+mod privilege;
+pub mod pveum;
+
+pub use permissions::{Access, Permissions, TagRules};
+pub use privilege::needed as needed_privileges;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +24,9 @@ pub struct Questions {
     pub permissions: bool,
     /// What has to be asked of places.
     pub places: place::Asked,
+    /// VMIDs that guests are made at, and those of guests that were there before and are not
+    /// seen: asked for only when the token does not see all guests.
+    pub vmids: BTreeSet<u32>,
 }
 
 impl Questions {
@@ -31,15 +42,24 @@ pub struct Answers {
     /// What is known of places.
     #[serde(default)]
     pub places: place::Known,
+    /// What the token may do, and the rules that this depends on.
+    pub access: Access,
 }
 
 /// Which facts decide whether the plan works.
 pub fn questions(plan: &Plan, input: &Input<'_>) -> Questions {
-    Questions { permissions: !plan.is_empty(), places: place::questions(plan, input) }
+    let unseen = privilege::unseen(input);
+    Questions {
+        places: place::questions(plan, input),
+        permissions: !plan.is_empty() || plan.is_blocked() || !unseen.is_empty(),
+        vmids: privilege::new_vmids(plan).into_iter().chain(unseen.into_keys()).collect(),
+    }
 }
 
 /// Adds to the plan what would make it fail.
 pub fn check(plan: &mut Plan, input: &Input<'_>, answers: &Answers) {
+    plan.privileges = needed_privileges(plan, input, &answers.access);
+    privilege::check(plan, input, &answers.access);
     let places = place::check(plan, input, &answers.places);
     plan.findings.extend(places);
     settle(&mut plan.findings, input.sources);

@@ -160,6 +160,7 @@ fn plan(changes: Vec<Change>, outcomes: &[(&str, u32)]) -> Plan {
         outcomes: outcomes.iter().map(|(g, vmid)| (address(g), remembered(*vmid))).collect(),
         moved: BTreeMap::new(),
         policy: Vec::new(),
+        privileges: Vec::new(),
     }
 }
 

@@ -29,6 +29,7 @@ struct Inner {
     router: Router,
     gate: Gate,
     retry: RetryOptions,
+    token_id: String,
 }
 
 /// Rows of a list that the API gives in pages.
@@ -57,8 +58,10 @@ impl Client {
         if options.endpoints.is_empty() {
             return Err(ClientError::NoEndpoint);
         }
+        let token_id = options.token.id.clone();
         Ok(Self {
             inner: Arc::new(Inner {
+                token_id,
                 wire: Wire::new(&options)?,
                 router: Router::new(options.endpoints, options.skip_after_failure),
                 gate: Gate::new(options.per_node_in_flight, options.total_in_flight),
@@ -99,6 +102,12 @@ impl Client {
             return Ok(serde_json::Value::Null);
         }
         decode::<Envelope<serde_json::Value>>(request, &answer).map(|envelope| envelope.data)
+    }
+
+    /// The id of the token that every request carries: `pvx@pve!cli`.
+    #[must_use]
+    pub fn token_id(&self) -> &str {
+        &self.inner.token_id
     }
 
     /// What was sent and received since the client was made.

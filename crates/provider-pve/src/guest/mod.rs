@@ -2,7 +2,7 @@
 //!
 //! `setting` compares the keys of the schema's table, `scalar` has what is peculiar about single
 //! ones; `network`, `disk` and `cloudinit` are compared in their own ways, `raw` as text; `ha` is
-//! what the HA manager is told; `effect` is the written decision of what a change costs.
+//! what the HA manager is told; `effect` is the written decision of what a change costs, `privilege` which checks Proxmox makes.
 
 mod boot;
 mod cloudinit;
@@ -14,6 +14,7 @@ mod hardware;
 mod identity;
 mod kept;
 mod network;
+mod privilege;
 mod raw;
 mod root;
 mod scalar;
@@ -29,7 +30,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pvx_core::desired::Ha;
 use pvx_core::live::{Guest, Properties};
-use pvx_core::provider::{Comparison, GuestKind, HaComparison, HaRule, Hardware, Volume, Wanted};
+use pvx_core::plan::Privilege;
+use pvx_core::provider::{
+    Comparison, GuestKind, HaComparison, HaRule, Hardware, Reach, Volume, Wanted,
+};
 use uuid::Uuid;
 
 use differ::Differ;
@@ -102,6 +106,10 @@ impl GuestKind for Qemu {
 
     fn compare_rule(&self, wanted: &HaRule<'_>, live: Option<&Properties>) -> HaComparison {
         ha::rule(wanted, live)
+    }
+
+    fn privileges(&self, reach: &Reach<'_>) -> Vec<Privilege> {
+        privilege::of(reach)
     }
 }
 

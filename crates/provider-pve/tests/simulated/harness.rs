@@ -32,7 +32,7 @@ pub(crate) struct Lab {
 }
 
 /// Keeps nothing: what pvx needs is on the cluster.
-struct Forgetful;
+pub(crate) struct Forgetful;
 
 impl History for Forgetful {
     fn begins(&mut self, _: &Plan, _: &Change) -> Result<(), StateError> {
@@ -222,11 +222,32 @@ impl Lab {
     pub(crate) async fn apply(&self, documents: &(Desired, Sources)) -> Plan {
         let plan = self.plan(documents, Intent::Apply).await;
         assert!(!plan.is_blocked(), "{:#?}", plan.findings);
+        self.nothing_is_missing(documents, &plan).await;
         self.carry_out(&plan).await;
         self.remember(&plan);
         let again = self.plan(documents, Intent::Apply).await;
         assert!(again.is_empty(), "{:#?}", again.changes);
         plan
+    }
+
+    /// What the operator's token is about to carry out, it must not be said to lack rights for.
+    async fn nothing_is_missing(&self, documents: &(Desired, Sources), plan: &Plan) {
+        let (memory, options) = (self.memory(), Options::default());
+        let snapshot = self.read(&documents.0, &memory, &[]).await;
+        let input = Input {
+            desired: &documents.0,
+            snapshot: &snapshot,
+            memory: &memory,
+            kind: &Qemu,
+            options: &options,
+            sources: &documents.1,
+        };
+        let answers = self.cluster.preflight(&preflight::questions(plan, &input)).await.unwrap();
+        let mut checked = plan.clone();
+        preflight::check(&mut checked, &input, &answers);
+        let codes = ["privilege-missing", "root-only", "vmid-hidden", "pool-hidden"];
+        let said = checked.findings.iter().filter(|finding| codes.contains(&finding.code.as_str()));
+        assert_eq!(said.collect::<Vec<_>>(), [] as [&Finding; 0]);
     }
 
     pub(crate) async fn destroy(&self, documents: &(Desired, Sources)) -> Plan {

@@ -16,6 +16,7 @@ mod keys;
 mod observe;
 mod placement;
 mod preflight;
+mod privileges;
 mod requests;
 mod snippets;
 mod untouched;

@@ -9,6 +9,9 @@ use super::quorum::Writes;
 use super::refusal::Refusal;
 use crate::guest::drive::{Drive, drives};
 use crate::guest::format::{Format, Kind};
+use crate::guest::formats;
+use crate::guest::keys::split_number;
+use crate::guest::property::parse;
 use crate::work::Work;
 use crate::work::clone::CloneGuest;
 use crate::work::disk::enabled;
@@ -79,6 +82,7 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         return Err(Refusal::die("parameter 'format' not allowed for linked clones"));
     }
     let shared = check_volumes(call, &view, storage.as_deref())?;
+    check_mappings(call, &view)?;
     check_bridges(call.world, &call.caller, view.config.iter())?;
     if let Some(target) = target.as_ref().filter(|_| !shared) {
         return Err(Refusal::die(format!(
@@ -154,6 +158,49 @@ fn check_volumes(call: &Call<'_>, guest: &Guest, storage: Option<&str>) -> Resul
         call.require(&format!("/storage/{state}"), &["Datastore.AllocateSpace"])?;
     }
     Ok(shared)
+}
+
+/// `check_mapping_access`: who may have a copy of the guest's devices.
+fn check_mappings(call: &Call<'_>, guest: &Guest) -> Result<(), Refusal> {
+    if call.caller.is_root() {
+        return Ok(());
+    }
+    let neither = || Refusal::die("either 'host' or 'mapping' must be set.");
+    let real = |key: &str, what: &str| {
+        Refusal::die(format!("only root can set '{key}' config for {what} devices"))
+    };
+    for (key, value) in &guest.config {
+        let device = |format| parse(format, value).unwrap_or_default();
+        let path = match split_number(key).map_or("", |(stem, _)| stem) {
+            "usb" => {
+                let usb = device(formats::USB);
+                match (usb.get("host"), usb.get("mapping")) {
+                    (Some(host), _) if host.eq_ignore_ascii_case("spice") => continue,
+                    (Some(_), _) => return Err(real(key, "real")),
+                    (None, Some(id)) => format!("/mapping/usb/{id}"),
+                    (None, None) => return Err(neither()),
+                }
+            }
+            "hostpci" => {
+                let pci = device(formats::HOSTPCI);
+                match (pci.get("host"), pci.get("mapping")) {
+                    (Some(_), _) => return Err(real(key, "non-mapped")),
+                    (None, Some(id)) => format!("/mapping/pci/{id}"),
+                    (None, None) => return Err(neither()),
+                }
+            }
+            "rng" if device(formats::RNG).get("source") == Some("/dev/hwrng") => {
+                "/mapping/hwrng".to_owned()
+            }
+            "virtiofs" => {
+                let id = device(formats::VIRTIOFS).get("dirid").unwrap_or_default().to_owned();
+                format!("/mapping/dir/{id}")
+            }
+            _ => continue,
+        };
+        call.require(&path, &["Mapping.Use"])?;
+    }
+    Ok(())
 }
 
 /// Whether each volume, or the snapshot of it, can be cloned: most only by copying.

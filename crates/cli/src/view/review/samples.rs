@@ -57,6 +57,7 @@ pub(crate) fn empty() -> Plan {
         findings: Vec::new(),
         outcomes: BTreeMap::new(),
         policy: Vec::new(),
+        privileges: Vec::new(),
         moved: BTreeMap::new(),
     }
 }

@@ -323,6 +323,7 @@ pub(super) fn plan(guests: Vec<Vec<Step>>) -> Plan {
         outcomes,
         moved: BTreeMap::new(),
         policy: Vec::new(),
+        privileges: Vec::new(),
     }
 }
 

@@ -235,6 +235,7 @@ pub fn bare(plan: &Plan) -> Plan {
     bare.held.clear();
     bare.profiles.clear();
     bare.policy.clear();
+    bare.privileges.clear();
     (bare.nodes, bare.quorate) = ((0, 0), true);
     bare.changes.iter_mut().for_each(|change| change.position = None);
     bare

@@ -45,6 +45,7 @@ fn plan() -> Plan {
         findings: vec![Finding::note("pending", "it waits")],
         outcomes: BTreeMap::new(),
         policy: Vec::new(),
+        privileges: Vec::new(),
         moved: BTreeMap::new(),
     }
 }

@@ -1,0 +1,160 @@
+//! What the token may do, as `/access/permissions` tells it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Privilege;
+
+/// Paths that Proxmox evaluates whether an ACL entry names them or not, and leaves out when there
+/// is no privilege on them (pve-access-control `RPCEnvironment.pm`, get_effective_permissions).
+const ALWAYS_LISTED: &[&str] =
+    &["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
+
+/// What somebody may do where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permissions {
+    /// The token that asked: `pvx@pve!cli`.
+    pub token: String,
+    /// Privileges by path, and whether each goes on below it. Paths that no ACL entry names are
+    /// not listed, and neither are those without any privilege.
+    pub paths: BTreeMap<String, BTreeMap<String, bool>>,
+}
+
+impl Permissions {
+    /// Does the token have this privilege on the path? The nearest listed path above decides for
+    /// one that is not listed: entries on a path take the place of those above it.
+    pub fn holds(&self, path: &str, privilege: &str) -> bool {
+        if let Some(own) = self.listed(path) {
+            return own.contains_key(privilege);
+        }
+        let above = ancestors(path).find_map(|above| self.listed(above));
+        above.is_some_and(|found| found.get(privilege) == Some(&true))
+    }
+
+    /// Does it have the privilege on every path below this one, as far as the list tells?
+    pub fn holds_below(&self, path: &str, privilege: &str) -> bool {
+        let below = format!("{path}/");
+        let propagated = match self.listed(path) {
+            Some(own) => own.get(privilege) == Some(&true),
+            None => self.holds(path, privilege),
+        };
+        let mut special =
+            self.paths.range(below.clone()..).take_while(|(p, _)| p.starts_with(&below));
+        propagated && special.all(|(_, own)| own.contains_key(privilege))
+    }
+
+    /// Does it pass the check?
+    pub fn meets(&self, check: &Privilege) -> bool {
+        let paths = [Some(&check.path), check.pool.as_ref()];
+        let mut paths = paths.into_iter().flatten();
+        paths.any(|path| check.any_of.iter().any(|privilege| self.holds(path, privilege)))
+    }
+
+    fn listed(&self, path: &str) -> Option<&BTreeMap<String, bool>> {
+        static NOTHING: BTreeMap<String, bool> = BTreeMap::new();
+        let always = ALWAYS_LISTED.contains(&path);
+        self.paths.get(path).or_else(|| always.then_some(&NOTHING))
+    }
+}
+
+/// `/vms`, `/` of `/vms/100`.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let slashes = path.match_indices('/').map(|(at, _)| at).collect::<Vec<_>>();
+    let cut = |at: usize| if at == 0 { "/" } else { path.get(..at).unwrap_or("/") };
+    slashes.into_iter().rev().map(cut)
+}
+
+/// What is known of the rules that privileges depend on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// What the token may do; absent when it could not be asked.
+    pub permissions: Option<Permissions>,
+    /// VMIDs that were asked for and are taken: by guests that the token does not see.
+    pub taken: BTreeSet<u32>,
+    /// Zones of the VNets that the token sees, by VNet. Every other bridge is of `localnetwork`.
+    pub zones: BTreeMap<String, String>,
+    /// Who may set which tags.
+    pub tags: TagRules,
+}
+
+/// Who may set which tags (`registered-tags` and `user-tag-access` of datacenter.cfg).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagRules {
+    /// Tags that need Sys.Modify on `/`.
+    pub registered: BTreeSet<String>,
+    /// `free`, `existing`, `list` or `none`; absent: `free`.
+    pub mode: Option<String>,
+    /// Tags that anybody may set, whatever the mode says but `none`.
+    pub listed: BTreeSet<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `/vms=Audit+Clone-` gives Audit that goes on below `/vms`, and Clone that does not.
+    fn permissions(text: &str) -> Permissions {
+        let mut paths: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
+        for (path, list) in text.split_whitespace().filter_map(|line| line.split_once('=')) {
+            let list = list.split_inclusive(['+', '-']);
+            let one = |entry: &str| (entry[..entry.len() - 1].to_owned(), entry.ends_with('+'));
+            paths.insert(path.to_owned(), list.map(one).collect());
+        }
+        Permissions { token: "pvx@pve!cli".to_owned(), paths }
+    }
+
+    #[test]
+    fn the_nearest_listed_path_decides() {
+        for (list, path, held) in [
+            ("", "/", false),
+            ("/=A+ /vms=A+", "/", true),
+            ("/=A+ /vms=A+", "/vms/100", true),
+            ("/=A+", "/mapping/usb/stick", true),
+            ("/=A-", "/mapping/usb/stick", false),
+            ("/=A-", "/", true),
+            ("/=A+ /vms=B+", "/vms/100", false),
+            ("/=A+ /vms=A+ /vms/100=B+", "/vms/100", false),
+            ("/=A+ /vms=A+ /vms/100=B+", "/vms/101", true),
+            ("/vms/100=A-", "/vms/100", true),
+            ("/vms/100=A+", "/vms/1000", false),
+            // It would be listed if there were anything: NoAccess is on it.
+            ("/=A+", "/vms/100", false),
+            ("/=A+", "/vms", false),
+            ("/sdn=B+ /sdn/zones/localnetwork/vmbr0=A+", "/sdn/zones/localnetwork/vmbr0/5", true),
+            ("/sdn=B+ /sdn/zones/localnetwork/vmbr0=A-", "/sdn/zones/localnetwork/vmbr0/5", false),
+        ] {
+            assert_eq!(permissions(list).holds(path, "A"), held, "{list} {path}");
+        }
+    }
+
+    #[test]
+    fn below_a_path() {
+        for (list, held) in [
+            ("/=A+ /vms=A+", true),
+            ("/=A+ /vms=A-", false),
+            ("/=A+", false),
+            ("/vms=A+ /vms/100=A-", true),
+            ("/vms=A+ /vms/100=B-", false),
+            ("/vms/100=A-", false),
+        ] {
+            assert_eq!(permissions(list).holds_below("/vms", "A"), held, "{list}");
+        }
+    }
+
+    #[test]
+    fn one_of_several_and_a_pool_are_enough() {
+        let check =
+            Privilege { pool: Some("/pool/p".into()), ..Privilege::new("/vms/1", &["A", "B"]) };
+        for (list, met) in [
+            ("/vms=B+", true),
+            ("/pool=C+ /pool/p=A-", true),
+            ("/pool=A+", true),
+            ("/pool=A-", false),
+            ("/vms=C+", false),
+        ] {
+            assert_eq!(permissions(list).meets(&check), met, "{list}");
+        }
+        assert!(!permissions("/vms=A+").meets(&Privilege::new("/vms/1", &[])));
+    }
+}

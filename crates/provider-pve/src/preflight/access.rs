@@ -1,0 +1,138 @@
+//! What the token may do, and the rules that this depends on: three requests, and one for each
+//! VMID of a guest to be made when the token does not see all guests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::join3;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use pvx_core::preflight::{Access, Permissions, Questions, TagRules};
+use pvx_core::provider::ProviderError;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::client::{ApiError, Request};
+use crate::cluster::{Cluster, provider_error};
+
+/// VMIDs that are asked for at a time.
+const AT_A_TIME: usize = 16;
+
+/// `/access/permissions`: privileges by path; 1 when they go on below it.
+type Listed = BTreeMap<String, BTreeMap<String, Value>>;
+
+/// A row of `/cluster/sdn/vnets`.
+#[derive(Debug, Deserialize)]
+struct VnetRow {
+    vnet: String,
+    #[serde(default)]
+    zone: Option<String>,
+}
+
+impl Cluster {
+    /// What is known of the token's privileges. What it may not ask stays unknown.
+    pub(crate) async fn read_access(&self, questions: &Questions) -> Result<Access, ProviderError> {
+        if !questions.permissions {
+            return Ok(Access::default());
+        }
+        let permissions = Request::get("/access/permissions");
+        let options = Request::get("/cluster/options");
+        let vnets = Request::get("/cluster/sdn/vnets");
+        let (permissions, options, vnets) = join3(
+            self.client.get::<Listed>(&permissions),
+            self.client.get::<Value>(&options),
+            self.client.get::<Vec<VnetRow>>(&vnets),
+        )
+        .await;
+        let token = self.client.token_id().to_owned();
+        let permissions = match permissions {
+            Ok(listed) => Some(Permissions { token, paths: paths(listed) }),
+            Err(ApiError::Forbidden { .. }) => None,
+            Err(error) => return Err(provider_error(&error)),
+        };
+        // A cluster without SDN has no VNets, and one whose options are hidden has no rules to us.
+        let vnets = vnets.unwrap_or_default().into_iter();
+        let mut access = Access {
+            permissions,
+            taken: BTreeSet::new(),
+            zones: vnets.filter_map(|row| Some((row.vnet, row.zone?))).collect(),
+            tags: options.map(|options| tag_rules(&options)).unwrap_or_default(),
+        };
+        let sees_all =
+            access.permissions.as_ref().is_some_and(|p| p.holds_below("/vms", "VM.Audit"));
+        if !sees_all {
+            access.taken = self.taken(&questions.vmids).await?;
+        }
+        Ok(access)
+    }
+
+    /// Which of these VMIDs are taken. That needs no privilege (`PVE::API2::Cluster`, nextid).
+    async fn taken(&self, vmids: &BTreeSet<u32>) -> Result<BTreeSet<u32>, ProviderError> {
+        let asked = stream::iter(vmids.iter().copied()).map(|vmid| async move {
+            let request = Request::get("/cluster/nextid").parameter("vmid", vmid);
+            match self.client.get::<Value>(&request).await {
+                Ok(_) => Ok((vmid, false)),
+                Err(ApiError::Invalid { errors, .. }) if errors.contains_key("vmid") => {
+                    Ok((vmid, true))
+                }
+                Err(error) => Err(provider_error(&error)),
+            }
+        });
+        let answers: Vec<(u32, bool)> = asked.buffer_unordered(AT_A_TIME).try_collect().await?;
+        Ok(answers.into_iter().filter(|(_, taken)| *taken).map(|(vmid, _)| vmid).collect())
+    }
+}
+
+fn paths(listed: Listed) -> BTreeMap<String, BTreeMap<String, bool>> {
+    let goes_on = |value: &Value| match value {
+        Value::Number(number) => number.as_u64() != Some(0),
+        Value::String(text) => !matches!(text.as_str(), "" | "0"),
+        Value::Bool(flag) => *flag,
+        _ => false,
+    };
+    let held = |privileges: BTreeMap<String, Value>| {
+        privileges.into_iter().map(|(name, value)| (name, goes_on(&value))).collect()
+    };
+    listed.into_iter().map(|(path, privileges)| (path, held(privileges))).collect()
+}
+
+/// `registered-tags` and `user-tag-access`, as lists or as text (`PVE::DataCenterConfig`).
+fn tag_rules(options: &Value) -> TagRules {
+    let registered = options.get("registered-tags").map(list).unwrap_or_default();
+    let access = options.get("user-tag-access");
+    let mode = access.and_then(|access| access.get("user-allow")).and_then(Value::as_str);
+    let listed = access.and_then(|access| access.get("user-allow-list")).map(list);
+    TagRules { registered, mode: mode.map(str::to_owned), listed: listed.unwrap_or_default() }
+}
+
+fn list(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::String(text) => crate::codec::Tags::parse(text).iter().map(str::to_owned).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_list_says() {
+        let listed = r#"{"/vms":{"VM.Audit":1,"VM.Clone":0},"/":{"Sys.Audit":"1"}}"#;
+        let read = paths(serde_json::from_str(listed).unwrap());
+        assert!(read["/vms"]["VM.Audit"]);
+        assert!(!read["/vms"]["VM.Clone"]);
+        assert!(read["/"]["Sys.Audit"]);
+    }
+
+    #[test]
+    fn who_may_set_tags() {
+        let options = r#"{"registered-tags":["prod","gold"],
+            "user-tag-access":{"user-allow":"list","user-allow-list":["a","b"]}}"#;
+        let rules = tag_rules(&serde_json::from_str(options).unwrap());
+        assert_eq!(rules.mode.as_deref(), Some("list"));
+        assert_eq!((rules.registered.len(), rules.listed.len()), (2, 2));
+        let text = r#"{"registered-tags":"prod;gold"}"#;
+        assert_eq!(tag_rules(&serde_json::from_str(text).unwrap()).registered.len(), 2);
+        assert_eq!(tag_rules(&Value::Null), TagRules::default());
+    }
+}
