@@ -177,3 +177,27 @@ fn files_go_over_ssh() {
     assert_eq!(plan["version"], 3);
     assert_eq!(plan["privileges"][0]["path"], "/");
 }
+
+/// Documents take a guest out of a pool that the token does not see.
+#[test]
+fn a_pool_that_is_not_seen() {
+    if Command::new("ssh").arg("-V").output().is_err() {
+        return;
+    }
+    let (served, environment) = lab();
+    on_node(&served, &environment, "pvesh create /pools --poolid web");
+    environment.write("one.yaml", "name: one\ntemplate: debian-13\nvmid: 1001\npool: web\n");
+    operator(&served, &environment, &["apply", "--yes", "one.yaml"]).expect(0);
+    environment.write("one.yaml", "name: one\ntemplate: debian-13\nvmid: 1001\ncores: 1\n");
+    served.sim.edit(|world| {
+        let most = ["Sys.Audit", "Datastore.Audit", "VM.Audit", "VM.Config.CPU"];
+        world.access_mut().add_role("Most", &most);
+    });
+    grant(&served, "/", "Most");
+    let run = pvx(&served, &environment, &["plan", "one.yaml"]).expect(0);
+    let text = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("this token does not see all pools"), "{}", run.stdout);
+    let run = operator(&served, &environment, &["plan", "one.yaml"]).expect(0);
+    assert!(run.stdout.contains("pool") && !run.stdout.contains("see all"), "{}", run.stdout);
+    served.stop();
+}
