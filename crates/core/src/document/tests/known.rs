@@ -15,6 +15,7 @@ credentials: {}
 cloudinit: {}
 ansible: {}
 talos: {}
+preflight: { overcommit: {} }
 tls: {}
 ";
 const PROFILE: &str = "
