@@ -29,7 +29,7 @@ fn the_configuration_says_how_much_may_be_promised() {
     let vm = VM.replace("vmbr7", "vmbr0").replace("4G", "300G");
     lab.write("vms/db.yaml", &vm);
     let plan = lab.sim(&["plan", "vms"]).expect(0);
-    assert!((plan.stdout + &plan.stderr).contains("are promised"));
+    assert!((plan.stdout + &plan.stderr).contains("300 GiB are"));
     for (ratio, code) in [("2.0", 0), ("1.0", 1)] {
         let config = format!("preflight: {{ overcommit: {{ storage: {ratio} }} }}\n");
         lab.write("cluster-config.yaml", &config);

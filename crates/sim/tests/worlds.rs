@@ -258,3 +258,28 @@ world:4:33: a guest's configuration has no key 'memry'
   help: did you mean 'memory'?"
     );
 }
+
+#[test]
+fn bridges_and_replication_jobs_are_read_from_a_file() {
+    let text = "nodes: [{name: a, bridges: [vmbr0, {name: vmbr1, vlan_aware: true}]}, b]\n\
+                guests: [{vmid: 200, node: a}]\n\
+                replication: [{guest: 200, target: b}]\n";
+    let world = || World::from_yaml(text).unwrap();
+    let (_, bridges) = get(world(), "/nodes/a/network?type=any_bridge");
+    let shown = |bridge: &Value| {
+        (
+            bridge["iface"].clone(),
+            bridge["bridge_ports"].clone(),
+            bridge["bridge_vlan_aware"].clone(),
+        )
+    };
+    let shown: Vec<_> = bridges.as_array().unwrap().iter().map(shown).collect();
+    assert_eq!(
+        shown,
+        [("vmbr0".into(), "eth0".into(), Value::Null), ("vmbr1".into(), "".into(), 1.into()),]
+    );
+    let (_, jobs) = get(world(), "/cluster/replication");
+    assert_eq!((&jobs[0]["id"], &jobs[0]["target"]), (&"200-0".into(), &"b".into()));
+    let wrong = World::from_yaml("nodes: [a]\nreplication: [{guest: 200, target: b}]\n");
+    assert!(wrong.unwrap_err().contains("there is no guest 200"));
+}

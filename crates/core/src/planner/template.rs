@@ -12,6 +12,7 @@ use super::Input;
 use super::build::WAIT;
 use crate::desired::{CloneMode, Guest, TemplateRef};
 use crate::diagnostic::Span;
+use crate::document::nearest;
 use crate::live::{self, Inventory, Snapshot};
 use crate::plan::Finding;
 use crate::provider::Volume;
@@ -210,7 +211,12 @@ pub(super) fn check_storage(
         let help = if known.contains(&storage) {
             format!("the cluster has {list}")
         } else {
-            format!("the token sees {list}; others need Datastore.Audit on /storage/{storage}")
+            let seen =
+                format!("the token sees {list}; others need Datastore.Audit on /storage/{storage}");
+            match nearest(storage, known.iter().copied()) {
+                Some(near) => format!("did you mean {near}? {seen}"),
+                None => seen,
+            }
         };
         let place = said_storage(guest, storage);
         let finding = Finding::error(code, text).about(&guest.address).at(place).help(help);

@@ -249,6 +249,18 @@ mod tests {
                 Some("start failed: QEMU exited with code 1"),
             ),
             (
+                &[("net0", "e1000=BC:24:11:00:00:01,bridge=vmbr0,trunks=2;3")],
+                Some("start failed: QEMU exited with code 1"),
+            ),
+            (&[("net0", "e1000=BC:24:11:00:00:01,bridge=vmbr0,tag=5")], None),
+            (&[("memory", "4000000")], Some("start failed: QEMU exited with code 1")),
+            (
+                &[("memory", "4000000"), ("numa", "1"), ("hugepages", "2")],
+                Some(
+                    "hugepage allocation failed at /usr/share/perl5/PVE/QemuServer/Memory.pm line 690.",
+                ),
+            ),
+            (
                 &[("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr9")],
                 Some("bridge 'vmbr9' does not exist"),
             ),

@@ -314,7 +314,7 @@ fn overcommit(fields: &mut Fields<'_, '_>) -> Overcommit {
         return Overcommit::default();
     };
     let mut overcommit = Overcommit::default();
-    if let Some(mut fields) = preflight.mapping("overcommit", "preflight.overcommit") {
+    if let Some(mut fields) = preflight.mapping("overcommit", "overcommit") {
         overcommit.storage = fields.parsed("storage", ratio).map(|found| found.value);
         overcommit.memory = fields.parsed("memory", ratio).map(|found| found.value);
         fields.finish();

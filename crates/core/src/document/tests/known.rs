@@ -15,6 +15,7 @@ credentials: {}
 cloudinit: {}
 ansible: {}
 talos: {}
+preflight: { overcommit: {} }
 tls: {}
 policy: { windows: [{}], freeze: [{}], rules: [{}], files: policies.yaml }
 ";

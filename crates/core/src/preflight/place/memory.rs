@@ -19,13 +19,14 @@ pub(super) fn ask(course: &Course, input: &Input<'_>, asked: &mut Asked) {
 }
 
 pub(super) fn check(look: &Look<'_>, course: &Course) -> Vec<Finding> {
-    let mut found: Vec<Finding> =
-        course.started.iter().filter_map(|started| single(look, started)).collect();
-    let refused: BTreeSet<String> = found
-        .iter()
-        .zip(course.started.iter().filter(|s| single(look, s).is_some()))
-        .map(|(_, started)| started.node.clone())
-        .collect();
+    let mut refused: BTreeSet<&str> = BTreeSet::new();
+    let mut found = Vec::new();
+    for started in &course.started {
+        if let Some(finding) = single(look, started) {
+            refused.insert(&started.node);
+            found.push(finding);
+        }
+    }
     found.extend(course.started.iter().filter_map(|started| cpus(look, started)));
     found.extend(together(look, course, &refused));
     found
@@ -73,7 +74,7 @@ fn cpus(look: &Look<'_>, started: &Started) -> Option<Finding> {
 }
 
 /// All guests of a node together.
-fn together(look: &Look<'_>, course: &Course, refused: &BTreeSet<String>) -> Vec<Finding> {
+fn together(look: &Look<'_>, course: &Course, refused: &BTreeSet<&str>) -> Vec<Finding> {
     let inventory = &look.input.snapshot.inventory;
     let (mut before, mut after): (BTreeMap<&str, u64>, BTreeMap<&str, u64>) = Default::default();
     let mut more: BTreeMap<&str, Vec<&Address>> = BTreeMap::new();

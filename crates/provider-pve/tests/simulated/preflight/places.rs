@@ -61,6 +61,9 @@ const ROOM: &[Scenario] = &[
              guests: [{vmid: 900, node: pve2, config: {scsi0: 'nas:8'}}]\n",
         )
         .document("name: db\nnode: pve1\nmemory: 512\ndisks: {scsi0: {size: 4G, storage: nas}}\n"),
+    case("a linked clone that may outgrow its storage", "storage-overcommitted")
+        .world("storages: {shared: {capacity: 5GiB}}\n")
+        .document("name: db\nnode: pve1\ntemplate: talos-1\nclone: linked\npower: stopped\n"),
     case("more promised than the configuration allows", "storage-overcommitted")
         .world("storages: {thin: {type: lvmthin, capacity: 10GiB}}\n")
         .config("preflight: {overcommit: {storage: 0.5}}\n")
@@ -159,4 +162,51 @@ async fn nodes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn networks() {
     insta::assert_snapshot!(play(NETWORKS).await);
+}
+
+/// What looks like one of these and works: nothing is found, and apply does not fail.
+const FINE: &[(&str, &str, &str)] = &[
+    (
+        "a VLAN on a VLAN-aware bridge without a port",
+        "nodes: {pve1: {bridges: [vmbr0, {name: vmbr1, vlan_aware: true, ports: []}]}}\n",
+        "name: db\nnode: pve1\nmemory: 512\nnetworks: {net0: {bridge: vmbr1, tag: 5}, net1: {bridge: vmbr1, trunks: 2;3}}\n",
+    ),
+    (
+        "a VLAN on a bridge with a port",
+        "nodes: {pve1: {bridges: [vmbr0, {name: vmbr1, ports: [eth1]}]}}\n",
+        "name: db\nnode: pve1\nmemory: 512\nnetworks: {net0: {bridge: vmbr1, tag: 5}}\n",
+    ),
+    (
+        "a guest that does not start needs no bridge, memory or CPUs",
+        "nodes: {pve1: {memory: 8GiB, cpus: 2}}\n",
+        "name: db\nnode: pve1\nmemory: 16384\ncores: 4\npower: stopped\nnetworks: {net0: {bridge: vmbr9}}\n",
+    ),
+    (
+        "an ISO on a storage that is not meant for any",
+        "storages: {local: {content: [vztmpl, import, snippets, backup]}}\n",
+        "name: db\nnode: pve1\nmemory: 512\ncdroms: {ide2: \"local:iso/debian-13.iso\"}\n",
+    ),
+    (
+        "the same MAC address on another bridge, the same address in another VLAN",
+        "nodes: {pve1: {bridges: [vmbr0, vmbr1]}, pve2: {}}\n\
+         guests: [{vmid: 900, name: old, node: pve2, running: true, config: {net0: 'virtio=BC:24:11:AA:00:01,bridge=vmbr0', ipconfig0: 'ip=10.0.0.5/24,gw=10.0.0.1'}}]\n",
+        "name: db\nnode: pve1\ntemplate: debian-13\nclone: linked\nip: 10.0.0.5/24\n\
+         networks: {net0: {bridge: vmbr0, tag: 7}, net1: {bridge: vmbr1, mac: \"BC:24:11:AA:00:01\"}}\n",
+    ),
+    (
+        "memory in modules that each fit",
+        "nodes: {pve1: {memory: 8GiB}}\n",
+        "name: db\nnode: pve1\nmemory: 4096\nnuma: true\nhotplug: [memory, disk]\n",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_found_in_what_works() {
+    for (name, world, document) in FINE {
+        println!("{name}");
+        let world = pvx_sim::World::from_yaml(&format!("from: lab\n{world}")).unwrap();
+        let lab = crate::harness::Lab::start(world).await;
+        lab.apply(&lab.documents(&[("a.yaml", (*document).to_owned())])).await;
+        lab.sim.shutdown().await;
+    }
 }
