@@ -151,6 +151,28 @@ fn schemas_are_listed_and_written() {
     environment.pvx(&["schema", "vm", "--out", "x"]).expect(1);
 }
 
+/// `init` names schemas that are there, by a path that begins at the document's folder.
+#[test]
+fn new_documents_name_their_schemas() {
+    let environment = Environment::new();
+    environment.pvx(&["init", "without"]).expect(0);
+    assert!(!environment.read("without/cluster-config.yaml").contains("yaml-language-server"));
+    environment.pvx(&["schema", "--out", "with/schemas"]).expect(0);
+    environment.pvx(&["init", "with"]).expect(0);
+    for (file, schema) in [
+        ("cluster-config.yaml", "schemas/cluster-config.schema.json"),
+        ("clusters/demo.yaml", "../schemas/cluster.schema.json"),
+    ] {
+        let first = environment.read(&format!("with/{file}")).lines().next().unwrap().to_owned();
+        assert_eq!(first, format!("# yaml-language-server: $schema={schema}"));
+        let folder = environment.path(&format!("with/{file}"));
+        assert!(folder.parent().unwrap().join(schema).is_file());
+    }
+    environment
+        .pvx(&["validate", "with/clusters", "--config", "with/cluster-config.yaml"])
+        .expect(0);
+}
+
 #[test]
 fn schemas_have_names_and_can_be_used() {
     let environment = Environment::new();

@@ -32,7 +32,7 @@ pub(crate) fn run(global: &Global, options: &InitOptions) -> Result<Code, CliErr
     for (name, text) in FILES {
         let path = options.folder.join(name);
         if !path.exists() {
-            write(&path, text)?;
+            write(&path, &(modeline(&options.folder, name) + text))?;
             written.push(path.display().to_string());
         }
     }
@@ -46,6 +46,19 @@ pub(crate) fn run(global: &Global, options: &InitOptions) -> Result<Code, CliErr
         }
     }
     Ok(Code::Success)
+}
+
+/// Names the schema for editors, where `pvx schema --out schemas` has written it before.
+fn modeline(folder: &Path, name: &str) -> String {
+    let (file, from) = match name {
+        "cluster-config.yaml" => ("schemas/cluster-config.schema.json", ""),
+        "clusters/demo.yaml" => ("schemas/cluster.schema.json", "../"),
+        _ => return String::new(),
+    };
+    match folder.join(file).is_file() {
+        true => format!("# yaml-language-server: $schema={from}{file}\n"),
+        false => String::new(),
+    }
 }
 
 /// Never writes over a file, not even one that appeared a moment ago.

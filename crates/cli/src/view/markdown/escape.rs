@@ -43,7 +43,7 @@ pub(super) fn prose(text: &str) -> String {
 fn word(word: &str) -> String {
     let core = word.trim_start_matches(['(', '\'', '"']);
     let before = word.len() - core.len();
-    let core = core.trim_end_matches(['.', ',', ';', ')', '\'', '"']);
+    let core = core.trim_end_matches(['.', ',', ';', ':', '%', ')', '\'', '"']);
     let (open, rest) = word.split_at(before);
     let (core, close) = rest.split_at(core.len());
     match is_plain(core) && !(open.is_empty() && is_list_number(core, close)) {
@@ -56,13 +56,18 @@ fn word(word: &str) -> String {
 /// Can nobody take the word for anything but a word?
 fn is_plain(core: &str) -> bool {
     let harmless = |c: char| c.is_alphanumeric() || "-./'→·…×–".contains(c);
-    let core = core.strip_suffix(':').or(core.strip_suffix('%')).unwrap_or(core);
     core.chars().all(harmless)
         && core.starts_with(|c: char| c.is_alphanumeric() || "→·…×–".contains(c))
         && !core.contains("//")
-        && !core.to_ascii_lowercase().starts_with("www.")
+        && !is_name_of_host(core)
         && !is_commit(core)
         && !is_ticket(core)
+}
+
+/// `lab.example`, `www.…`, and files too: some renderers link what could be a host.
+fn is_name_of_host(core: &str) -> bool {
+    let label = |part: &str| part.len() > 1 && part.starts_with(char::is_alphabetic);
+    core.split('.').skip(1).any(label)
 }
 
 /// Seven digits of a hexadecimal number and more are linked as a commit.

@@ -12,6 +12,23 @@ fn every_kind_of_change() {
 }
 
 #[test]
+fn plain_words_stay_plain() {
+    for (text, wanted) in [
+        (
+            "shared has 31 GiB free, 40 GiB are promised",
+            "shared has 31 GiB free, 40 GiB are promised",
+        ),
+        ("look at clusters/k3s.yaml.", "look at `clusters/k3s.yaml`."),
+        ("10.0.4.12/24 of k3s/w01 (1012): 50%", "10.0.4.12/24 of k3s/w01 (1012): 50%"),
+        ("ask @bob about #12 (deadbeef)", "ask `@bob` about `#12` (`deadbeef`)"),
+        ("evil.example 'www.x' ABC-1", "`evil.example` 'www.x' `ABC-1`"),
+        ("1. first", "`1`. first"),
+    ] {
+        assert_eq!(super::escape::prose(text), wanted);
+    }
+}
+
+#[test]
 fn nothing_to_do() {
     insta::assert_snapshot!(render(&samples::empty(), None));
 }
