@@ -243,9 +243,8 @@ impl Example {
         }
         let lab = Scope {
             cluster: Some("lab".to_owned()),
-            nodes: Vec::new(),
-            vms: VmidRange::default(),
             templates: Some(VmidRange { first: 100, last: 999, span: None }),
+            ..Scope::default()
         };
         let loaded = load(&LoadOptions {
             paths: documents,
