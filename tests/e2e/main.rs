@@ -17,6 +17,7 @@ mod environment;
 mod first_light;
 mod formats;
 mod killed;
+mod pipelines;
 mod policy;
 mod preflight;
 mod privileges;
