@@ -201,3 +201,26 @@ fn a_pool_that_is_not_seen() {
     assert!(run.stdout.contains("pool") && !run.stdout.contains("see all"), "{}", run.stdout);
     served.stop();
 }
+
+/// A token that may only look plans for one that may do more: the privileges of that one are
+/// checked.
+#[test]
+fn one_plans_and_another_applies() {
+    let (served, environment) = lab();
+    grant(&served, "/", "PVEAuditor");
+    let plan = |token: &str, code: i32| {
+        let args = ["plan", "one.yaml", "--detailed-exitcode", "--apply-token", token];
+        pvx(&served, &environment, &args).expect(code).stdout
+    };
+    let said = plan("pvx@pve!sim", 2);
+    assert!(!said.contains("lacks"), "{said}");
+    let said = plan("nobody@pve!none", 1);
+    assert!(said.contains("token nobody@pve!none lacks"), "{said}");
+    assert!(!said.contains(TOKEN), "{said}");
+    // Who may not look at others says so, and the plan is not blocked.
+    grant(&served, "/access", "NoAccess");
+    let said = plan("pvx@pve!sim", 2);
+    assert!(said.contains("token pvx@pve!sim lacks is not known"), "{said}");
+    assert!(said.contains("Sys.Audit on /access"), "{said}");
+    served.stop();
+}

@@ -238,6 +238,10 @@ pub(crate) struct PlanOptions {
     /// With --destroy: kept disks go too
     #[arg(long, requires = "destroy")]
     pub(crate) erase_kept: bool,
+    /// The token that is to carry the plan out, when another one plans (pvx@pve!apply): its
+    /// privileges are checked. Asking for them needs Sys.Audit on /access
+    #[arg(long, value_name = "ID", env = "PVX_APPLY_TOKEN", hide_env_values = true)]
+    pub(crate) apply_token: Option<String>,
     /// Exit with 2 when there are changes
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,

@@ -144,6 +144,8 @@ pub(crate) struct Session<'a> {
     pub(crate) connected: Connected,
     /// Guests that may be made anew: what they are made from is read too.
     replace: Vec<String>,
+    /// Another token that is to carry the plan out.
+    applying: Option<String>,
 }
 
 /// What a plan was made from.
@@ -170,12 +172,18 @@ impl<'a> Session<'a> {
     pub(crate) async fn with(global: &'a Global, loaded: Loaded) -> Result<Self, CliError> {
         let config = loaded.config.as_ref();
         let connected = cluster::connect(global, config, &loaded.root).await?;
-        Ok(Self { global, loaded, connected, replace: Vec::new() })
+        Ok(Self { global, loaded, connected, replace: Vec::new(), applying: None })
     }
 
     /// The same for a run that may make these guests anew.
     pub(crate) fn replacing(self, addresses: &[String]) -> Self {
         Self { replace: addresses.to_vec(), ..self }
+    }
+
+    /// The same for a plan that another token is to carry out.
+    pub(crate) fn applied_by(self, token: Option<&String>) -> Self {
+        // A variable that is set and empty names none.
+        Self { applying: token.filter(|token| !token.is_empty()).cloned(), ..self }
     }
 
     pub(crate) fn desired(&self) -> &Desired {
@@ -230,7 +238,10 @@ impl<'a> Session<'a> {
     ) -> Result<Plan, CliError> {
         let mut plan = self.draft(reading, intent, options);
         let input = self.input(reading, options);
-        let questions = preflight::questions(&plan, &input);
+        let mut questions = preflight::questions(&plan, &input);
+        if questions.permissions {
+            questions.applying.clone_from(&self.applying);
+        }
         if !questions.is_empty() {
             let answers = self.connected.cluster.preflight(&questions).await?;
             preflight::check(&mut plan, &input, &answers);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pvx_sim::TimeScale;
+use pvx_sim::{AclKind, TimeScale};
 
 use super::api::Api;
 use super::forge::Forge;
@@ -17,6 +17,9 @@ use crate::served::Served;
 pub(crate) const PLAN_SECRET: &str = "5e7c1a90-0b1d-4c8e-9a55-3f6d2e7b8c91";
 /// The secret of the token that only the protected environment has.
 pub(crate) const APPLY_SECRET: &str = "0b3d77f2-6a4e-4f0b-8d1c-91e5a7c3d2f4";
+
+/// The user who plans.
+const REVIEWER: &str = "review@pve";
 
 pub(crate) struct Lab {
     pub(crate) forge: Forge,
@@ -56,8 +59,11 @@ impl Lab {
         let (operator, _) = served.sim.token();
         let user = operator.split_once('!').unwrap().0.to_owned();
         served.sim.edit(|world| {
-            world.access_mut().add_token(&user, "plan", PLAN_SECRET, false);
-            world.access_mut().add_token(&user, "apply", APPLY_SECRET, false);
+            let access = world.access_mut();
+            access.add_token(&user, "apply", APPLY_SECRET, false);
+            // Whoever plans may look, and no more.
+            access.add_token(REVIEWER, "plan", PLAN_SECRET, false);
+            access.grant("/", AclKind::User, REVIEWER, "PVEAuditor");
         });
         let machine = Machine::new();
         let origin = Origin::new(&machine);
@@ -108,7 +114,7 @@ impl Lab {
         let folder = self.machine.job_folder();
         self.origin.checkout(&self.machine, &commit, &folder);
         let variables = BTreeMap::from([
-            ("PVX_TOKEN".to_owned(), self.token(None)),
+            ("PVX_TOKEN".to_owned(), self.token(Some("production"))),
             ("PVX_CA_FILE".to_owned(), "pve-root-ca.pem".to_owned()),
         ]);
         let ended = self.machine.script(&folder, &variables, "pvx apply --yes");
@@ -129,7 +135,9 @@ impl Lab {
         match environment {
             Some("production") => format!("{}!apply={APPLY_SECRET}", self.user),
             Some(other) => panic!("{other} is not known"),
-            None => format!("{}!plan={PLAN_SECRET}", self.user),
+            // It has no environments: one token does everything.
+            None if self.forge == Forge::Forgejo => self.token(Some("production")),
+            None => format!("{REVIEWER}!plan={PLAN_SECRET}"),
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) async fn run(global: &Global, options: &PlanOptions) -> Result<Code, 
         saved::check_target(file)?;
     }
     let session = Session::open(global, &options.documents.paths).await?;
-    let session = session.replacing(&options.anew.replace);
+    let session = session.replacing(&options.anew.replace).applied_by(options.apply_token.as_ref());
     let result = plan(&session, options).await;
     session.close().await;
     result

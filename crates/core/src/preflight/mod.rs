@@ -7,7 +7,7 @@ pub mod place;
 mod privilege;
 pub mod pveum;
 
-pub use permissions::{Access, Permissions, TagRules};
+pub use permissions::{Access, Applying, Permissions, TagRules};
 pub use privilege::needed as needed_privileges;
 
 use std::collections::BTreeSet;
@@ -22,6 +22,8 @@ use crate::planner::{Input, settle};
 pub struct Questions {
     /// What the token may do (`/access/permissions`).
     pub permissions: bool,
+    /// Another token that is to carry the plan out.
+    pub applying: Option<String>,
     /// What has to be asked of places.
     pub places: place::Asked,
     /// VMIDs that guests are made at, and those of guests that were there before and are not
@@ -50,6 +52,7 @@ pub struct Answers {
 pub fn questions(plan: &Plan, input: &Input<'_>) -> Questions {
     let unseen = privilege::unseen(input);
     Questions {
+        applying: None,
         places: place::questions(plan, input),
         permissions: !plan.is_empty() || plan.is_blocked() || !unseen.is_empty(),
         vmids: privilege::new_vmids(plan).into_iter().chain(unseen.into_keys()).collect(),

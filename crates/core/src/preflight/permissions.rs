@@ -70,12 +70,23 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 pub struct Access {
     /// What the token may do; absent when it could not be asked.
     pub permissions: Option<Permissions>,
+    /// What another token may do that is to carry the plan out.
+    pub applying: Option<Applying>,
     /// VMIDs that were asked for and are taken: by guests that the token does not see.
     pub taken: BTreeSet<u32>,
     /// Zones of the VNets that the token sees, by VNet. Every other bridge is of `localnetwork`.
     pub zones: BTreeMap<String, String>,
     /// Who may set which tags.
     pub tags: TagRules,
+}
+
+/// The token that is to carry the plan out, when another one plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Applying {
+    /// What it may do.
+    Known(Permissions),
+    /// The token that plans may not look at it: that needs Sys.Audit on `/access`.
+    Hidden(String),
 }
 
 /// Who may set which tags (`registered-tags` and `user-tag-access` of datacenter.cfg).

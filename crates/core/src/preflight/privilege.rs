@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::permissions::{Access, Permissions};
+use super::permissions::{Access, Applying, Permissions};
 use super::pveum;
 use crate::address::Address;
 use crate::desired::{Guest, Origin, TemplateRef};
@@ -97,6 +97,11 @@ pub(super) fn check(plan: &mut Plan, input: &Input<'_>, access: &Access) {
     if plan.intent == Intent::Apply {
         plan.findings.extend(hidden_pools(input, permissions));
     }
+    let permissions = match &access.applying {
+        None => permissions,
+        Some(Applying::Known(applying)) => applying,
+        Some(Applying::Hidden(token)) => return plan.findings.push(unknown(permissions, token)),
+    };
     let missing: Vec<&Privilege> =
         plan.privileges.iter().filter(|check| !permissions.meets(check)).collect();
     let (impossible, missing): (Vec<&Privilege>, Vec<&Privilege>) =
@@ -106,6 +111,14 @@ pub(super) fn check(plan: &mut Plan, input: &Input<'_>, access: &Access) {
         findings.push(lacks(&permissions.token, &paths, &checks, &plan.privileges));
     }
     plan.findings.extend(findings);
+}
+
+/// Another token's privileges are not shown to everybody.
+fn unknown(asking: &Permissions, token: &str) -> Finding {
+    let who = &asking.token;
+    let text = format!("what token {token} lacks is not known: {who} may not look at it");
+    Finding::warning("privileges-unknown", text)
+        .help(format!("give {who} Sys.Audit on /access, or plan with {token} itself"))
 }
 
 /// Absence in the list of guests proves nothing to a token that does not see all of them.

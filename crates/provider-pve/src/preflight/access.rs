@@ -1,11 +1,11 @@
-//! What the token may do, and the rules that this depends on: three requests, and one for each
-//! VMID of a guest to be made when the token does not see all guests.
+//! What the token may do, and the rules that this depends on: three requests, one more for another
+//! token that is to carry the plan out, and one for each VMID of a guest to be made when the token does not see all guests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join3;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use pvx_core::preflight::{Access, Permissions, Questions, TagRules};
+use pvx_core::preflight::{Access, Applying, Permissions, Questions, TagRules};
 use pvx_core::provider::ProviderError;
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,6 +52,7 @@ impl Cluster {
         let vnets = vnets.unwrap_or_default().into_iter();
         let mut access = Access {
             permissions,
+            applying: self.applying(questions.applying.as_deref()).await?,
             taken: BTreeSet::new(),
             zones: vnets.filter_map(|row| Some((row.vnet, row.zone?))).collect(),
             tags: options.map(|options| tag_rules(&options)).unwrap_or_default(),
@@ -62,6 +63,18 @@ impl Cluster {
             access.taken = self.taken(&questions.vmids).await?;
         }
         Ok(access)
+    }
+
+    /// What another token may do (`PVE::API2::AccessControl`, permissions: needs Sys.Audit on
+    /// `/access`). Of a token that is not there the answer is that it may do nothing.
+    async fn applying(&self, token: Option<&str>) -> Result<Option<Applying>, ProviderError> {
+        let Some(token) = token.map(str::to_owned) else { return Ok(None) };
+        let request = Request::get("/access/permissions").parameter("userid", &token);
+        match self.client.get::<Listed>(&request).await {
+            Ok(listed) => Ok(Some(Applying::Known(Permissions { token, paths: paths(listed) }))),
+            Err(ApiError::Forbidden { .. }) => Ok(Some(Applying::Hidden(token))),
+            Err(error) => Err(provider_error(&error)),
+        }
     }
 
     /// Which of these VMIDs are taken. That needs no privilege (`PVE::API2::Cluster`, nextid).

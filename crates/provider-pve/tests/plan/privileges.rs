@@ -357,6 +357,7 @@ fn checks_from_the_sources() {
         ..Inventory::default()
     };
     let access = Access {
+        applying: None,
         zones: BTreeMap::from([("blue".to_owned(), "evpn".to_owned())]),
         tags: TagRules {
             registered: BTreeSet::from(["prod".to_owned()]),
