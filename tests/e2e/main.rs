@@ -17,6 +17,7 @@ mod environment;
 mod first_light;
 mod formats;
 mod killed;
+mod obstacles;
 mod pipelines;
 mod policy;
 mod preflight;

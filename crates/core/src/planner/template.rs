@@ -68,11 +68,9 @@ fn resolve<'a>(
             Err(Finding::error("template-missing", format!("there is no template {reference}"))
                 .help(known_templates(snapshot)))
         }
-        ([], Some(vmid)) => Err(Finding::error(
-            "not-a-template",
-            format!("guest {vmid} is not a template, or may not be read"),
-        )
-        .help("convert it with `qm template`, or give the token VM.Audit and VM.Clone on it")),
+        ([], Some(vmid)) => {
+            Err(offline(&found, &snapshot.inventory).unwrap_or_else(|| not_a_template(*vmid)))
+        }
         (several, _) => {
             let vmids: Vec<_> = several.iter().map(|g| g.vmid.to_string()).collect();
             Err(Finding::error(
@@ -82,6 +80,20 @@ fn resolve<'a>(
             .help("name the template by its VMID"))
         }
     }
+}
+
+fn not_a_template(vmid: u32) -> Finding {
+    Finding::error("not-a-template", format!("guest {vmid} is not a template, or may not be read"))
+        .help("convert it with `qm template`, or give the token VM.Audit and VM.Clone on it")
+}
+
+/// A guest of a node that does not answer cannot be read.
+fn offline(found: &[u32], inventory: &Inventory) -> Option<Finding> {
+    let mut known = found.iter().filter_map(|vmid| inventory.guests.get(vmid));
+    let online = |node: &str| inventory.nodes.get(node).is_some_and(|node| node.online);
+    let guest = known.find(|guest| !online(&guest.node))?;
+    let text = format!("template {} is on node {}, which is offline", guest.vmid, guest.node);
+    Some(Finding::error("template-offline", text).help(WAIT))
 }
 
 fn known_templates(snapshot: &Snapshot) -> String {
@@ -112,10 +124,9 @@ pub(super) fn route<'a>(
     let locate = |finding: Finding| finding.at(guest.place("template"));
     let template = resolve(reference, input.snapshot).map_err(locate)?;
     let inventory = &input.snapshot.inventory;
-    if !inventory.nodes.get(&template.node).is_some_and(|n| n.online) {
-        let text =
-            format!("template {} is on node {}, which is offline", template.vmid, template.node);
-        return Err(locate(Finding::error("template-offline", text).help(WAIT)));
+    // It may have gone since it was read.
+    if let Some(finding) = offline(&[template.vmid], inventory) {
+        return Err(locate(finding));
     }
     let volumes = input.kind.volumes(template);
     let shared = |volume: &&Volume| inventory.is_shared(&volume.storage);

@@ -133,8 +133,8 @@ fn drive(differ: &mut Differ<'_>) {
         return;
     };
     let ovmf = spec.text("bios").or(differ.stored("bios")) == Some("ovmf");
-    let free =
-        |slot: &&str| !differ.live.config.contains_key(*slot) && !spec.disks.contains_key(*slot);
+    let said = |slot: &str| spec.disks.contains_key(slot) || spec.cdroms.contains_key(slot);
+    let free = |slot: &&str| !differ.live.config.contains_key(*slot) && !said(slot);
     let slots = if ovmf { ["scsi1", "scsi2", "sata5"] } else { ["ide2", "scsi1", "sata5"] };
     let Some(slot) = slots.into_iter().find(free) else {
         let text = format!("no slot is free for a cloud-init drive ({})", slots.join(", "));
