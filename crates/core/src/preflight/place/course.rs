@@ -135,6 +135,9 @@ impl Course {
             ActionKind::Create { config, .. } => self.create(action, config, input),
             ActionKind::Clone { .. } => self.clone_of(action, input),
             ActionKind::Destroy => self.destroy(action, input),
+            ActionKind::Reassign { disk, target, target_disk } => {
+                self.reassign(action, disk, *target, target_disk, input);
+            }
             _ => {
                 let Some(mut state) = self.state(action, input) else { return };
                 self.change(action, &mut state, input);
@@ -220,6 +223,26 @@ impl Course {
             self.removed.extend(volumes);
         }
         self.gone.insert(action.vmid);
+    }
+
+    /// A disk goes to another guest, with all that is on it: nothing is written and nothing is free.
+    fn reassign(
+        &mut self,
+        action: &Action,
+        disk: &str,
+        target: u32,
+        target_disk: &str,
+        input: &Input<'_>,
+    ) {
+        let Some(mut state) = self.state(action, input) else { return };
+        let value = state.config.remove(disk);
+        let moved = state.disks.remove(disk);
+        self.guests.insert(action.vmid, state);
+        // One that nothing else happens to is not followed.
+        if let Some(other) = self.guests.get_mut(&target) {
+            other.config.extend(value.map(|value| (target_disk.to_owned(), value)));
+            other.disks.extend(moved.map(|disk| (target_disk.to_owned(), disk)));
+        }
     }
 
     fn change(&mut self, action: &Action, state: &mut State, input: &Input<'_>) {
