@@ -201,6 +201,7 @@ const FINE: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stdout, reason = "shown when it fails: which of them it was")]
 async fn nothing_is_found_in_what_works() {
     for (name, world, document) in FINE {
         println!("{name}");
