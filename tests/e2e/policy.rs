@@ -84,6 +84,13 @@ fn outside_a_window_a_plan_is_made_and_not_applied() {
     assert_eq!(checked, &expected, "{applied}");
     // A plan without actions is never refused.
     lab.sim(&["apply", "--yes", K3S]).expect(0);
+
+    // What is recorded of a saved plan is what was said when it was carried out.
+    lab.sim(&["plan", "--destroy", "--out", "p.pvx", K3S]).expect(0);
+    lab.sim(&["apply", "--yes", "p.pvx"]).expect(5);
+    let (code, applied) = lab.sim_json(&["apply", "--yes", "--ignore-window", "moving", "p.pvx"]);
+    assert_eq!(code, 0, "{applied}");
+    assert_eq!(applied["plan"]["policy"][0]["reason"], "moving", "{applied}");
 }
 
 #[test]

@@ -63,8 +63,12 @@ fn a_token_without_rights() {
     let run = pvx(&served, &environment, &["apply", "--yes", "one.yaml"]).expect(1);
     insta::assert_snapshot!(run.stdout);
     assert_eq!(writes(&served), 0);
+    served.sim.clear_requests();
     let run = pvx(&served, &environment, &["privileges", "one.yaml"]).expect(0);
     insta::assert_snapshot!(run.stdout);
+    // Where there is room is another question.
+    let asked = served.sim.requests();
+    assert!(asked.iter().all(|r| !r.template.contains("/storage")), "{asked:#?}");
     served.stop();
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use pvx_core::desired::ApplyChanges;
+use pvx_core::plan::Intent;
 use pvx_core::planner::Options;
 use secrecy::SecretString;
 
@@ -212,11 +213,9 @@ pub(crate) struct InitOptions {
     pub(crate) folder: PathBuf,
 }
 
-/// `pvx plan`
+/// Which plan is made, by the commands that carry none out.
 #[derive(Debug, clap::Args)]
-pub(crate) struct PlanOptions {
-    #[command(flatten)]
-    pub(crate) documents: Documents,
+pub(crate) struct Planned {
     /// Only this guest (k3s/worker02) or profile (k3s); repeatable
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) target: Vec<String>,
@@ -224,6 +223,46 @@ pub(crate) struct PlanOptions {
     pub(crate) anew: AnewOptions,
     #[command(flatten)]
     pub(crate) apply_changes: ApplyChangesOption,
+    /// The plan of the removal instead
+    #[arg(long)]
+    pub(crate) destroy: bool,
+    /// With --destroy: kept disks go too
+    #[arg(long, requires = "destroy")]
+    pub(crate) erase_kept: bool,
+}
+
+impl Planned {
+    pub(crate) fn intent(&self) -> Intent {
+        if self.destroy { Intent::Destroy } else { Intent::Apply }
+    }
+
+    /// Adds what is said to what else the user says.
+    pub(crate) fn to(&self, options: Options) -> Options {
+        Options {
+            targets: self.target.clone(),
+            replace: self.anew.replace.clone(),
+            erase_kept: self.erase_kept,
+            apply_changes: self.apply_changes.apply_changes.unwrap_or(Allowed::Live).into(),
+            ..options
+        }
+    }
+
+    /// Is anything said at all?
+    pub(crate) fn is_said(&self) -> bool {
+        self.destroy
+            || !self.target.is_empty()
+            || !self.anew.replace.is_empty()
+            || self.apply_changes.apply_changes.is_some()
+    }
+}
+
+/// `pvx plan`
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanOptions {
+    #[command(flatten)]
+    pub(crate) documents: Documents,
+    #[command(flatten)]
+    pub(crate) planned: Planned,
     #[command(flatten)]
     pub(crate) shutdown: ShutdownOptions,
     /// Save the plan in this file, for `pvx apply FILE`
@@ -232,12 +271,6 @@ pub(crate) struct PlanOptions {
     /// With --out: how long the saved plan is good for (30m, 24h, 7d)
     #[arg(long, value_name = "TIME", default_value = "24h", requires = "out")]
     pub(crate) expires: Lifetime,
-    /// Plan the removal instead
-    #[arg(long)]
-    pub(crate) destroy: bool,
-    /// With --destroy: kept disks go too
-    #[arg(long, requires = "destroy")]
-    pub(crate) erase_kept: bool,
     /// The token that is to carry the plan out, when another one plans (pvx@pve!apply): its
     /// privileges are checked. Asking for them needs Sys.Audit on /access
     #[arg(long, value_name = "ID", env = "PVX_APPLY_TOKEN", hide_env_values = true)]
@@ -288,16 +321,8 @@ impl PolicyOptions {
 pub(crate) struct GraphOptions {
     #[command(flatten)]
     pub(crate) documents: DocumentsOrPlan,
-    /// Only this guest (k3s/worker02) or profile (k3s); repeatable
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) target: Vec<String>,
     #[command(flatten)]
-    pub(crate) anew: AnewOptions,
-    #[command(flatten)]
-    pub(crate) apply_changes: ApplyChangesOption,
-    /// Draw the removal instead
-    #[arg(long)]
-    pub(crate) destroy: bool,
+    pub(crate) planned: Planned,
 }
 
 /// `pvx privileges`
@@ -305,19 +330,8 @@ pub(crate) struct GraphOptions {
 pub(crate) struct PrivilegesOptions {
     #[command(flatten)]
     pub(crate) documents: Documents,
-    /// Only this guest (k3s/worker02) or profile (k3s); repeatable
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) target: Vec<String>,
     #[command(flatten)]
-    pub(crate) anew: AnewOptions,
-    #[command(flatten)]
-    pub(crate) apply_changes: ApplyChangesOption,
-    /// For the removal instead
-    #[arg(long)]
-    pub(crate) destroy: bool,
-    /// With --destroy: kept disks go too
-    #[arg(long, requires = "destroy")]
-    pub(crate) erase_kept: bool,
+    pub(crate) planned: Planned,
     /// Print the `pveum` commands that give exactly that, to be run as root on a node
     #[arg(long)]
     pub(crate) pveum: bool,

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use pvx_core::plan::{Intent, Plan};
+use pvx_core::plan::Plan;
 use pvx_core::planner::Options;
 
-use crate::args::{Allowed, Format, Global, GraphOptions};
+use crate::args::{Format, Global, GraphOptions};
 use crate::exit::{CliError, Code};
 use crate::output;
 use crate::saved;
@@ -17,7 +17,7 @@ pub(crate) async fn run(global: &Global, options: &GraphOptions) -> Result<Code,
         return drawn_as_saved(global, options, path);
     }
     let session = Session::open(global, &options.documents.paths).await?;
-    let session = session.replacing(&options.anew.replace);
+    let session = session.replacing(&options.planned.anew.replace);
     let result = plan(&session, options).await;
     session.close().await;
     print(global.format, &result?);
@@ -26,11 +26,7 @@ pub(crate) async fn run(global: &Global, options: &GraphOptions) -> Result<Code,
 
 /// A saved plan, as it was made: asks no cluster.
 fn drawn_as_saved(global: &Global, options: &GraphOptions, path: &Path) -> Result<Code, CliError> {
-    let chosen = options.destroy
-        || !options.target.is_empty()
-        || !options.anew.replace.is_empty()
-        || options.apply_changes.apply_changes.is_some();
-    if chosen {
+    if options.planned.is_said() {
         return Err(CliError::with_help(
             format!("{} is a saved plan, and what it does is settled", path.display()),
             "leave the options away, or name documents",
@@ -41,17 +37,11 @@ fn drawn_as_saved(global: &Global, options: &GraphOptions, path: &Path) -> Resul
 }
 
 async fn plan(session: &Session<'_>, options: &GraphOptions) -> Result<Plan, CliError> {
-    let intent = if options.destroy { Intent::Destroy } else { Intent::Apply };
     let inventory = session.inventory().await?;
     let reading = session.read(inventory).await?;
-    let chosen = Options {
-        targets: options.target.clone(),
-        replace: options.anew.replace.clone(),
-        apply_changes: options.apply_changes.apply_changes.unwrap_or(Allowed::Live).into(),
-        ..Options::default()
-    };
+    let chosen = options.planned.to(Options::default());
     // What would make it fail is `pvx plan`'s to say.
-    Ok(session.draft(&reading, intent, &chosen))
+    Ok(session.draft(&reading, options.planned.intent(), &chosen))
 }
 
 /// In a format that the command has.

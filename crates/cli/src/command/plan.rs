@@ -1,10 +1,10 @@
 //! `pvx plan`
 
 use pvx_core::diagnostic::Sources;
-use pvx_core::plan::{Intent, Plan};
+use pvx_core::plan::Plan;
 use pvx_core::planner::Options;
 
-use crate::args::{Allowed, Format, Global, PlanOptions};
+use crate::args::{Format, Global, PlanOptions};
 use crate::exit::{CliError, Code};
 use crate::output;
 use crate::saved;
@@ -17,26 +17,19 @@ pub(crate) async fn run(global: &Global, options: &PlanOptions) -> Result<Code, 
         saved::check_target(file)?;
     }
     let session = Session::open(global, &options.documents.paths).await?;
-    let session = session.replacing(&options.anew.replace).applied_by(options.apply_token.as_ref());
+    let session =
+        session.replacing(&options.planned.anew.replace).applied_by(options.apply_token.as_ref());
     let result = plan(&session, options).await;
     session.close().await;
     result
 }
 
 async fn plan(session: &Session<'_>, options: &PlanOptions) -> Result<Code, CliError> {
-    let intent = if options.destroy { Intent::Destroy } else { Intent::Apply };
     let now = saved::now();
     let inventory = session.inventory().await?;
     let reading = session.read(inventory).await?;
-    let chosen = Options {
-        targets: options.target.clone(),
-        replace: options.anew.replace.clone(),
-        erase_kept: options.erase_kept,
-        apply_changes: options.apply_changes.apply_changes.unwrap_or(Allowed::Live).into(),
-        ..options.shutdown.chosen()
-    };
-    let chosen = options.policy.to(chosen);
-    let plan = session.plan(&reading, intent, &chosen).await?;
+    let chosen = options.policy.to(options.planned.to(options.shutdown.chosen()));
+    let plan = session.plan(&reading, options.planned.intent(), &chosen).await?;
     print(session.global.format, &plan, Some(&session.loaded.sources))?;
     save(session, options, &chosen, &reading, &plan, now).await?;
     Ok(match (plan.is_blocked(), plan.is_empty()) {

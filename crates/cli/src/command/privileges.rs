@@ -1,10 +1,10 @@
 //! `pvx privileges`
 
-use pvx_core::plan::{Finding, Intent, Plan, Weight};
+use pvx_core::plan::{Finding, Plan, Weight};
 use pvx_core::planner::Options;
 use pvx_core::preflight::{Access, pveum};
 
-use crate::args::{Allowed, Format, Global, PrivilegesOptions};
+use crate::args::{Format, Global, PrivilegesOptions};
 use crate::exit::{CliError, Code};
 use crate::output;
 use crate::saved;
@@ -14,24 +14,18 @@ use crate::view::{self, privileges};
 pub(crate) async fn run(global: &Global, options: &PrivilegesOptions) -> Result<Code, CliError> {
     saved::refuse_among(&options.documents.paths)?;
     let session = Session::open(global, &options.documents.paths).await?;
-    let session = session.replacing(&options.anew.replace);
+    let session = session.replacing(&options.planned.anew.replace);
     let result = show(&session, options).await;
     session.close().await;
     result
 }
 
 async fn show(session: &Session<'_>, options: &PrivilegesOptions) -> Result<Code, CliError> {
-    let intent = if options.destroy { Intent::Destroy } else { Intent::Apply };
     let inventory = session.inventory().await?;
     let reading = session.read(inventory).await?;
-    let chosen = Options {
-        targets: options.target.clone(),
-        replace: options.anew.replace.clone(),
-        erase_kept: options.erase_kept,
-        apply_changes: options.apply_changes.apply_changes.unwrap_or(Allowed::Live).into(),
-        ..Options::default()
-    };
-    let (mut plan, access) = session.privileges(&reading, intent, &chosen).await?;
+    let chosen = options.planned.to(Options::default());
+    let (mut plan, access) =
+        session.privileges(&reading, options.planned.intent(), &chosen).await?;
     plan.findings.retain(|finding| finding.weight == Weight::Error);
     let token = session.connected.cluster.client().token_id();
     print(session, options, &plan, &access, token);

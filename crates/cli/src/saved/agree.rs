@@ -48,7 +48,8 @@ pub(crate) async fn check_cluster(
     check::cluster(saved, &live).map_err(|stale| refused(path, stale))
 }
 
-/// The saved plan, when `again`, the plan that is made now, is the same. Findings are those of now.
+/// The saved plan, when `again`, the plan that is made now, is the same. What is found, and what
+/// the policy says, is that of now.
 pub(crate) fn agree(
     session: &Session<'_>,
     path: &Path,
@@ -67,7 +68,8 @@ pub(crate) fn agree(
         }
         refused(path, stale)
     })?;
-    Ok(Plan { findings: again.findings, nodes: again.nodes, ..saved.plan.clone() })
+    let Plan { findings, policy, nodes, .. } = again;
+    Ok(Plan { findings, policy, nodes, ..saved.plan.clone() })
 }
 
 fn refused(path: &Path, stale: Stale) -> CliError {

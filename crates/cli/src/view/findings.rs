@@ -2,15 +2,47 @@
 
 use std::collections::HashMap;
 
-use pvx_core::diagnostic::{Diagnostic, Severity, Sources};
+use pvx_core::diagnostic::{Diagnostic, Severity, Sources, Span};
 use pvx_core::plan::{Finding, Weight};
 
 use super::diagnostics;
 use super::paint::{BAD, FAINT, WARN, help, item};
 
+/// Problems of one kind at one place of the documents: more are counted, and only these told.
+const ALIKE: usize = 5;
+
 /// Errors with their snippet, the rest one a line.
 pub(super) fn render(findings: &[Finding], sources: &Sources) -> String {
-    grouped(findings).iter().map(|group| one_finding(group, sources)).collect()
+    let groups = grouped(findings);
+    let mut alike: HashMap<_, usize> = HashMap::new();
+    for kind in groups.iter().filter_map(|group| kind(group)) {
+        *alike.entry(kind).or_default() += 1;
+    }
+    let mut told: HashMap<_, usize> = HashMap::new();
+    let mut text = String::new();
+    for group in &groups {
+        let Some(kind) = kind(group) else {
+            text.push_str(&one_finding(group, sources));
+            continue;
+        };
+        let (all, told) = (alike.get(&kind).copied().unwrap_or(1), told.entry(kind).or_default());
+        *told += 1;
+        // One more takes no more room than its number would.
+        if *told <= ALIKE || all == ALIKE + 1 {
+            text.push_str(&one_finding(group, sources));
+        } else if *told == ALIKE + 1 {
+            let code = kind.0.replace('-', " ");
+            let more = format!("{} more of {code} there; --format json has all", all - ALIKE);
+            text.push_str(&item(BAD, "×", &more));
+        }
+    }
+    text
+}
+
+/// A problem's code and place: a rule that no guest of a group keeps is broken by each of them.
+fn kind<'a>(group: &[&'a Finding]) -> Option<(&'a str, Span)> {
+    let first = group.first().filter(|finding| finding.weight == Weight::Error)?;
+    Some((first.code.as_str(), first.span?))
 }
 
 /// The problems, as they are shown.
@@ -109,6 +141,25 @@ mod tests {
         // Another place, another problem.
         all[3].span = None;
         assert_eq!(count_errors(&all), 2);
+    }
+
+    #[test]
+    fn many_of_a_kind_are_counted() {
+        let mut sources = Sources::default();
+        let one = incomplete("w", &mut sources);
+        let broken = |n: usize| Finding {
+            message: format!("w{n} has no owner"),
+            code: "policy-owner".to_owned(),
+            ..one.clone()
+        };
+        let shown = |number: usize| {
+            let all: Vec<Finding> = (0..number).map(broken).collect();
+            anstream::adapter::strip_str(&render(&all, &sources)).to_string()
+        };
+        assert_eq!(shown(6).matches("has no owner").count(), 6);
+        let text = shown(900);
+        assert_eq!(text.matches("has no owner").count(), ALIKE, "{text}");
+        assert!(text.contains("× 895 more of policy owner there"), "{text}");
     }
 
     #[test]

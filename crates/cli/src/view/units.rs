@@ -1,23 +1,6 @@
 //! Numbers for people, in Proxmox's binary units.
 
-const UNITS: [(&str, u64); 4] =
-    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-
-/// `40 GiB`, `1.5 GiB`, `528 KiB`, `17 B`.
-pub(super) fn bytes(bytes: u64) -> String {
-    for (name, size) in UNITS {
-        if bytes >= size {
-            let tenths = (u128::from(bytes) * 10 + u128::from(size) / 2) / u128::from(size);
-            let (whole, rest) = (tenths / 10, tenths % 10);
-            return if rest == 0 {
-                format!("{whole} {name}")
-            } else {
-                format!("{whole}.{rest} {name}")
-            };
-        }
-    }
-    format!("{bytes} B")
-}
+pub(super) use pvx_core::document::size::rounded as bytes;
 
 /// MiB as Proxmox counts memory.
 pub(super) fn mebibytes(mib: u64) -> String {

@@ -52,9 +52,12 @@ pub fn parse(text: &str, bare: u64) -> Result<u64, SizeError> {
         .ok_or(SizeError::TooLarge)
 }
 
+/// Units for people, the largest first.
+const UNITS: [(u64, &str); 4] = [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
+
 /// `bytes` in the largest unit that divides them: `40 GiB`, `1536 MiB`, `513 B`.
 pub fn format(bytes: u64) -> String {
-    for (unit, name) in [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")] {
+    for (unit, name) in UNITS {
         if bytes >= unit && bytes.is_multiple_of(unit) {
             return format!("{} {name}", bytes / unit);
         }
@@ -62,11 +65,37 @@ pub fn format(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// `bytes` in the largest unit that they reach, to a tenth: `40 GiB`, `1.5 TiB`, `17 B`.
+pub fn rounded(bytes: u64) -> String {
+    let Some((unit, name)) = UNITS.iter().find(|(unit, _)| bytes >= *unit) else {
+        return format!("{bytes} B");
+    };
+    let tenths = (u128::from(bytes) * 10 + u128::from(*unit) / 2) / u128::from(*unit);
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => format!("{whole} {name}"),
+        (whole, tenth) => format!("{whole}.{tenth} {name}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (GIB, "1 GiB"),
+            (33_500_000_000, "31.2 GiB"),
+            (TIB, "1 TiB"),
+            (512 * MIB, "512 MiB"),
+            (u64::MAX, "16777216 TiB"),
+        ] {
+            assert_eq!(rounded(bytes), text);
+        }
+    }
 
     #[test]
     fn sizes_as_people_write_them() {

@@ -71,23 +71,13 @@ fn one(
     let mut comparison = input.kind.compare(&wanted(guest, identity, before), live);
     back.tell(&mut comparison);
     note_fixed_vmid(builder, guest, live);
-    let findings = comparison.findings.clone();
-    let mut allowed = allow::allow(allow::mode(input, guest), guest, live, comparison);
-    let held_back = !allowed.held.is_empty();
-    let is_held = |f: &Finding| f.path.as_ref().is_some_and(|path| allowed.holds(path));
-    let findings = findings.into_iter().filter(|f| f.weight != Weight::Note || !is_held(f));
-    builder.findings.extend(findings.map(|f| locate(f, guest)));
-    allow::note(builder, guest, live, std::mem::take(&mut allowed.held));
+    let (mut allowed, held_back) = allow(builder, guest, live, comparison);
     let files =
         snippet::Files::of(builder, &rendered, (live, target.as_str()), &mut allowed.comparison);
     let mut difference = Difference::between(builder, ownership, guest, live, allowed);
     difference.files = files.when(difference.migration.is_some());
     remember(builder, guest, live, &difference, held_back.then_some(before));
-    if let Some(from) = &guest.moved_from
-        && ownership.still_there(&guest.address).is_none()
-    {
-        builder.moved.insert(guest.address.clone(), from.clone());
-    }
+    note_moved(builder, ownership, guest);
     if difference.restart.is_none() && !difference.at_rest() {
         note_pending(builder, guest, live, &difference.comparison);
     }
@@ -111,6 +101,33 @@ fn one(
         change.reason = format!("was {from} in the documents");
     }
     builder.changes.push(change);
+}
+
+/// A guest that goes by another name now is remembered under that one.
+fn note_moved(builder: &mut Builder<'_>, ownership: &Ownership, guest: &Guest) {
+    if let Some(from) = &guest.moved_from
+        && ownership.still_there(&guest.address).is_none()
+    {
+        builder.moved.insert(guest.address.clone(), from.clone());
+    }
+}
+
+/// What of a comparison may happen now, and whether anything is held back. Says what was found.
+fn allow(
+    builder: &mut Builder<'_>,
+    guest: &Guest,
+    live: &live::Guest,
+    comparison: Comparison,
+) -> (Allowed, bool) {
+    let findings = comparison.findings.clone();
+    let mode = allow::mode(builder.input, guest);
+    let mut allowed = allow::allow(mode, guest, live, comparison);
+    let held_back = !allowed.held.is_empty();
+    let is_held = |f: &Finding| f.path.as_ref().is_some_and(|path| allowed.holds(path));
+    let findings = findings.into_iter().filter(|f| f.weight != Weight::Note || !is_held(f));
+    builder.findings.extend(findings.map(|f| locate(f, guest)));
+    allow::note(builder, guest, live, std::mem::take(&mut allowed.held));
+    (allowed, held_back)
 }
 
 /// Findings that stand in the way of what is planned for a guest.

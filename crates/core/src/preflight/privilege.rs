@@ -19,17 +19,22 @@ const NAMED: usize = 3;
 
 /// VMIDs that the plan makes guests at.
 pub(super) fn new_vmids(plan: &Plan) -> BTreeSet<u32> {
-    let made =
-        |kind: &ActionKind| matches!(kind, ActionKind::Create { .. } | ActionKind::Clone { .. });
     let gone: BTreeSet<u32> = plan
         .actions
         .iter()
         .filter(|action| action.kind == ActionKind::Destroy)
         .map(|action| action.vmid)
         .collect();
-    let new = plan.actions.iter().filter(|action| made(&action.kind)).map(|action| action.vmid);
     // One that is made anew has its VMID until then.
-    new.filter(|vmid| !gone.contains(vmid)).collect()
+    made(plan).map(|(vmid, _)| vmid).filter(|vmid| !gone.contains(vmid)).collect()
+}
+
+/// Guests that the plan makes, by VMID.
+fn made(plan: &Plan) -> impl Iterator<Item = (u32, &Address)> {
+    let made = |action: &&Action| {
+        matches!(action.kind, ActionKind::Create { .. } | ActionKind::Clone { .. })
+    };
+    plan.actions.iter().filter(made).map(|action| (action.vmid, &action.address))
 }
 
 /// Guests that pvx made before, by VMID, and that the list of guests does not have: they are gone,
@@ -124,10 +129,7 @@ fn unknown(asking: &Permissions, token: &str) -> Finding {
 /// Absence in the list of guests proves nothing to a token that does not see all of them.
 fn hidden(plan: &Plan, input: &Input<'_>, access: &Access) -> Vec<Finding> {
     let before = unseen(input);
-    let made =
-        |kind: &ActionKind| matches!(kind, ActionKind::Create { .. } | ActionKind::Clone { .. });
-    let new = plan.actions.iter().filter(|action: &&Action| made(&action.kind));
-    let new: BTreeMap<u32, &Address> = new.map(|action| (action.vmid, &action.address)).collect();
+    let new: BTreeMap<u32, &Address> = made(plan).collect();
     let finding = |vmid: &u32| {
         let (address, text) = match (before.get(vmid), new.get(vmid)) {
             (Some(address), _) => (

@@ -9,14 +9,30 @@ use super::{KEYS, Key, Properties, Shape, vm};
 pub fn json_schema(kind: Kind) -> Value {
     let mapping = kind.mapping();
     let mut schema = mapping_schema(mapping);
+    let has_vm = refers_to_vm(&schema);
     if let Value::Object(root) = &mut schema {
         let dialect = "https://json-schema.org/draft/2020-12/schema";
         root.insert("$schema".to_owned(), dialect.into());
         root.insert("$id".to_owned(), format!("urn:pvx:schema:{}", kind.word()).into());
         root.insert("title".to_owned(), format!("pvx: {}", mapping.title).into());
-        root.insert("$defs".to_owned(), json!({ "vm": vm_properties() }));
+        if has_vm {
+            root.insert("$defs".to_owned(), json!({ "vm": vm_properties() }));
+        }
     }
     schema
+}
+
+/// The keys of a VM, in `$defs`.
+const VM: &str = "#/$defs/vm";
+
+fn refers_to_vm(schema: &Value) -> bool {
+    match schema {
+        Value::Object(keys) => {
+            keys.get("$ref").is_some_and(|to| to == VM) || keys.values().any(refers_to_vm)
+        }
+        Value::Array(items) => items.iter().any(refers_to_vm),
+        _ => false,
+    }
 }
 
 /// A key with nothing after it counts as absent.
@@ -39,7 +55,7 @@ fn mapping_schema(mapping: &Mapping) -> Value {
     }
     if mapping.vm {
         // `unevaluated` sees through the reference, `additional` does not.
-        schema.insert("$ref".to_owned(), "#/$defs/vm".into());
+        schema.insert("$ref".to_owned(), VM.into());
         schema.insert("unevaluatedProperties".to_owned(), false.into());
     } else {
         schema.insert("additionalProperties".to_owned(), false.into());
@@ -220,7 +236,9 @@ mod tests {
             assert_eq!(schema["type"], "object", "{}", kind.word());
             let least = if kind == Kind::Policy { 1 } else { 9 };
             assert!(schema["properties"].as_object().unwrap().len() >= least);
-            assert!(schema["$defs"]["vm"]["properties"]["cores"].is_object());
+            // A policy knows no VM: what nothing refers to is left out.
+            let cores = schema["$defs"]["vm"]["properties"]["cores"].is_object();
+            assert_eq!(cores, kind != Kind::Policy, "{}", kind.word());
         }
     }
 }

@@ -4,6 +4,8 @@
 use insta::assert_snapshot;
 use pvx_core::desired::{Disk, Placement};
 use pvx_core::plan::{ActionKind, Intent, Plan, lint};
+use pvx_core::preflight::place::{Listed, StorageState, Volumes};
+use pvx_core::preflight::{self, Answers};
 use pvx_core::state::Memory;
 
 use crate::lab::{GIB, Lab, made};
@@ -97,6 +99,39 @@ fn what_documents_change_meanwhile_is_done_when_it_is_back() {
     disk.options.insert("ssd".into(), "1".into());
     assert_snapshot!(lab.apply());
     assert_eq!(lab.get(1000, "scsi1"), "local-lvm:vm-1000-disk-scsi1,size=9G,ssd=1");
+}
+
+/// Put away and brought back it is neither written again nor out of the way of others.
+#[test]
+fn it_frees_no_space_when_its_guest_is_made_anew() {
+    let mut lab = keeping();
+    lab.options.replace = vec!["k3s/w01".to_owned()];
+    let other =
+        Disk { size: Some(100 * GIB), storage: Some("local-lvm".into()), ..Disk::default() };
+    lab.first().spec.disks.insert("scsi2".into(), other);
+    let place = ("pve1".to_owned(), "local-lvm".to_owned());
+    lab.snapshot.inventory.storages.get_mut(&place).unwrap().plugin = "lvm".to_owned();
+    let volid = lab.get(1000, "scsi1").split(',').next().unwrap().to_owned();
+    let (node, storage) = place;
+    let list = vec![Listed { volid, size: 60 * GIB, used: None }];
+    let state = StorageState {
+        node: node.clone(),
+        storage: storage.clone(),
+        enabled: true,
+        active: true,
+        total: 200 * GIB,
+        used: 150 * GIB,
+        free: 50 * GIB,
+        content: vec!["images".to_owned()],
+    };
+    let content = "images".to_owned();
+    let mut answers = Answers::default();
+    answers.places.storages.push(state);
+    answers.places.volumes.push(Volumes { node, storage, content, list });
+    let mut plan = lab.plan(Intent::Apply);
+    preflight::check(&mut plan, &lab.input(), &answers);
+    let full = plan.findings.iter().find(|finding| finding.code == "storage-full").unwrap();
+    assert_eq!(full.message, "local-lvm on pve1 has 50 GiB free, this plan needs 100 GiB");
 }
 
 /// Carries out the first `count` actions.

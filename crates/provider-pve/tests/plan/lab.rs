@@ -163,15 +163,20 @@ impl Lab {
         &mut self.desired.profiles[0].guests[0]
     }
 
-    pub(crate) fn plan(&self, intent: Intent) -> Plan {
-        let input = Input {
+    /// What a plan is made from.
+    pub(crate) fn input(&self) -> Input<'_> {
+        Input {
             desired: &self.desired,
             snapshot: &self.snapshot,
             memory: &self.memory,
             kind: &Qemu,
             options: &self.options,
             sources: &self.sources,
-        };
+        }
+    }
+
+    pub(crate) fn plan(&self, intent: Intent) -> Plan {
+        let input = self.input();
         let plan = match intent {
             Intent::Apply => planner::apply(&input),
             Intent::Destroy => planner::destroy(&input),
@@ -186,14 +191,7 @@ impl Lab {
     /// A plan that was held against a policy.
     pub(crate) fn checked(&self, intent: Intent, policy: &Policy, now: &str) -> Plan {
         let mut plan = self.plan(intent);
-        let input = Input {
-            desired: &self.desired,
-            snapshot: &self.snapshot,
-            memory: &self.memory,
-            kind: &Qemu,
-            options: &self.options,
-            sources: &self.sources,
-        };
+        let input = self.input();
         policy::check(&mut plan, &input, policy, now.parse().unwrap());
         plan
     }

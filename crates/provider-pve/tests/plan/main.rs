@@ -26,6 +26,7 @@ mod relocate;
 mod remove;
 mod replace;
 mod reset;
+mod scale;
 mod simulate;
 mod simulate_ha;
 mod snippets;

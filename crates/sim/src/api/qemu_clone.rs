@@ -75,11 +75,9 @@ fn clone(call: &mut Call<'_>) -> Result<Reply, Refusal> {
             .ok_or_else(|| Refusal::die(format!("snapshot '{name}' does not exist")))?,
     };
     let full = call.params.flag("full").unwrap_or(!guest.template());
-    if !full && storage.is_some() {
-        return Err(Refusal::die("parameter 'storage' not allowed for linked clones"));
-    }
-    if !full && format.is_some() {
-        return Err(Refusal::die("parameter 'format' not allowed for linked clones"));
+    let copied = [("storage", &storage), ("format", &format)];
+    if let Some((name, _)) = copied.iter().find(|(_, said)| !full && said.is_some()) {
+        return Err(Refusal::die(format!("parameter '{name}' not allowed for linked clones")));
     }
     let shared = check_volumes(call, &view, storage.as_deref())?;
     check_mappings(call, &view)?;

@@ -239,7 +239,7 @@ fn policy(list: &[PolicyRow], detail: &Detail, left: &mut Vec<String>) -> String
         format!(
             "| {} | {} | {} |\n",
             code(&clipped(&row.name, detail.value)),
-            prose(&clipped(&row.result, detail.value)),
+            row.result,
             more.join(" — ")
         )
     };

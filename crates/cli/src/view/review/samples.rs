@@ -6,8 +6,8 @@ use pvx_core::address::Address;
 use pvx_core::desired::ApplyChanges;
 use pvx_core::diagnostic::Position;
 use pvx_core::plan::{
-    Action, ActionGraph, ActionId, ActionKind, AttributeChange, Change, Effect, Facts, Finding,
-    HaChange, Held, Intent, Plan, ProfileSummary, Reason, VERSION, Verb,
+    Action, ActionGraph, ActionId, ActionKind, AttributeChange, Change, Checked, Effect, Facts,
+    Finding, HaChange, Held, Intent, Plan, ProfileSummary, Reason, VERSION, Verb, Verdict,
 };
 use pvx_core::state::Remembered;
 
@@ -197,7 +197,20 @@ pub(crate) fn every_kind() -> Plan {
     add(&mut plan, moved, kinds, &[]);
     replaced_and_gone(&mut plan);
     findings(&mut plan);
+    plan.policy = policy();
     plan
+}
+
+fn policy() -> Vec<Checked> {
+    let position = Position { file: "policies/org.yaml".to_owned(), line: 3, column: 11 };
+    vec![
+        Checked::new("max_destroy", Verdict::Passed),
+        Checked {
+            reason: Some("disk full, ticket <42>".to_owned()),
+            ..Checked::new("windows", Verdict::Ignored)
+        },
+        Checked { position: Some(position), ..Checked::new("naming", Verdict::Violated) },
+    ]
 }
 
 fn replaced_and_gone(plan: &mut Plan) {

@@ -1,6 +1,6 @@
 //! Does anybody else have the MAC or IP addresses that the plan brings in?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::course::{Course, State};
@@ -63,9 +63,9 @@ pub(super) fn ask(course: &Course, input: &Input<'_>, asked: &mut Asked) {
 pub(super) fn check(look: &Look<'_>, course: &Course) -> Vec<Finding> {
     let (mut found, mut said) = (Vec::new(), BTreeSet::new());
     let left_alone = left_alone(course, look.input);
+    let owners = Owners::of(look.known.others.iter().chain(&left_alone));
     for new in new(course, look.input) {
-        let others = look.known.others.iter().chain(&left_alone);
-        found.extend(others.filter_map(|other| clash(look, &new, other)));
+        found.extend(owners.near(&new).filter_map(|other| clash(look, &new, other)));
         let mut bridges = look.known.bridges.iter();
         found.extend(bridges.find_map(|bridge| node(look, &new, bridge)));
     }
@@ -86,6 +86,38 @@ fn left_alone(course: &Course, input: &Input<'_>) -> Vec<Other> {
         cards: input.kind.hardware(&guest.config).cards,
     };
     others.map(other).collect()
+}
+
+/// Guests by their addresses: there may be thousands of them, and as many that are new.
+#[derive(Default)]
+struct Owners<'a> {
+    macs: HashMap<&'a str, Vec<&'a Other>>,
+    addresses: HashMap<IpAddr, Vec<&'a Other>>,
+}
+
+impl<'a> Owners<'a> {
+    fn of(others: impl Iterator<Item = &'a Other>) -> Self {
+        let mut owners = Self::default();
+        for other in others {
+            for card in &other.cards {
+                if let Some(mac) = &card.mac {
+                    owners.macs.entry(mac).or_default().push(other);
+                }
+                for address in &card.addresses {
+                    owners.addresses.entry(*address).or_default().push(other);
+                }
+            }
+        }
+        owners
+    }
+
+    /// Those with an address of the device, in any network, by VMID.
+    fn near(&self, new: &New<'_>) -> impl Iterator<Item = &'a Other> {
+        let macs = new.mac.iter().filter_map(|mac| self.macs.get(mac.as_str()));
+        let addresses = new.addresses.iter().filter_map(|address| self.addresses.get(address));
+        let all = macs.chain(addresses).flatten().map(|other| (other.vmid, *other));
+        all.collect::<BTreeMap<_, _>>().into_values()
+    }
 }
 
 /// Another guest with the same address in the same network.

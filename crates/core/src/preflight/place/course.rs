@@ -1,7 +1,7 @@
 //! What happens while a plan is carried out, as far as it concerns places: disks that are made,
 //! grow, move and go; guests that start, move and change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
 use crate::live;
@@ -32,6 +32,14 @@ pub(super) struct Volume {
     pub(super) node: String,
     pub(super) storage: String,
     pub(super) volid: String,
+}
+
+impl Volume {
+    /// The volume with this name, as a node sees it; none for a path.
+    fn named(volid: &str, node: &str) -> Option<Self> {
+        let storage = volid.split_once(':')?.0.to_owned();
+        Some(Self { node: node.to_owned(), storage, volid: volid.to_owned() })
+    }
 }
 
 /// A volume that is only read: an ISO, or what a disk is filled from.
@@ -108,7 +116,7 @@ pub(super) struct Course {
     /// Guests as they are in the end, by VMID.
     pub(super) guests: BTreeMap<u32, State>,
     /// VMIDs of guests that go.
-    pub(super) gone: Vec<u32>,
+    pub(super) gone: BTreeSet<u32>,
 }
 
 impl Course {
@@ -127,6 +135,9 @@ impl Course {
             ActionKind::Create { config, .. } => self.create(action, config, input),
             ActionKind::Clone { .. } => self.clone_of(action, input),
             ActionKind::Destroy => self.destroy(action, input),
+            ActionKind::Reassign { disk, target, target_disk } => {
+                self.reassign(action, disk, *target, target_disk, input);
+            }
             _ => {
                 let Some(mut state) = self.state(action, input) else { return };
                 self.change(action, &mut state, input);
@@ -211,7 +222,27 @@ impl Course {
             let volumes = state.disks.into_values().filter(|_| own).filter_map(|d| d.volume);
             self.removed.extend(volumes);
         }
-        self.gone.push(action.vmid);
+        self.gone.insert(action.vmid);
+    }
+
+    /// A disk goes to another guest, with all that is on it: nothing is written and nothing is free.
+    fn reassign(
+        &mut self,
+        action: &Action,
+        disk: &str,
+        target: u32,
+        target_disk: &str,
+        input: &Input<'_>,
+    ) {
+        let Some(mut state) = self.state(action, input) else { return };
+        let value = state.config.remove(disk);
+        let moved = state.disks.remove(disk);
+        self.guests.insert(action.vmid, state);
+        // One that nothing else happens to is not followed.
+        if let Some(other) = self.guests.get_mut(&target) {
+            other.config.extend(value.map(|value| (target_disk.to_owned(), value)));
+            other.disks.extend(moved.map(|disk| (target_disk.to_owned(), disk)));
+        }
     }
 
     fn change(&mut self, action: &Action, state: &mut State, input: &Input<'_>) {
@@ -239,10 +270,7 @@ impl Course {
                     Precondition::Holds { volume, .. } => Some(volume),
                     _ => None,
                 });
-                let volume = held.and_then(|volid| {
-                    let storage = volid.split_once(':')?.0.to_owned();
-                    Some(Volume { node: state.node.clone(), storage, volid: volid.clone() })
-                });
+                let volume = held.and_then(|volid| Volume::named(volid, &state.node));
                 self.removed.extend(volume);
             }
             _ => {}
@@ -273,10 +301,7 @@ impl Course {
     fn drive(&mut self, state: &mut State, slot: &str, medium: &Medium) {
         match medium {
             Medium::New { storage, size, from } => {
-                let source = from.as_ref().and_then(|volid| {
-                    let storage = volid.split_once(':')?.0.to_owned();
-                    Some(Volume { node: state.node.clone(), storage, volid: volid.clone() })
-                });
+                let source = from.as_ref().and_then(|volid| Volume::named(volid, &state.node));
                 self.read.extend(source.iter().filter(|v| v.volid.contains(":import/")).map(|v| {
                     let (address, slot) = (state.address.clone(), slot.to_owned());
                     Read { address, slot, volume: v.clone(), content: "import" }

@@ -1,13 +1,10 @@
 //! The checks of each kind of request, in the order of `write.rs`.
 
-use std::collections::BTreeSet;
-
-use pvx_core::live::Inventory;
 use pvx_core::plan::{Action, ActionKind, Privilege};
 
-use super::Checks;
 use super::course::{Config, Course};
 use super::key::{self, ALLOCATE_SPACE};
+use super::{Checks, Seen};
 use crate::codec::Drive;
 use crate::guest::disk::is_slot;
 
@@ -32,16 +29,16 @@ pub(super) fn check(
     checks: &mut Checks<'_>,
     action: &Action,
     course: &Course<'_>,
-    inventory: &Inventory,
+    seen: &Seen<'_>,
 ) {
     let now = course.config(action.vmid);
     match &action.kind {
-        ActionKind::Create { config, pool } => create(checks, config, pool.as_deref(), inventory),
+        ActionKind::Create { config, pool } => create(checks, config, pool.as_deref(), seen),
         ActionKind::Clone { source, storage, pool, .. } => {
             clone(checks, *source, course.config(*source), storage.as_deref(), pool.as_deref());
         }
         ActionKind::Configure { set, delete, .. } => {
-            configure(checks, set, delete, now, inventory);
+            configure(checks, set, delete, now, seen);
         }
         ActionKind::Resize { disk, .. } => {
             checks.guest(DISK, disk);
@@ -78,7 +75,7 @@ pub(super) fn check(
 }
 
 /// `POST /nodes/N/qemu`.
-fn create(checks: &mut Checks<'_>, config: &Config, pool: Option<&str>, inventory: &Inventory) {
+fn create(checks: &mut Checks<'_>, config: &Config, pool: Option<&str>, seen: &Seen<'_>) {
     checks.pool = pool.map(str::to_owned);
     checks.guest(&["VM.Allocate"], "");
     for (name, value) in config {
@@ -92,7 +89,7 @@ fn create(checks: &mut Checks<'_>, config: &Config, pool: Option<&str>, inventor
     checks.pool = None;
     if let Some(tags) = config.get("tags") {
         checks.guest(OPTIONS, "tags");
-        key::tags(checks, "", tags, &seen(inventory));
+        key::tags(checks, "", tags, seen);
     }
 }
 
@@ -132,7 +129,7 @@ fn configure(
     set: &Config,
     delete: &[String],
     now: &Config,
-    inventory: &Inventory,
+    seen: &Seen<'_>,
 ) {
     let first = set.keys().chain(delete).next().map_or("", String::as_str);
     checks.guest(CHANGE, first);
@@ -146,7 +143,7 @@ fn configure(
             key::bridge(checks, name, value);
         }
         if name == "tags" {
-            change_tags(checks, now, "", inventory);
+            change_tags(checks, now, "", seen);
         }
     }
     for (name, value) in set {
@@ -161,21 +158,16 @@ fn configure(
             key::bridge(checks, name, value);
         }
         if name == "tags" {
-            change_tags(checks, now, value, inventory);
+            change_tags(checks, now, value, seen);
         }
     }
     key::cpu_model(checks, set, Some(now));
 }
 
-fn change_tags(checks: &mut Checks<'_>, now: &Config, after: &str, inventory: &Inventory) {
+fn change_tags(checks: &mut Checks<'_>, now: &Config, after: &str, seen: &Seen<'_>) {
     checks.guest(OPTIONS, "tags");
     let before = now.get("tags").map_or("", String::as_str);
-    key::tags(checks, before, after, &seen(inventory));
-}
-
-/// Tags of guests that the token sees.
-fn seen(inventory: &Inventory) -> BTreeSet<&str> {
-    inventory.guests.values().flat_map(|guest| guest.tags.iter().map(String::as_str)).collect()
+    key::tags(checks, before, after, seen);
 }
 
 /// Space on the storage that a disk is on.

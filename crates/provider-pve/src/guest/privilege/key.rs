@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use pvx_core::schema;
 
-use super::Checks;
 use super::course::Config;
+use super::{Checks, Seen};
 use crate::codec::{Drive, Nic, PropertyString, Volume};
 use crate::guest::disk::is_slot;
 
@@ -226,7 +226,7 @@ pub(super) fn cpu_model(checks: &mut Checks<'_>, config: &Config, before: Option
 }
 
 /// `assert_tag_permissions`: who may set and take away these tags.
-pub(super) fn tags(checks: &mut Checks<'_>, before: &str, after: &str, seen: &BTreeSet<&str>) {
+pub(super) fn tags(checks: &mut Checks<'_>, before: &str, after: &str, seen: &Seen<'_>) {
     let split = |text: &str| -> BTreeSet<String> {
         crate::codec::Tags::parse(text).iter().map(str::to_owned).collect()
     };

@@ -11,6 +11,8 @@ mod course;
 mod key;
 mod read;
 
+use std::collections::BTreeSet;
+
 use pvx_core::address::Address;
 use pvx_core::plan::{Action, ActionKind, Privilege, Use};
 use pvx_core::preflight::Access;
@@ -18,14 +20,19 @@ use pvx_core::provider::Reach;
 
 use course::Course;
 
+/// Tags of guests that the token sees.
+type Seen<'a> = BTreeSet<&'a str>;
+
 /// The checks of a plan, each as often as it is made.
 pub(super) fn of(reach: &Reach<'_>) -> Vec<Privilege> {
     let mut course = Course::new(reach.snapshot);
     let mut found = read::of(reach);
+    let listed = reach.snapshot.inventory.guests.values();
+    let seen: Seen<'_> = listed.flat_map(|guest| guest.tags.iter().map(String::as_str)).collect();
     let order = reach.plan.actions.sequence().unwrap_or_default();
     for action in order.into_iter().filter_map(|id| reach.plan.actions.get(id)) {
         let mut checks = Checks::of(action, course.pool(action.vmid), reach.access);
-        action::check(&mut checks, action, &course, &reach.snapshot.inventory);
+        action::check(&mut checks, action, &course, &seen);
         found.extend(checks.found);
         course.follow(action);
     }
