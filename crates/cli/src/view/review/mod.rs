@@ -138,7 +138,7 @@ fn tally(plan: &Plan) -> Vec<String> {
 
 fn verdict(plan: &Plan) -> String {
     if plan.is_blocked() {
-        let errors = findings::count_errors(&plan.findings);
+        let errors = findings::count_errors(&plan.findings, &plan.changes);
         return format!("{} that must be mended first", count(errors, "problem"));
     }
     if !plan.is_empty() {
@@ -203,19 +203,23 @@ fn held(plan: &Plan) -> Vec<HeldRow> {
 }
 
 fn rows(plan: &Plan, sources: Option<&Sources>) -> Vec<FindingRow> {
-    let groups = findings::grouped(&plan.findings);
+    let groups = findings::grouped(&plan.findings, &plan.changes);
     let mut rows: Vec<(Weight, FindingRow)> = groups
         .iter()
         .filter_map(|group| {
-            let first = group.first()?;
-            Some((first.weight, finding(first, findings::guests(group), sources)))
+            let first = group.all.first()?;
+            Some((first.weight, finding(first, group, sources)))
         })
         .collect();
     rows.sort_by_key(|(weight, _)| *weight);
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-fn finding(finding: &Finding, guests: String, sources: Option<&Sources>) -> FindingRow {
+fn finding(
+    finding: &Finding,
+    group: &findings::Group<'_>,
+    sources: Option<&Sources>,
+) -> FindingRow {
     let (weight, sign) = match finding.weight {
         Weight::Error => ("problem", "×"),
         Weight::Warning => ("warning", "!"),
@@ -232,8 +236,8 @@ fn finding(finding: &Finding, guests: String, sources: Option<&Sources>) -> Find
         weight,
         sign,
         code: finding.code.clone(),
-        message: finding.message.clone(),
-        guests,
+        message: group.message(),
+        guests: group.guests(),
         position: position.as_ref().map(place),
         excerpt,
         help: finding.help.clone(),
