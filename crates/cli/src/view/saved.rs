@@ -66,20 +66,49 @@ fn data<T: Serialize>(value: &T) -> String {
 
 fn diff(before: &str, now: &str) -> Vec<String> {
     let diff = TextDiff::from_lines(before, now);
-    let changed = diff.iter_all_changes().filter_map(|change| {
+    let mut lines: Vec<String> = Vec::new();
+    // The line of the guest, which may itself be the same.
+    let mut guest = None;
+    for change in diff.iter_all_changes() {
+        let text = change.value().trim_end();
+        let is_below = text.starts_with(' ');
         let sign = match change.tag() {
-            ChangeTag::Equal => return None,
+            ChangeTag::Equal if is_below || text.is_empty() => continue,
+            ChangeTag::Equal => {
+                guest = Some(text);
+                continue;
+            }
             ChangeTag::Delete => "saved",
             ChangeTag::Insert => "now  ",
         };
-        let text = change.value().trim_end();
-        (!text.is_empty()).then(|| format!("{sign} {text}"))
-    });
-    let mut lines: Vec<String> = changed.collect();
+        if text.is_empty() {
+            continue;
+        }
+        let of = guest.take().filter(|_| is_below);
+        lines.extend(of.map(|guest| format!("      {guest}")));
+        lines.push(format!("{sign} {text}"));
+    }
     let more = lines.len().saturating_sub(MOST);
     if more > 0 {
         lines.truncate(MOST);
         lines.push(format!("and {more} lines more"));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_differs_is_told_of_its_guest() {
+        let before = "~ a/w1\n    cores 1\n    tags b\n~ a/w2\n    cores 1\n~ a/w3\n    cores 1\n";
+        let now = "~ a/w1\n    cores 1\n~ a/w2\n    cores 1\n~ a/w3\n    cores 2\n+ a/w4\n";
+        insta::assert_snapshot!(super::diff(before, now).join("\n"), @r"
+              ~ a/w1
+        saved     tags b
+              ~ a/w3
+        saved     cores 1
+        now       cores 2
+        now   + a/w4
+        ");
+    }
 }
