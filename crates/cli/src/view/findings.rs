@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use pvx_core::address::Address;
 use pvx_core::diagnostic::{Diagnostic, Severity, Sources};
 use pvx_core::plan::{Change, Finding, Weight};
 
 use super::diagnostics;
 use super::paint::{BAD, FAINT, WARN, help, item};
 
-/// How many guests of a group are named.
+/// How many guests of a group are named, and in how many columns.
 const NAMED: usize = 3;
+const COLUMNS: usize = 48;
 
 /// Findings that say the same of several guests: they are told once.
 pub(super) struct Group<'a> {
@@ -54,17 +56,19 @@ pub(super) fn grouped<'a>(findings: &'a [Finding], changes: &'a [Change]) -> Vec
 }
 
 /// What is a finding's own, and differs between those that say the same.
-struct Own<'a> {
+struct Own<'f, 'a> {
     guest: Option<String>,
+    name: Option<&'f str>,
     vmid: Option<String>,
     node: Option<&'a str>,
 }
 
-impl<'a> Own<'a> {
-    fn of(finding: &Finding, changes: &BTreeMap<&pvx_core::address::Address, &'a Change>) -> Self {
+impl<'f, 'a> Own<'f, 'a> {
+    fn of(finding: &'f Finding, changes: &BTreeMap<&Address, &'a Change>) -> Self {
         let change = finding.address.as_ref().and_then(|address| changes.get(address));
         Self {
             guest: finding.address.as_ref().map(ToString::to_string),
+            name: finding.address.as_ref().map(|address| address.guest()),
             vmid: change.map(|change| change.vmid.to_string()),
             node: change.map(|change| change.node.as_str()),
         }
@@ -73,7 +77,7 @@ impl<'a> Own<'a> {
     /// The text with a mark in the place of each.
     fn left_out(&self, text: &str) -> String {
         let mark = |word| match Some(word) {
-            word if word == self.guest.as_deref() => "\u{1}",
+            word if word == self.guest.as_deref() || word == self.name => "\u{1}",
             word if word == self.vmid.as_deref() => "\u{2}",
             word if word == self.node => "\u{3}",
             _ => word,
@@ -119,10 +123,9 @@ impl Group<'_> {
         if self.is_named(&names) {
             return String::new();
         }
-        match names.as_slice() {
-            [] => String::new(),
-            [one, two, three, _, ..] => format!("{one}, {two}, {three}, … {} guests", names.len()),
-            few => few.join(", "),
+        match (shown(&names), names.len()) {
+            (shown, all) if shown.len() == all => shown.join(", "),
+            (shown, all) => format!("{}, … {all} guests", shown.join(", ")),
         }
     }
 
@@ -134,10 +137,12 @@ impl Group<'_> {
         if let Some((_, others)) = names.split_first().filter(|_| self.is_named(&names))
             && !others.is_empty()
         {
-            let named = others.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+            let shown = shown(others);
             more.push(match others.len() {
-                ..=NAMED => format!("and {named}"),
-                many => format!("and {many} more guests: {named}, …"),
+                many if many > shown.len() => {
+                    format!("and {many} more guests: {}, …", shown.join(", "))
+                }
+                _ => format!("and {}", shown.join(", ")),
             });
         }
         let elsewhere = |node: &&&str| words(&first.message).all(|word| word != **node);
@@ -160,6 +165,17 @@ impl Group<'_> {
     }
 }
 
+/// The first of them, as many as are read with ease.
+fn shown(names: &[String]) -> &[String] {
+    let mut columns = 0;
+    let fit = names.iter().take_while(|name| {
+        columns += name.chars().count();
+        columns <= COLUMNS
+    });
+    let most = fit.count().clamp(1, NAMED).min(names.len());
+    names.get(..most).unwrap_or(names)
+}
+
 fn diagnostic(finding: &Finding, group: &Group<'_>) -> Diagnostic {
     let guests = group.guests();
     let mut diagnostic = Diagnostic {
@@ -179,7 +195,6 @@ fn diagnostic(finding: &Finding, group: &Group<'_>) -> Diagnostic {
 
 #[cfg(test)]
 mod tests {
-    use pvx_core::address::Address;
     use pvx_core::plan::{Effect, Verb};
 
     use super::super::review::samples::change as change_of;
@@ -228,6 +243,11 @@ mod tests {
             let help = format!("node {node} has vmbr0; see {vmid}");
             Finding::error("bridge-missing", text).about(&Address::new("k3s", name)).help(help)
         });
+        let short = |name: &str| {
+            Finding::error("policy-naming", format!("bad name {name}"))
+                .about(&Address::new("k3s", name))
+        };
+        assert_eq!(count_errors(&[short("w1"), short("w2")], &[]), 1);
         let groups = grouped(&all, &changes);
         assert_eq!(groups.len(), 1);
         insta::assert_snapshot!(groups[0].message(), @"node a has no bridge vmbr7, for net0 of k3s/w1 (and k3s/w2, k3s/w10; also on b)");
