@@ -36,10 +36,11 @@ pub(super) fn count_errors(findings: &[Finding], changes: &[Change]) -> usize {
 /// the guest differs that they are about, its VMID or its node.
 pub(super) fn grouped<'a>(findings: &'a [Finding], changes: &'a [Change]) -> Vec<Group<'a>> {
     let changes: BTreeMap<_, _> = changes.iter().map(|c| (&c.address, c)).collect();
+    let nodes: BTreeSet<&str> = changes.values().map(|change| change.node.as_str()).collect();
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut known: HashMap<_, usize> = HashMap::new();
     for finding in findings {
-        let own = Own::of(finding, &changes);
+        let own = Own::of(finding, &changes, &nodes);
         let message = own.left_out(&finding.message);
         let help = finding.help.as_deref().map(|help| own.left_out(help));
         let place = finding.position.as_ref().map(|p| (&p.file, p.line, p.column));
@@ -64,13 +65,19 @@ struct Own<'f, 'a> {
 }
 
 impl<'f, 'a> Own<'f, 'a> {
-    fn of(finding: &'f Finding, changes: &BTreeMap<&Address, &'a Change>) -> Self {
+    fn of(
+        finding: &'f Finding,
+        changes: &BTreeMap<&Address, &'a Change>,
+        nodes: &BTreeSet<&'a str>,
+    ) -> Self {
         let change = finding.address.as_ref().and_then(|address| changes.get(address));
+        let named = || words(&finding.message).find_map(|word| nodes.get(word).copied());
         Self {
             guest: finding.address.as_ref().map(ToString::to_string),
             name: finding.address.as_ref().map(|address| address.guest()),
             vmid: change.map(|change| change.vmid.to_string()),
-            node: change.map(|change| change.node.as_str()),
+            // One that nothing can be done to has no change to say it.
+            node: change.map_or_else(named, |change| Some(change.node.as_str())),
         }
     }
 
@@ -251,6 +258,11 @@ mod tests {
         let groups = grouped(&all, &changes);
         assert_eq!(groups.len(), 1);
         insta::assert_snapshot!(groups[0].message(), @"node a has no bridge vmbr7, for net0 of k3s/w1 (and k3s/w2, k3s/w10; also on b)");
+        let many = |name: &str, node: &str| {
+            Finding::error("too-many-cpus", format!("node {node} has 16"))
+                .about(&Address::new("k3s", name))
+        };
+        assert_eq!(count_errors(&[many("w7", "a"), many("w8", "b")], &changes), 1);
         // What else differs is another problem.
         let mut other = all.clone();
         other[2].message = other[2].message.replace("vmbr7", "vmbr8");
