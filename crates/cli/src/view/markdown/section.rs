@@ -86,19 +86,12 @@ fn finding(row: &FindingRow, detail: &Detail) -> String {
         .map(|place| format!(" — {}", code(&clipped(place, detail.sentence))));
     let mut text = format!("- **{}** {who}{message}{}\n", row.weight, place.unwrap_or_default());
     if let Some(help) = &row.help {
-        text.push_str(&way_out(&clipped(help, detail.sentence)));
+        text.push_str(&format!("  - help: {}\n", sentence(&clipped(help, detail.sentence))));
     }
-    text
-}
-
-/// A sentence, and below it the commands that it ends with.
-fn way_out(help: &str) -> String {
-    let (first, commands) = help.split_once('\n').unwrap_or((help, ""));
-    let mut text = format!("  - help: {}\n", sentence(first));
-    if !commands.is_empty() {
-        let commands: Vec<String> = commands.lines().map(str::to_owned).collect();
-        let block = block("sh", &commands);
-        text.push_str(&format!("\n{}\n", indented(&block)));
+    if let Some(commands) = &row.commands {
+        let commands = clipped(commands, detail.sentence);
+        let lines: Vec<String> = commands.lines().map(str::to_owned).collect();
+        text.push_str(&format!("\n{}\n", indented(&block("sh", &lines))));
     }
     text
 }

@@ -95,7 +95,10 @@ pub(crate) struct FindingRow {
     pub(crate) position: Option<String>,
     /// The line of the document, when the sources are at hand.
     pub(crate) excerpt: Option<String>,
+    /// What to do, in a sentence.
     pub(crate) help: Option<String>,
+    /// The commands for that, one a line.
+    pub(crate) commands: Option<String>,
 }
 
 impl Review {
@@ -232,6 +235,10 @@ fn finding(
         let line = text.lines().nth((line as usize).checked_sub(1)?)?;
         Some(line.trim_end().to_owned()).filter(|line| !line.is_empty())
     });
+    let (help, commands) = match finding.help.as_deref().map(|help| help.split_once('\n')) {
+        Some(Some((sentence, commands))) => (Some(sentence), Some(commands)),
+        _ => (finding.help.as_deref(), None),
+    };
     FindingRow {
         weight,
         sign,
@@ -240,7 +247,8 @@ fn finding(
         guests: group.guests(),
         position: position.as_ref().map(place),
         excerpt,
-        help: finding.help.clone(),
+        help: help.map(ToOwned::to_owned),
+        commands: commands.map(ToOwned::to_owned),
     }
 }
 
