@@ -157,6 +157,34 @@ fn applies_exactly_and_once() {
     lab.served.stop();
 }
 
+/// What others do that leaves the plan as it was shown is no reason to refuse it.
+#[test]
+fn other_peoples_guests_do_not_make_it_another_plan() {
+    let lab = Lab::new();
+    let vm = "kind: vm\nname: auto\ntemplate: debian-13\nmemory: 512\n";
+    lab.environment.write("vms/auto.yaml", vm);
+    let edit = |change: Edit<'_>| lab.served.sim.edit(|world| change(world));
+    let stranger = |vmid| Guest::new(vmid, "pve2", &[("name", "stranger"), ("memory", "60000")]);
+    edit(&|world| world.add_guest(stranger(1000)));
+    lab.pvx(&["plan", "--out", "p.pvx"]).expect(0);
+    let auto = |saved: &Saved| {
+        let change = saved.plan.changes.iter().find(|c| c.address.to_string() == "vm/auto");
+        change.map(|c| (c.vmid, c.node.clone())).unwrap()
+    };
+    let (vmid, node) = auto(&lab.saved());
+    assert_ne!(vmid, 1000);
+    // A lower VMID is free now, and its node is nearly full.
+    edit(&|world| {
+        world.remove_guest(1000);
+        let mut large = stranger(900);
+        large.node.clone_from(&node);
+        world.add_guest(large);
+    });
+    lab.pvx(&["apply", "--yes", "p.pvx"]).expect(0);
+    assert_eq!(lab.served.sim.world().guest(vmid).unwrap().node, node);
+    lab.served.stop();
+}
+
 /// Everything that may have changed, one at a time; each is taken back.
 #[test]
 fn refused_when_anything_changed() {

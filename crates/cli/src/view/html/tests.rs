@@ -26,7 +26,10 @@ fn commands_stand_on_lines_of_their_own() {
     let help = "as root on a node:\npveum role add a\npveum acl modify / --roles a";
     plan.findings = vec![pvx_core::plan::Finding::error("denied", "no").help(help)];
     let text = page(&plan);
-    assert!(text.contains(">pveum role add a\npveum acl modify &#x2f; --roles a\n</pre>"), "{text}");
+    assert!(
+        text.contains(">pveum role add a\npveum acl modify &#x2f; --roles a\n</pre>"),
+        "{text}"
+    );
     assert!(text.contains("as root on a node:</p>"), "{text}");
 }
 
