@@ -145,6 +145,10 @@ fn applies_exactly_and_once() {
     // Where nobody remembers, the cluster still shows it.
     std::fs::remove_file(lab.environment.path("state/lab/applied-plans")).unwrap();
     assert!(lab.refused(&["p.pvx"], 5).contains("it was applied already, or someone else"));
+    for (what, said) in [("cluster-config.yaml", "is no saved plan"), ("gone.pvx", "such a file")] {
+        let run = lab.pvx(&["show", what]).expect(1);
+        assert!(run.stderr.replace("\n  │", "").contains(said), "{}", run.stderr);
+    }
     // The file is shown without a cluster, and without documents.
     let elsewhere = Environment::new();
     elsewhere.write("p.pvx", &lab.environment.read("p.pvx"));

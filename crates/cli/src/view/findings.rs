@@ -74,7 +74,7 @@ impl<'f, 'a> Own<'f, 'a> {
         let named = || words(&finding.message).find_map(|word| nodes.get(word).copied());
         Self {
             guest: finding.address.as_ref().map(ToString::to_string),
-            name: finding.address.as_ref().map(|address| address.guest()),
+            name: finding.address.as_ref().map(Address::guest),
             vmid: change.map(|change| change.vmid.to_string()),
             // One that nothing can be done to has no change to say it.
             node: change.map_or_else(named, |change| Some(change.node.as_str())),
