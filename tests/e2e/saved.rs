@@ -195,7 +195,9 @@ fn refused_when_anything_changed() {
     let lab = Lab::changed();
     lab.environment.write("vars.yaml", "size: 2\n");
     let given = ["--var-file", "vars.yaml"];
-    lab.pvx(&[&["plan", "--out", "p.pvx"], given.as_slice()].concat()).expect(0);
+    let run = lab.pvx(&[&["plan", "--out", "p.pvx"], given.as_slice()].concat()).expect(0);
+    let said = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.ends_with("with the same values of variables"), "{said}");
     let apply = ["p.pvx", given[0], given[1]];
     let mut said = String::new();
     let mut tell = |what: &str, text: String| said += &format!("-- {what}\n{text}");
