@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::environment::{Environment, repository};
+use crate::environment::{Environment, Run, repository};
 
 const K3S: &str = "clusters/k3s.yaml";
 
@@ -51,6 +51,19 @@ fn a_broken_rule_stops_apply_before_anything_is_written() {
     let mended = lab.read(K3S).replace("tags: [k3s, lab]", "tags: [k3s, lab, owner-anna]");
     lab.write(K3S, &mended);
     lab.sim(&["apply", "--yes", K3S]).expect(0);
+}
+
+/// Whoever runs it in a folder of documents has the same policy and the same state.
+#[test]
+fn a_policy_holds_in_every_folder_below_it() {
+    let lab = lab("  files: [policies/required-tag.yaml]\n");
+    for paths in [&["k3s.yaml"][..], &["."], &[], &["../clusters/k3s.yaml", "k3s.yaml"]] {
+        let mut command = lab.command(&["plan", "--sim", "--sim-speed", "0"]);
+        let run = command.args(paths).current_dir(lab.path("clusters")).output().unwrap();
+        let run = Run::of(&run).expect(1);
+        assert!(run.stdout.contains("owner"), "{paths:?}\n{}", run.stdout);
+    }
+    assert!(lab.path("state").is_dir() && !lab.path("clusters/state").exists());
 }
 
 #[test]

@@ -228,3 +228,13 @@ fn one_plans_and_another_applies() {
     assert!(said.contains("Sys.Audit on /access"), "{said}");
     served.stop();
 }
+
+/// What goes into commands that are printed is an id, or it is refused before anything is asked.
+#[test]
+fn the_token_that_applies_is_an_id() {
+    let environment = Environment::new();
+    for id in ["pvx", "pvx@pve!cli' --roles Administrator '", "pvx@pve!"] {
+        let run = environment.pvx(&["plan", "--apply-token", id]).expect(1);
+        assert!(run.stderr.contains("expected USER@REALM!NAME"), "{}", run.stderr);
+    }
+}

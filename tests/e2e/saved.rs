@@ -145,6 +145,10 @@ fn applies_exactly_and_once() {
     // Where nobody remembers, the cluster still shows it.
     std::fs::remove_file(lab.environment.path("state/lab/applied-plans")).unwrap();
     assert!(lab.refused(&["p.pvx"], 5).contains("it was applied already, or someone else"));
+    for (what, said) in [("cluster-config.yaml", "is no saved plan"), ("gone.pvx", "such a file")] {
+        let run = lab.pvx(&["show", what]).expect(1);
+        assert!(run.stderr.replace("\n  │", "").contains(said), "{}", run.stderr);
+    }
     // The file is shown without a cluster, and without documents.
     let elsewhere = Environment::new();
     elsewhere.write("p.pvx", &lab.environment.read("p.pvx"));
@@ -157,13 +161,43 @@ fn applies_exactly_and_once() {
     lab.served.stop();
 }
 
+/// What others do that leaves the plan as it was shown is no reason to refuse it.
+#[test]
+fn other_peoples_guests_do_not_make_it_another_plan() {
+    let lab = Lab::new();
+    let vm = "kind: vm\nname: auto\ntemplate: debian-13\nmemory: 512\n";
+    lab.environment.write("vms/auto.yaml", vm);
+    let edit = |change: Edit<'_>| lab.served.sim.edit(|world| change(world));
+    let stranger = |vmid| Guest::new(vmid, "pve2", &[("name", "stranger"), ("memory", "60000")]);
+    edit(&|world| world.add_guest(stranger(1000)));
+    lab.pvx(&["plan", "--out", "p.pvx"]).expect(0);
+    let auto = |saved: &Saved| {
+        let change = saved.plan.changes.iter().find(|c| c.address.to_string() == "vm/auto");
+        change.map(|c| (c.vmid, c.node.clone())).unwrap()
+    };
+    let (vmid, node) = auto(&lab.saved());
+    assert_ne!(vmid, 1000);
+    // A lower VMID is free now, and its node is nearly full.
+    edit(&|world| {
+        world.remove_guest(1000);
+        let mut large = stranger(900);
+        large.node.clone_from(&node);
+        world.add_guest(large);
+    });
+    lab.pvx(&["apply", "--yes", "p.pvx"]).expect(0);
+    assert_eq!(lab.served.sim.world().guest(vmid).unwrap().node, node);
+    lab.served.stop();
+}
+
 /// Everything that may have changed, one at a time; each is taken back.
 #[test]
 fn refused_when_anything_changed() {
     let lab = Lab::changed();
     lab.environment.write("vars.yaml", "size: 2\n");
     let given = ["--var-file", "vars.yaml"];
-    lab.pvx(&[&["plan", "--out", "p.pvx"], given.as_slice()].concat()).expect(0);
+    let run = lab.pvx(&[&["plan", "--out", "p.pvx"], given.as_slice()].concat()).expect(0);
+    let said = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.ends_with("with the same values of variables"), "{said}");
     let apply = ["p.pvx", given[0], given[1]];
     let mut said = String::new();
     let mut tell = |what: &str, text: String| said += &format!("-- {what}\n{text}");

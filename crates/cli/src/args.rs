@@ -273,7 +273,13 @@ pub(crate) struct PlanOptions {
     pub(crate) expires: Lifetime,
     /// The token that is to carry the plan out, when another one plans (pvx@pve!apply): its
     /// privileges are checked. Asking for them needs Sys.Audit on /access
-    #[arg(long, value_name = "ID", env = "PVX_APPLY_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "ID",
+        env = "PVX_APPLY_TOKEN",
+        hide_env_values = true,
+        value_parser = token_id_or_none
+    )]
     pub(crate) apply_token: Option<String>,
     /// Exit with 2 when there are changes
     #[arg(long)]
@@ -338,6 +344,11 @@ pub(crate) struct PrivilegesOptions {
     /// Another token than the one that asks: the commands are for that one
     #[arg(long, value_name = "USER@REALM!NAME", requires = "pveum", value_parser = token_id)]
     pub(crate) token: Option<String>,
+}
+
+/// A variable of the environment that is set and empty names none.
+fn token_id_or_none(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { token_id(text) }
 }
 
 /// The shape of a token's id; it goes into a shell's quotes.

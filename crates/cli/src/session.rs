@@ -182,7 +182,6 @@ impl<'a> Session<'a> {
 
     /// The same for a plan that another token is to carry out.
     pub(crate) fn applied_by(self, token: Option<&String>) -> Self {
-        // A variable that is set and empty names none.
         Self { applying: token.filter(|token| !token.is_empty()).cloned(), ..self }
     }
 

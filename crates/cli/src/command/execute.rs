@@ -58,7 +58,7 @@ impl Work<'_> {
     fn options(&self, run: &RunOptions) -> Options {
         match self {
             Self::Documents { wishes, .. } => planner_options(run, wishes.clone()),
-            Self::Saved { saved, .. } => saved_options(run, &saved.options),
+            Self::Saved { saved, .. } => saved_options(run, saved),
         }
     }
 
@@ -125,13 +125,15 @@ fn planner_options(run: &RunOptions, wishes: Options) -> Options {
 }
 
 /// What the plan was made with; when it is carried out, policy can be told more.
-fn saved_options(run: &RunOptions, made_with: &Options) -> Options {
+fn saved_options(run: &RunOptions, saved: &Saved) -> Options {
+    let made_with = &saved.options;
     let fewest = [made_with.max_destroy, run.policy.max_destroy].into_iter().flatten().min();
     let now = run.policy.ignore_window.as_ref();
     Options {
         applying: true,
         max_destroy: fewest,
         ignore_window: now.or(made_with.ignore_window.as_ref()).cloned(),
+        seats: saved.seats(),
         ..made_with.clone()
     }
 }

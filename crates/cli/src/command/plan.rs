@@ -83,6 +83,11 @@ async fn save(
     let made = saved::make(session, reading, plan, &wishes, now).await?;
     saved::write(file, &made)?;
     let text = format!("saved in {}, good until {}", file.display(), made.expires);
-    output::errors(&view::note(&format!("{text}: `pvx apply {}`", file.display())));
+    // They are not in the file.
+    let values = match made.variables.is_empty() {
+        true => "",
+        false => ", with the same values of variables",
+    };
+    output::errors(&view::note(&format!("{text}: `pvx apply {}`{values}", file.display())));
     Ok(())
 }

@@ -22,7 +22,7 @@ pub(crate) async fn run(global: &Global, options: &ShowOptions) -> Result<Code, 
     let address: Address = options
         .address
         .parse()
-        .map_err(|e: pvx_core::address::AddressError| CliError::message(e.to_string()))?;
+        .map_err(|e: pvx_core::address::AddressError| no_address(path, &e))?;
     if options.explain {
         return explain(global, options, &address);
     }
@@ -43,6 +43,14 @@ fn show_saved(global: &Global, path: &Path) -> Result<Code, CliError> {
 }
 
 /// Documents only: what they say of the guest, and where.
+fn no_address(path: &Path, error: &pvx_core::address::AddressError) -> CliError {
+    let help = "`pvx status` lists the guests; a plan is saved with `pvx plan --out FILE`";
+    match path.exists() {
+        true => CliError::with_help(format!("{} is no saved plan", path.display()), help),
+        false => CliError::with_help(format!("{error}, nor is there such a file"), help),
+    }
+}
+
 fn explain(global: &Global, options: &ShowOptions, address: &Address) -> Result<Code, CliError> {
     let loaded = session::load_explained(global, &options.documents.paths, address)?;
     let Some(explanation) = &loaded.explanation else {

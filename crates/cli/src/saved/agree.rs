@@ -63,7 +63,7 @@ pub(crate) fn agree(
     checked.map_err(|mut stale| {
         let folder = session.folder(&reading.snapshot.inventory);
         if let Some(told) = applied::told(&folder, saved) {
-            stale.details.retain(|line| line != check::ALREADY);
+            stale.details.retain(|line| line != check::ALREADY && line != check::OTHER_STATE);
             stale.details.insert(0, told);
         }
         refused(path, stale)

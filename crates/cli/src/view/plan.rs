@@ -33,7 +33,7 @@ pub(crate) fn render(plan: &Plan, sources: &Sources) -> String {
     for change in &plan.changes {
         text.push_str(&one(change, width, plan));
     }
-    let findings = findings::render(&plan.findings, sources);
+    let findings = findings::render(&plan.findings, &plan.changes, sources);
     if !findings.is_empty() {
         text.push('\n');
         text.push_str(&findings);
@@ -340,7 +340,7 @@ pub(super) fn tally(counts: Counts) -> Vec<String> {
 
 fn summary(plan: &Plan) -> String {
     if plan.is_blocked() {
-        let errors = findings::count_errors(&plan.findings);
+        let errors = findings::count_errors(&plan.findings, &plan.changes);
         return format!("{} that must be mended first\n", paint(BAD, &count(errors, "problem")));
     }
     let open = plan.findings.iter().any(|f| f.weight == Weight::Warning);

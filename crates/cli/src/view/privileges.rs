@@ -192,7 +192,7 @@ fn beyond(plan: &Plan) -> String {
 /// What cannot be planned, so that what it needs is not named.
 pub(crate) fn incomplete(errors: &[Finding], sources: &Sources) -> String {
     let text = "the plan has errors: what is named is not all that it will need";
-    format!("\n{}{}", item(WARN, "!", text), findings::render(errors, sources))
+    format!("\n{}{}", item(WARN, "!", text), findings::render(errors, &[], sources))
 }
 
 /// For programs.

@@ -39,7 +39,7 @@ pub(crate) fn refusal(message: &str, details: &[String], help: &str) -> String {
 pub(crate) fn difference(before: &Plan, now: &Plan, sources: &Sources) -> Vec<String> {
     let (before, now) = (check::bare(before), check::bare(now));
     let shown = |p: &Plan| anstream::adapter::strip_str(&plan::render(p, sources)).to_string();
-    let lines = diff(&shown(&before), &shown(&now));
+    let lines = diff(&shown(&before), &shown(&now), Lines::OfGuests);
     if !lines.is_empty() {
         return lines;
     }
@@ -47,7 +47,7 @@ pub(crate) fn difference(before: &Plan, now: &Plan, sources: &Sources) -> Vec<St
     if !lines.is_empty() {
         return lines;
     }
-    diff(&data(&before), &data(&now))
+    diff(&data(&before), &data(&now), Lines::OfData)
 }
 
 /// Of plans with the same changes, the actions that differ, each with its name.
@@ -55,7 +55,7 @@ fn actions(before: &Plan, now: &Plan) -> Vec<String> {
     let pairs = before.actions.iter().zip(now.actions.iter());
     let one = |(saved, now): (&Action, &Action)| {
         let name = format!("{} of {} ({}):", saved.kind.verb(), saved.address, saved.vmid);
-        [vec![name], diff(&data(saved), &data(now))].concat()
+        [vec![name], diff(&data(saved), &data(now), Lines::OfData)].concat()
     };
     pairs.filter(|(saved, now)| saved != now).flat_map(one).take(MOST).collect()
 }
@@ -64,22 +64,60 @@ fn data<T: Serialize>(value: &T) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-fn diff(before: &str, now: &str) -> Vec<String> {
+/// What is compared line by line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// A guest, and what is said of it on the lines below.
+    OfGuests,
+    /// JSON.
+    OfData,
+}
+
+fn diff(before: &str, now: &str, kind: Lines) -> Vec<String> {
     let diff = TextDiff::from_lines(before, now);
-    let changed = diff.iter_all_changes().filter_map(|change| {
+    let mut lines: Vec<String> = Vec::new();
+    // The line of the guest, which may itself be the same.
+    let mut guest = None;
+    for change in diff.iter_all_changes() {
+        let text = change.value().trim_end();
+        let is_below = kind == Lines::OfData || text.starts_with(' ');
         let sign = match change.tag() {
-            ChangeTag::Equal => return None,
+            ChangeTag::Equal if is_below || text.is_empty() => continue,
+            ChangeTag::Equal => {
+                guest = Some(text);
+                continue;
+            }
             ChangeTag::Delete => "saved",
             ChangeTag::Insert => "now  ",
         };
-        let text = change.value().trim_end();
-        (!text.is_empty()).then(|| format!("{sign} {text}"))
-    });
-    let mut lines: Vec<String> = changed.collect();
+        if text.is_empty() {
+            continue;
+        }
+        let of = guest.take().filter(|_| is_below);
+        lines.extend(of.map(|guest| format!("      {guest}")));
+        lines.push(format!("{sign} {text}"));
+    }
     let more = lines.len().saturating_sub(MOST);
     if more > 0 {
         lines.truncate(MOST);
         lines.push(format!("and {more} lines more"));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_differs_is_told_of_its_guest() {
+        let before = "~ a/w1\n    cores 1\n    tags b\n~ a/w2\n    cores 1\n~ a/w3\n    cores 1\n";
+        let now = "~ a/w1\n    cores 1\n~ a/w2\n    cores 1\n~ a/w3\n    cores 2\n+ a/w4\n";
+        insta::assert_snapshot!(super::diff(before, now, super::Lines::OfGuests).join("\n"), @r"
+              ~ a/w1
+        saved     tags b
+              ~ a/w3
+        saved     cores 1
+        now       cores 2
+        now   + a/w4
+        ");
+    }
 }

@@ -121,13 +121,14 @@ fn named(shown: &Path) -> &Path {
 
 /// `cluster-config.yaml` in `folder` or the nearest folder above that has one.
 pub(crate) fn config_above(folder: &Path) -> Option<PathBuf> {
-    // The folder above `a/..` is not `a`.
-    let real = if folder.components().any(|part| part == Component::ParentDir) {
-        fs::canonicalize(folder).ok()?
-    } else {
-        folder.to_owned()
+    let config = |folder: &Path| {
+        folder.ancestors().map(|folder| folder.join(CONFIG_NAME)).find(|path| path.is_file())
     };
-    real.ancestors().map(|folder| folder.join(CONFIG_NAME)).find(|path| path.is_file())
+    // The folder above `a/..` is not `a`.
+    let climbs = folder.components().any(|part| part == Component::ParentDir);
+    let near = if climbs { None } else { config(folder) };
+    // A relative path ends at the working directory; there are folders above that.
+    near.or_else(|| config(&fs::canonicalize(named(folder)).ok()?))
 }
 
 /// A path as the user would write it: relative to `working_dir` when inside it.

@@ -174,8 +174,13 @@ fn find_config(
         .iter()
         .map(|file| if file.path.is_dir() { file.path.as_path() } else { parent(&file.path) })
         .collect();
-    let found: BTreeSet<PathBuf> = folders.into_iter().filter_map(files::config_above).collect();
-    if let [first, second, ..] = found.iter().collect::<Vec<_>>().as_slice() {
+    // Two ways to the same file are one configuration.
+    let found: BTreeMap<PathBuf, PathBuf> = folders
+        .into_iter()
+        .filter_map(files::config_above)
+        .map(|path| (std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone()), path))
+        .collect();
+    if let [first, second, ..] = found.values().collect::<Vec<_>>().as_slice() {
         let show = |path: &Path| files::shown(path, &options.working_dir);
         let message = format!("two configurations: {} and {}", show(first), show(second));
         problems.push(
@@ -183,7 +188,7 @@ fn find_config(
                 .help("name the documents of one cluster, or choose one with --config"),
         );
     }
-    found.into_iter().next().or_else(|| files::config_above(&options.working_dir))
+    found.into_values().next().or_else(|| files::config_above(&options.working_dir))
 }
 
 fn parent(path: &Path) -> &Path {

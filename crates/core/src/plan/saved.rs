@@ -18,9 +18,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{ActionKind, Plan};
+use super::{ActionKind, Change, Plan, Verb};
+use crate::address::Address;
 use crate::live::Snapshot;
-use crate::planner::Options;
+use crate::planner::{Options, Seat};
 
 /// The version of the file's form. A reader refuses a newer one.
 pub const FORMAT: u32 = 1;
@@ -120,6 +121,16 @@ pub fn guests(plan: &Plan, snapshot: &Snapshot) -> BTreeMap<u32, Seen> {
         })
     };
     touched(plan).into_iter().filter_map(|vmid| Some((vmid, seen(vmid)?))).collect()
+}
+
+impl Saved {
+    /// Where new guests go. A foreign guest that is gone meanwhile leaves a lower VMID, one that came
+    /// takes room: neither makes another plan of it while these can still be had.
+    pub fn seats(&self) -> BTreeMap<Address, Seat> {
+        let new = self.plan.changes.iter().filter(|change| change.verb == Verb::Create);
+        let seat = |c: &Change| Seat { vmid: c.vmid, node: c.node.clone() };
+        new.map(|change| (change.address.clone(), seat(change))).collect()
+    }
 }
 
 /// VMIDs that the plan's actions name: those of guests that are there, and of those that come.

@@ -185,6 +185,11 @@ pub(super) fn choose_vmid(builder: &mut Builder<'_>, guest: &Guest) -> Result<u3
         VmidRequest::Fixed(vmid) if builder.vmids.take(vmid) => Ok(vmid),
         VmidRequest::Fixed(vmid) => Err(taken(builder, guest, vmid)),
         VmidRequest::Auto => {
+            let seat = builder.input.options.seats.get(&guest.address);
+            if let Some(vmid) = seat.map(|seat| seat.vmid).filter(|vmid| builder.vmids.has(*vmid)) {
+                builder.vmids.take(vmid);
+                return Ok(vmid);
+            }
             let found = lowest_vmid(builder, &guest.address.to_string());
             found.map_err(|finding| {
                 let span = finding.span.unwrap_or(guest.span);

@@ -38,8 +38,11 @@ pub use snippet::contents;
 pub(crate) use snippet::storages as snippet_storages;
 pub(crate) use template::candidates as template_candidates;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::desired::{ApplyChanges, Desired};
 use crate::diagnostic::Sources;
 use crate::live::Snapshot;
@@ -76,6 +79,19 @@ pub struct Options {
     pub ignore_window: Option<String>,
     /// The plan is made to be carried out at once, not to be looked at.
     pub applying: bool,
+    /// VMIDs and nodes of new guests in a plan that is made again: where documents leave them open
+    /// these are taken, as long as they are free and have room.
+    #[serde(skip)]
+    pub seats: BTreeMap<Address, Seat>,
+}
+
+/// Where a plan puts a new guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Its VMID.
+    pub vmid: u32,
+    /// Its node.
+    pub node: String,
 }
 
 impl Default for Options {
@@ -91,6 +107,7 @@ impl Default for Options {
             max_destroy: None,
             ignore_window: None,
             applying: false,
+            seats: BTreeMap::new(),
         }
     }
 }

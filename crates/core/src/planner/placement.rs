@@ -50,7 +50,7 @@ impl Nodes {
         let node = match &guest.placement {
             Placement::Node(node) => self.named(guest, node, input)?,
             Placement::Spread => self.round_robin(guest, index)?,
-            Placement::Pack => self.fewest(guest, group_nodes)?,
+            Placement::Pack => self.fewest(guest, group_nodes, input)?,
         };
         *self.promised.entry(node.clone()).or_default() += need(guest);
         Ok(node)
@@ -77,9 +77,16 @@ impl Nodes {
         place.map(|name| (*name).clone()).ok_or_else(|| no_nodes(guest))
     }
 
-    fn fewest(&self, guest: &Guest, group_nodes: &BTreeSet<String>) -> Result<String, Finding> {
+    fn fewest(
+        &self,
+        guest: &Guest,
+        group_nodes: &BTreeSet<String>,
+        input: &Input<'_>,
+    ) -> Result<String, Finding> {
         let mut order = self.preferred(guest);
         order.sort_by_key(|name| !group_nodes.contains(*name));
+        let seat = input.options.seats.get(&guest.address);
+        order.sort_by_key(|name| seat.is_none_or(|seat| seat.node != **name));
         let fits = order.iter().find(|name| self.free(name) >= need(guest));
         // Nothing fits: the roomiest, and of equals the one that would have come first.
         let roomiest = || order.iter().min_by_key(|name| Reverse(self.free(name)));

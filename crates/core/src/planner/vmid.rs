@@ -35,6 +35,13 @@ impl Vmids {
         self.taken.insert(vmid)
     }
 
+    /// Is this one of the range that nobody has or claims?
+    pub(super) fn has(&self, vmid: u32) -> bool {
+        (self.range.first..=self.range.last).contains(&vmid)
+            && !self.claimed.contains(&vmid)
+            && !self.taken.contains(&vmid)
+    }
+
     /// Takes the lowest free one; `None` when the range is full.
     pub(super) fn take_lowest(&mut self) -> Option<u32> {
         while self.next <= self.range.last {

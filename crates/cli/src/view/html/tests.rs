@@ -19,6 +19,20 @@ fn nothing_to_do() {
     assert!(!text.contains("<svg") && !text.contains("Dearest"), "{text}");
 }
 
+/// They are there to be copied.
+#[test]
+fn commands_stand_on_lines_of_their_own() {
+    let mut plan = samples::empty();
+    let help = "as root on a node:\npveum role add a\npveum acl modify / --roles a";
+    plan.findings = vec![pvx_core::plan::Finding::error("denied", "no").help(help)];
+    let text = page(&plan);
+    assert!(
+        text.contains(">pveum role add a\npveum acl modify &#x2f; --roles a\n</pre>"),
+        "{text}"
+    );
+    assert!(text.contains("as root on a node:</p>"), "{text}");
+}
+
 #[test]
 fn nothing_is_fetched_and_nothing_runs() {
     for plan in [samples::every_kind(), samples::hostile("https://evil.example/x.js")] {

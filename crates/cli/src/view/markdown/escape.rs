@@ -40,10 +40,42 @@ pub(super) fn prose(text: &str) -> String {
     words.map(word).collect::<Vec<_>>().join(" ")
 }
 
+/// Marks that stand before a word, and after one.
+const OPENING: [char; 3] = ['(', '\'', '"'];
+const CLOSING: [char; 10] = ['.', ',', ';', ':', '?', '!', '%', ')', '\'', '"'];
+
+/// A sentence of our own: what stands in it between two backticks is one piece of code.
+pub(super) fn sentence(text: &str) -> String {
+    let mut rest = text.trim_start();
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let (part, after) = phrase(rest).unwrap_or_else(|| {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            let (first, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            (word(first), after)
+        });
+        parts.push(part);
+        rest = after.trim_start();
+    }
+    parts.join(" ")
+}
+
+/// The code that a text begins with, with the marks around it, and what comes after it.
+fn phrase(text: &str) -> Option<(String, &str)> {
+    let quoted = text.trim_start_matches(OPENING);
+    let (open, quoted) = text.split_at_checked(text.len() - quoted.len())?;
+    let (inner, after) = quoted.strip_prefix('`')?.split_once('`')?;
+    let end = after.find(char::is_whitespace).unwrap_or(after.len());
+    let (close, after) = after.split_at_checked(end)?;
+    let inner = inner.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_phrase = !inner.is_empty() && close.chars().all(|c| CLOSING.contains(&c));
+    is_phrase.then(|| (format!("{open}{}{close}", code(&inner)), after))
+}
+
 fn word(word: &str) -> String {
-    let core = word.trim_start_matches(['(', '\'', '"']);
+    let core = word.trim_start_matches(OPENING);
     let before = word.len() - core.len();
-    let core = core.trim_end_matches(['.', ',', ';', ':', '%', ')', '\'', '"']);
+    let core = core.trim_end_matches(CLOSING);
     let (open, rest) = word.split_at(before);
     let (core, close) = rest.split_at(core.len());
     match is_plain(core) && !(open.is_empty() && is_list_number(core, close)) {

@@ -3,7 +3,7 @@
 use super::super::count;
 use super::super::review::{Attribute, FindingRow, Guest, HeldRow, PolicyRow, Review};
 use super::detail::{Detail, dearest};
-use super::escape::{block, clipped, code, marker, prose};
+use super::escape::{block, clipped, code, marker, prose, sentence};
 
 /// Rows that are shown without folding.
 const OPEN_ROWS: usize = 40;
@@ -86,9 +86,19 @@ fn finding(row: &FindingRow, detail: &Detail) -> String {
         .map(|place| format!(" — {}", code(&clipped(place, detail.sentence))));
     let mut text = format!("- **{}** {who}{message}{}\n", row.weight, place.unwrap_or_default());
     if let Some(help) = &row.help {
-        text.push_str(&format!("  - help: {}\n", prose(&clipped(help, detail.sentence))));
+        text.push_str(&format!("  - help: {}\n", sentence(&clipped(help, detail.sentence))));
+    }
+    if let Some(commands) = &row.commands {
+        let commands = clipped(commands, detail.sentence);
+        let lines: Vec<String> = commands.lines().map(str::to_owned).collect();
+        text.push_str(&format!("\n{}\n", indented(&block("sh", &lines))));
     }
     text
+}
+
+/// Part of the item of a list that is in an item itself.
+fn indented(block: &str) -> String {
+    block.lines().map(|line| format!("    {line}\n")).collect()
 }
 
 fn table(guests: &[Guest], detail: &Detail, left: &mut Vec<String>) -> String {

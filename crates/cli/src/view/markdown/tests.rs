@@ -99,9 +99,43 @@ fn check(text: &str) {
     let plain = text.split(char::is_whitespace).filter(|w| !w.is_empty()).map(super::visible);
     let plain = plain.collect::<Vec<_>>().join(" ");
     assert_eq!((back.trim_matches('\u{1}'), markup.len()), (plain.as_str(), 0), "{sentence}");
+    let bare = |text: &str| text.replace(['`', ' '], "");
+    for ours in [text.to_owned(), format!("see `{text}`, or {text}"), format!("(`a`{text})")] {
+        let sentence = super::escape::sentence(&ours);
+        let (back, markup) = parsed(&format!("- {sentence}"));
+        let wanted = ours.split(char::is_whitespace).map(super::visible).collect::<String>();
+        let back = back.trim_matches('\u{1}');
+        assert_eq!((bare(back), markup.len()), (bare(&wanted), 0), "{sentence}");
+    }
     if text.chars().count() < 20 {
         assert!(words.contains(&visible), "{words}");
     }
+}
+
+#[test]
+fn a_way_out_keeps_its_commands() {
+    for (text, shown) in [
+        (
+            "see `pvesm status --storage a`, then (`plan`)?",
+            "see `pvesm status --storage a`, then (`plan`)?",
+        ),
+        ("did you mean vmbr0? set `x", "did you mean vmbr0? set `` `x ``"),
+    ] {
+        assert_eq!(super::escape::sentence(text), shown);
+    }
+    let mut plan = samples::empty();
+    let help = "as root on a node:\npveum role add a\npveum acl modify / --roles a";
+    plan.findings = vec![pvx_core::plan::Finding::error("denied", "no").help(help)];
+    let comment = render(&plan, None);
+    let (_, after) = comment.split_once("help: ").unwrap();
+    insta::assert_snapshot!(after.split("\n#").next().unwrap(), @r"
+        as root on a node:
+
+            ```sh
+            pveum role add a
+            pveum acl modify / --roles a
+            ```
+        ");
 }
 
 #[test]

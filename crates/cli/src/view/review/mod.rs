@@ -95,7 +95,10 @@ pub(crate) struct FindingRow {
     pub(crate) position: Option<String>,
     /// The line of the document, when the sources are at hand.
     pub(crate) excerpt: Option<String>,
+    /// What to do, in a sentence.
     pub(crate) help: Option<String>,
+    /// The commands for that, one a line.
+    pub(crate) commands: Option<String>,
 }
 
 impl Review {
@@ -138,7 +141,7 @@ fn tally(plan: &Plan) -> Vec<String> {
 
 fn verdict(plan: &Plan) -> String {
     if plan.is_blocked() {
-        let errors = findings::count_errors(&plan.findings);
+        let errors = findings::count_errors(&plan.findings, &plan.changes);
         return format!("{} that must be mended first", count(errors, "problem"));
     }
     if !plan.is_empty() {
@@ -203,19 +206,23 @@ fn held(plan: &Plan) -> Vec<HeldRow> {
 }
 
 fn rows(plan: &Plan, sources: Option<&Sources>) -> Vec<FindingRow> {
-    let groups = findings::grouped(&plan.findings);
+    let groups = findings::grouped(&plan.findings, &plan.changes);
     let mut rows: Vec<(Weight, FindingRow)> = groups
         .iter()
         .filter_map(|group| {
-            let first = group.first()?;
-            Some((first.weight, finding(first, findings::guests(group), sources)))
+            let first = group.all.first()?;
+            Some((first.weight, finding(first, group, sources)))
         })
         .collect();
     rows.sort_by_key(|(weight, _)| *weight);
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-fn finding(finding: &Finding, guests: String, sources: Option<&Sources>) -> FindingRow {
+fn finding(
+    finding: &Finding,
+    group: &findings::Group<'_>,
+    sources: Option<&Sources>,
+) -> FindingRow {
     let (weight, sign) = match finding.weight {
         Weight::Error => ("problem", "×"),
         Weight::Warning => ("warning", "!"),
@@ -228,15 +235,20 @@ fn finding(finding: &Finding, guests: String, sources: Option<&Sources>) -> Find
         let line = text.lines().nth((line as usize).checked_sub(1)?)?;
         Some(line.trim_end().to_owned()).filter(|line| !line.is_empty())
     });
+    let (help, commands) = match finding.help.as_deref().map(|help| help.split_once('\n')) {
+        Some(Some((sentence, commands))) => (Some(sentence), Some(commands)),
+        _ => (finding.help.as_deref(), None),
+    };
     FindingRow {
         weight,
         sign,
         code: finding.code.clone(),
-        message: finding.message.clone(),
-        guests,
+        message: group.message(),
+        guests: group.guests(),
         position: position.as_ref().map(place),
         excerpt,
-        help: finding.help.clone(),
+        help: help.map(ToOwned::to_owned),
+        commands: commands.map(ToOwned::to_owned),
     }
 }
 

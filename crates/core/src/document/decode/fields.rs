@@ -288,6 +288,8 @@ fn offer_keys(
     let titles = numbered.iter().map(|key| key.title());
     let mut sorted: Vec<String> = known.iter().map(|k| (*k).to_owned()).chain(titles).collect();
     sorted.sort_unstable();
+    // Some are asked for twice.
+    sorted.dedup();
     problem.help(format!("known here: {}", sorted.join(", ")))
 }
 

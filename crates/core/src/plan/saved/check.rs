@@ -24,6 +24,10 @@ const ANEW: &str = "make a new plan with `pvx plan --out`";
 /// Why nothing of a plan is left, as long as nobody remembers that it was applied.
 pub const ALREADY: &str = "it was applied already, or someone else made the same changes";
 
+/// Why else, when its guests are as they were.
+pub const OTHER_STATE: &str =
+    "or it was made with another `state` folder (--state): its guests are as they were";
+
 impl Stale {
     fn new(message: impl Into<String>, details: Vec<String>) -> Self {
         Self { message: message.into(), details, help: ANEW.to_owned() }
@@ -162,7 +166,11 @@ pub fn plan(
 ) -> Result<(), Stale> {
     let same = same(&saved.plan, again);
     if again.is_empty() && !again.is_blocked() && !saved.plan.is_empty() {
-        return Err(Stale::new("nothing of it is left to do", vec![ALREADY.to_owned()])
+        let mut why = vec![ALREADY.to_owned()];
+        if guests_now(saved, snapshot, true).is_empty() {
+            why.push(OTHER_STATE.to_owned());
+        }
+        return Err(Stale::new("nothing of it is left to do", why)
             .help("`pvx plan` shows whether the cluster is as the documents say"));
     }
     let moved = guests_now(saved, snapshot, !same);

@@ -327,6 +327,7 @@ fn the_cluster_and_the_plan() {
         [
             "nothing of it is left to do",
             "it was applied already, or someone else made the same changes",
+            "or it was made with another `state` folder (--state): its guests are as they were",
         ],
     ]
     "#);

@@ -19,6 +19,13 @@ fn load(folder: &Path, policy: &str) -> Loaded {
     load_config(&LoadOptions { working_dir: folder.to_owned(), ..LoadOptions::default() })
 }
 
+#[test]
+fn what_is_known_is_offered_once() {
+    let loaded = loaded("  windowsx: []\n");
+    let help = loaded.diagnostics[0].help.as_deref().unwrap();
+    assert_eq!(help.matches("windows").count(), 1, "{help}");
+}
+
 /// One line a problem: what is marked, and what is said of it.
 fn problems(policy: &str) -> String {
     tell(&loaded(policy))

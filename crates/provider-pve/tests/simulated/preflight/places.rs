@@ -204,8 +204,8 @@ const FINE: &[(&str, &str, &str)] = &[
 #[allow(clippy::print_stdout, reason = "shown when it fails: which of them it was")]
 async fn nothing_is_found_in_what_works() {
     for (name, world, document) in FINE {
-        println!("{name}");
-        let world = pvx_sim::World::from_yaml(&format!("from: lab\n{world}")).unwrap();
+        let world = pvx_sim::World::from_yaml(&format!("from: lab\n{world}"));
+        let world = world.unwrap_or_else(|error| panic!("{name}: {error}"));
         let lab = crate::harness::Lab::start(world).await;
         lab.apply(&lab.documents(&[("a.yaml", (*document).to_owned())])).await;
         lab.sim.shutdown().await;
