@@ -23,13 +23,31 @@ pub struct Permissions {
 
 impl Permissions {
     /// Does the token have this privilege on the path? The nearest listed path above decides for
-    /// one that is not listed: entries on a path take the place of those above it.
+    /// one that is not listed: entries on a path take the place of those above it. Entries that do
+    /// not go on below their path hide nothing from there, so the next path above decides then.
     pub fn holds(&self, path: &str, privilege: &str) -> bool {
         if let Some(own) = self.listed(path) {
             return own.contains_key(privilege);
         }
-        let above = ancestors(path).find_map(|above| self.listed(above));
-        above.is_some_and(|found| found.get(privilege) == Some(&true))
+        for above in ancestors(path).filter_map(|above| self.listed(above)) {
+            if above.get(privilege) == Some(&true) {
+                return true;
+            }
+            if goes_on(above) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Paths among these whose privileges the list does not tell for certain: entries of the
+    /// nearest listed path above do not all go on below it.
+    pub fn uncertain<'a>(&self, paths: &'a BTreeSet<String>) -> impl Iterator<Item = &'a String> {
+        let nearest = |path: &str| ancestors(path).find_map(|above| self.listed(above));
+        paths.iter().filter(move |path| {
+            let listed = self.listed(path).is_some();
+            !listed && nearest(path).is_some_and(|above| above.values().any(|on| !on))
+        })
     }
 
     /// Does it have the privilege on every path below this one, as far as the list tells?
@@ -56,6 +74,12 @@ impl Permissions {
         let always = ALWAYS_LISTED.contains(&path);
         self.paths.get(path).or_else(|| always.then_some(&NOTHING))
     }
+}
+
+/// Is there an entry that goes on below its path, and takes the place of those above? Nothing at
+/// all is NoAccess.
+fn goes_on(own: &BTreeMap<String, bool>) -> bool {
+    own.is_empty() || own.values().any(|on| *on)
 }
 
 /// `/vms`, `/` of `/vms/100`.
@@ -114,6 +138,10 @@ mod tests {
             ("/=A-", "/mapping/usb/stick", false),
             ("/=A-", "/", true),
             ("/=A+ /vms=B+", "/vms/100", false),
+            ("/=A+ /vms=B-", "/vms/100", true),
+            ("/=A+ /vms=B-", "/vms", false),
+            ("/=A+ /vms=B-C+", "/vms/100", false),
+            ("/=C+ /vms=A-", "/vms/100", false),
             ("/=A+ /vms=A+ /vms/100=B+", "/vms/100", false),
             ("/=A+ /vms=A+ /vms/100=B+", "/vms/101", true),
             ("/vms/100=A-", "/vms/100", true),
@@ -125,6 +153,21 @@ mod tests {
             ("/sdn=B+ /sdn/zones/localnetwork/vmbr0=A-", "/sdn/zones/localnetwork/vmbr0/5", false),
         ] {
             assert_eq!(permissions(list).holds(path, "A"), held, "{list} {path}");
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_asked() {
+        let paths = ["/vms/100", "/vms/101", "/storage/nas", "/"].map(str::to_owned).into();
+        for (list, asked) in [
+            ("/=A+ /vms=A+ /storage=A+", ""),
+            ("/=A+ /vms=B- /vms/101=A+ /storage=A+", "/vms/100"),
+            ("/=A+ /vms=B-A+ /storage=A+", "/vms/100 /vms/101"),
+            ("/=A- /storage=A+", ""),
+        ] {
+            let found: Vec<&str> =
+                permissions(list).uncertain(&paths).map(String::as_str).collect::<Vec<_>>();
+            assert_eq!(found.join(" "), asked, "{list}");
         }
     }
 

@@ -1,5 +1,6 @@
-//! What the token may do, and the rules that this depends on: three requests, and one for each
-//! VMID of a guest to be made when the token does not see all guests.
+//! What the token may do, and the rules that this depends on: three requests, one for each path of
+//! which the list of all does not tell for certain, and one for each VMID of a guest to be made
+//! when the token does not see all guests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +45,10 @@ impl Cluster {
         .await;
         let token = self.client.token_id().to_owned();
         let permissions = match permissions {
-            Ok(listed) => Some(Permissions { token, paths: paths(listed) }),
+            Ok(listed) => {
+                let listed = Permissions { token, paths: paths(listed) };
+                Some(self.certain(listed, &questions.paths).await)
+            }
             Err(ApiError::Forbidden { .. }) => None,
             Err(error) => return Err(provider_error(&error)),
         };
@@ -62,6 +66,24 @@ impl Cluster {
             access.taken = self.taken(&questions.vmids).await?;
         }
         Ok(access)
+    }
+
+    /// Adds the paths that the list does not tell of for certain, each asked by itself.
+    async fn certain(
+        &self,
+        mut permissions: Permissions,
+        wanted: &BTreeSet<String>,
+    ) -> Permissions {
+        let asked: Vec<String> = permissions.uncertain(wanted).cloned().collect();
+        let asked = stream::iter(asked).map(|path| async move {
+            let request = Request::get("/access/permissions").parameter("path", &path);
+            let listed: Listed = self.known(&request).await?;
+            let own = paths(listed).remove(&path).unwrap_or_default();
+            Some((path, own))
+        });
+        let answers: Vec<_> = asked.buffer_unordered(AT_A_TIME).collect().await;
+        permissions.paths.extend(answers.into_iter().flatten());
+        permissions
     }
 
     /// Which of these VMIDs are taken. That needs no privilege (`PVE::API2::Cluster`, nextid).

@@ -75,6 +75,8 @@ pub(super) struct Moved {
     pub(super) storages: Vec<String>,
     /// Volumes on storages of its node.
     pub(super) local: Vec<Volume>,
+    /// HA resources or rules are other ones by then than those that were asked about.
+    pub(super) ha_changed: bool,
 }
 
 /// One guest on its way.
@@ -109,6 +111,8 @@ pub(super) struct Course {
     pub(super) guests: BTreeMap<u32, State>,
     /// VMIDs of guests that go.
     pub(super) gone: Vec<u32>,
+    /// HA resources or rules were changed so far.
+    ha_changed: bool,
 }
 
 impl Course {
@@ -127,6 +131,7 @@ impl Course {
             ActionKind::Create { config, .. } => self.create(action, config, input),
             ActionKind::Clone { .. } => self.clone_of(action, input),
             ActionKind::Destroy => self.destroy(action, input),
+            ActionKind::Ha { .. } => self.ha_changed = true,
             _ => {
                 let Some(mut state) = self.state(action, input) else { return };
                 self.change(action, &mut state, input);
@@ -393,6 +398,7 @@ impl Course {
                 config: state.config.clone(),
                 storages: state.disks.values().map(|disk| disk.storage.clone()).collect(),
                 local,
+                ha_changed: self.ha_changed,
             });
         }
         target.clone_into(&mut state.node);

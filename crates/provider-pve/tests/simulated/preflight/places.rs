@@ -182,6 +182,13 @@ const FINE: &[(&str, &str, &str)] = &[
         "name: db\nnode: pve1\nmemory: 16384\ncores: 4\npower: stopped\nnetworks: {net0: {bridge: vmbr9}}\n",
     ),
     (
+        "an image whose file is longer than what is free, and may have holes",
+        "storages: {tiny: {type: dir, capacity: 2GiB}}\n\
+         volumes: [{volid: 'shared:import/wide.raw', size: 4GiB, used: 1GiB}]\n",
+        "name: db\nnode: pve1\nmemory: 512\n\
+         disks: {scsi0: {storage: tiny, import_from: \"shared:import/wide.raw\"}}\n",
+    ),
+    (
         "an ISO on a storage that is not meant for any",
         "storages: {local: {content: [vztmpl, import, snippets, backup]}}\n",
         "name: db\nnode: pve1\nmemory: 512\ncdroms: {ide2: \"local:iso/debian-13.iso\"}\n",
