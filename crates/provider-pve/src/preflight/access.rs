@@ -54,10 +54,13 @@ impl Cluster {
         };
         // A cluster without SDN has no VNets, and one whose options are hidden has no rules to us.
         let vnets = vnets.unwrap_or_default().into_iter();
+        // To see a VNet needs another privilege than to use it: entries of the ACL name it too.
+        let mut zones = permissions.as_ref().map(named_zones).unwrap_or_default();
+        zones.extend(vnets.filter_map(|row| Some((row.vnet, row.zone?))));
         let mut access = Access {
             permissions,
             taken: BTreeSet::new(),
-            zones: vnets.filter_map(|row| Some((row.vnet, row.zone?))).collect(),
+            zones,
             tags: options.map(|options| tag_rules(&options)).unwrap_or_default(),
         };
         let sees_all =
@@ -103,6 +106,16 @@ impl Cluster {
     }
 }
 
+/// The zones of VNets that paths of the ACL name, by VNet.
+fn named_zones(permissions: &Permissions) -> BTreeMap<String, String> {
+    let named = permissions.paths.keys().filter_map(|path| {
+        let (zone, rest) = path.strip_prefix("/sdn/zones/")?.split_once('/')?;
+        let vnet = rest.split('/').next()?;
+        (zone != "localnetwork").then(|| (vnet.to_owned(), zone.to_owned()))
+    });
+    named.collect()
+}
+
 fn paths(listed: Listed) -> BTreeMap<String, BTreeMap<String, bool>> {
     let goes_on = |value: &Value| match value {
         Value::Number(number) => number.as_u64() != Some(0),
@@ -144,6 +157,16 @@ mod tests {
         assert!(read["/vms"]["VM.Audit"]);
         assert!(!read["/vms"]["VM.Clone"]);
         assert!(read["/"]["Sys.Audit"]);
+    }
+
+    #[test]
+    fn the_acl_names_zones() {
+        let listed = r#"{"/sdn/zones/evpn/blue":{"SDN.Use":1},"/sdn/zones/evpn/red/5":{"SDN.Use":1},
+            "/sdn/zones/localnetwork/vmbr0":{"SDN.Use":1},"/sdn/zones/evpn":{"SDN.Use":1}}"#;
+        let paths = paths(serde_json::from_str(listed).unwrap());
+        let found = named_zones(&Permissions { paths, ..Permissions::default() });
+        let found: Vec<_> = found.iter().map(|(vnet, zone)| format!("{zone}/{vnet}")).collect();
+        assert_eq!(found, ["evpn/blue", "evpn/red"]);
     }
 
     #[test]

@@ -201,6 +201,19 @@ const FINE: &[(&str, &str, &str)] = &[
          networks: {net0: {bridge: vmbr0, tag: 7}, net1: {bridge: vmbr1, mac: \"BC:24:11:AA:00:01\"}}\n",
     ),
     (
+        "the same addresses in a network that each node has for itself",
+        "nodes: {pve1: {bridges: [vmbr0, {name: vmbr1, ports: []}]}, pve2: {bridges: [vmbr0, {name: vmbr1, ports: []}]}}\n\
+         guests: [{vmid: 900, name: old, node: pve2, running: true, config: {net0: 'virtio=BC:24:11:AA:00:01,bridge=vmbr1', ipconfig0: 'ip=10.0.0.5/24'}}]\n",
+        "name: db\nnode: pve1\ntemplate: debian-13\nclone: linked\nip: 10.0.0.5/24\n\
+         networks: {net0: {bridge: vmbr1, mac: \"BC:24:11:AA:00:01\"}}\n",
+    ),
+    (
+        "the same MAC address in another VLAN",
+        "nodes: {pve1: {bridges: [{name: vmbr0, vlan_aware: true}]}}\n\
+         guests: [{vmid: 900, name: old, node: pve1, running: true, config: {net0: 'virtio=BC:24:11:AA:00:01,bridge=vmbr0,tag=5'}}]\n",
+        "name: db\nnode: pve1\nmemory: 512\nnetworks: {net0: {bridge: vmbr0, mac: \"BC:24:11:AA:00:01\"}}\n",
+    ),
+    (
         "memory in modules that each fit",
         "nodes: {pve1: {memory: 8GiB}}\n",
         "name: db\nnode: pve1\nmemory: 4096\nnuma: true\nhotplug: [memory, disk]\n",
