@@ -71,7 +71,7 @@ pub(super) struct Moved {
     pub(super) target: String,
     pub(super) online: bool,
     pub(super) config: Config,
-    /// Storages that its drives are on by then.
+    /// Storages that its disks and discs are on by then.
     pub(super) storages: Vec<String>,
     /// Volumes on storages of its node.
     pub(super) local: Vec<Volume>,
@@ -389,6 +389,7 @@ impl Course {
             self.placed.push(placed);
         }
         if state.before.is_some() {
+            let disks = state.disks.values().map(|disk| disk.storage.clone());
             self.moved.push(Moved {
                 address: state.address.clone(),
                 vmid: action.vmid,
@@ -396,7 +397,7 @@ impl Course {
                 target: target.to_owned(),
                 online,
                 config: state.config.clone(),
-                storages: state.disks.values().map(|disk| disk.storage.clone()).collect(),
+                storages: disks.chain(discs(&state.config, input)).collect(),
                 local,
                 ha_changed: self.ha_changed,
             });
@@ -439,4 +440,14 @@ impl Course {
             card,
         }));
     }
+}
+
+/// Storages of discs: of ISOs, and of the cloud-init drive.
+fn discs(config: &Config, input: &Input<'_>) -> impl Iterator<Item = String> {
+    let drives = input.kind.hardware(config).drives.into_iter();
+    drives.filter_map(|drive| match drive.medium {
+        Medium::Iso { storage, .. } => Some(storage),
+        Medium::Cloudinit => Some(config.get(&drive.slot)?.split_once(':')?.0.to_owned()),
+        _ => None,
+    })
 }

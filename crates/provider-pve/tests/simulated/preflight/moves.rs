@@ -21,6 +21,13 @@ const MOVES: &[Scenario] = &[
         .world("storages: {tank: {type: zfspool, nodes: [pve1]}}\n")
         .first("name: db\nnode: pve1\nmemory: 512\npower: stopped\ndisks: {scsi0: {size: 4G, storage: tank}}\n")
         .document("name: db\nnode: pve2\nmemory: 512\npower: stopped\ndisks: {scsi0: {size: 4G, storage: tank}}\n"),
+    case("an ISO on a shared storage that the other node lacks", "migrate-refused")
+        .world(
+            "storages: {discs: {type: nfs, nodes: [pve1], content: [iso]}}\n\
+             volumes: [{volid: 'discs:iso/a.iso', size: 1MiB}]\n",
+        )
+        .first("name: db\nnode: pve1\nmemory: 512\npower: stopped\ncdroms: {ide2: \"discs:iso/a.iso\"}\n")
+        .document("name: db\nnode: pve2\nmemory: 512\npower: stopped\ncdroms: {ide2: \"discs:iso/a.iso\"}\n"),
     case("a bridge that the other node lacks", "bridge-missing")
         .world("nodes: {pve1: {bridges: [vmbr0, vmbr1]}, pve2: {}}\n")
         .first("name: db\nnode: pve1\nmemory: 512\nnetworks: {net0: {bridge: vmbr1}}\n")
