@@ -213,8 +213,7 @@ mod tests {
             ("/sdn/zones/evpn=SDN.Use-", "blue", false),
             ("/sdn/zones/evpn/red=SDN.Use+", "blue", false),
         ] {
-            let check =
-                Privilege::new(format!("/sdn/zones/localnetwork/{bridge}"), &["SDN.Use"]);
+            let check = Privilege::new(format!("/sdn/zones/localnetwork/{bridge}"), &["SDN.Use"]);
             assert_eq!(permissions(list).meets(&check), met, "{list} {bridge}");
         }
     }

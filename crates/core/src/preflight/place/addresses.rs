@@ -148,7 +148,8 @@ fn node(look: &Look<'_>, new: &New<'_>, bridge: &Bridge) -> Option<Finding> {
         state.address, bridge.name, bridge.node
     );
     let weight = if state.running { Weight::Error } else { Weight::Warning };
-    let finding = Finding::new(weight, "address-taken", text).help("give the guest another address");
+    let finding =
+        Finding::new(weight, "address-taken", text).help("give the guest another address");
     Some(at_address(look, finding, new))
 }
 

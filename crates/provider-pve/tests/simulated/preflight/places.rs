@@ -15,6 +15,11 @@ const STORAGES: &[Scenario] = &[
         "name: db\nnode: pve1\nmemory: 512\ndisks: {scsi0: {size: 4G, storage: local-lvm}}\n\
          cdroms: {ide2: \"locl:iso/debian-13.iso\"}\n",
     ),
+    case("an ISO on a storage that is not meant for any", "storage-content")
+        .world("storages: {local: {content: [vztmpl, import, snippets, backup]}}\n")
+        .document(
+            "name: db\nnode: pve1\nmemory: 512\ncdroms: {ide2: \"local:iso/debian-13.iso\"}\n",
+        ),
     case("an image that is not there", "volume-missing").document(
         "name: db\nnode: pve1\nmemory: 512\n\
          disks: {scsi0: {storage: local-lvm, import_from: \"shared:import/debian-13.qcow2\"}}\n",
@@ -189,9 +194,9 @@ const FINE: &[(&str, &str, &str)] = &[
          disks: {scsi0: {storage: tiny, import_from: \"shared:import/wide.raw\"}}\n",
     ),
     (
-        "an ISO on a storage that is not meant for any",
+        "an ISO on a storage that is not meant for any, for a guest that does not start",
         "storages: {local: {content: [vztmpl, import, snippets, backup]}}\n",
-        "name: db\nnode: pve1\nmemory: 512\ncdroms: {ide2: \"local:iso/debian-13.iso\"}\n",
+        "name: db\nnode: pve1\nmemory: 512\npower: stopped\ncdroms: {ide2: \"local:iso/debian-13.iso\"}\n",
     ),
     (
         "the same MAC address on another bridge, the same address in another VLAN",
