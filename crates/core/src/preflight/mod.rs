@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Privilege};
 use crate::planner::{Input, settle};
 
 /// What has to be asked beside the snapshot that the plan was made from.
@@ -24,6 +24,8 @@ pub struct Questions {
     pub permissions: bool,
     /// Another token that is to carry the plan out.
     pub applying: Option<String>,
+    /// Paths of the ACL that count, should the list of all not tell of them for certain.
+    pub paths: BTreeSet<String>,
     /// What has to be asked of places.
     pub places: place::Asked,
     /// VMIDs that guests are made at, and those of guests that were there before and are not
@@ -51,10 +53,14 @@ pub struct Answers {
 /// Which facts decide whether the plan works.
 pub fn questions(plan: &Plan, input: &Input<'_>) -> Questions {
     let unseen = privilege::unseen(input);
+    let permissions = !plan.is_empty() || plan.is_blocked() || !unseen.is_empty();
+    let needed = permissions.then(|| needed_privileges(plan, input, &Access::default()));
+    let paths = |check: Privilege| [Some(check.path), check.pool].into_iter().flatten();
     Questions {
         applying: None,
         places: place::questions(plan, input),
-        permissions: !plan.is_empty() || plan.is_blocked() || !unseen.is_empty(),
+        permissions,
+        paths: needed.into_iter().flatten().flat_map(paths).collect(),
         vmids: privilege::new_vmids(plan).into_iter().chain(unseen.into_keys()).collect(),
     }
 }

@@ -23,13 +23,31 @@ pub struct Permissions {
 
 impl Permissions {
     /// Does the token have this privilege on the path? The nearest listed path above decides for
-    /// one that is not listed: entries on a path take the place of those above it.
+    /// one that is not listed: entries on a path take the place of those above it. Entries that do
+    /// not go on below their path hide nothing from there, so the next path above decides then.
     pub fn holds(&self, path: &str, privilege: &str) -> bool {
         if let Some(own) = self.listed(path) {
             return own.contains_key(privilege);
         }
-        let above = ancestors(path).find_map(|above| self.listed(above));
-        above.is_some_and(|found| found.get(privilege) == Some(&true))
+        for above in ancestors(path).filter_map(|above| self.listed(above)) {
+            if above.get(privilege) == Some(&true) {
+                return true;
+            }
+            if goes_on(above) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Paths among these whose privileges the list does not tell for certain: entries of the
+    /// nearest listed path above do not all go on below it.
+    pub fn uncertain<'a>(&self, paths: &'a BTreeSet<String>) -> impl Iterator<Item = &'a String> {
+        let nearest = |path: &str| ancestors(path).find_map(|above| self.listed(above));
+        paths.iter().filter(move |path| {
+            let listed = self.listed(path).is_some();
+            !listed && nearest(path).is_some_and(|above| above.values().any(|on| !on))
+        })
     }
 
     /// Does it have the privilege on every path below this one, as far as the list tells?
@@ -44,11 +62,30 @@ impl Permissions {
         propagated && special.all(|(_, own)| own.contains_key(privilege))
     }
 
-    /// Does it pass the check?
+    /// Does it pass the check, as far as the list tells?
     pub fn meets(&self, check: &Privilege) -> bool {
+        if self.may_be_vnet(check) {
+            return true;
+        }
         let paths = [Some(&check.path), check.pool.as_ref()];
         let mut paths = paths.into_iter().flatten();
         paths.any(|path| check.any_of.iter().any(|privilege| self.holds(path, privilege)))
+    }
+
+    /// Is the check that of a bridge which may be a VNet of a zone that the token may use? It sees
+    /// no VNets then, which takes SDN.Audit, and does not learn which these are.
+    fn may_be_vnet(&self, check: &Privilege) -> bool {
+        let bridge = check.path.strip_prefix("/sdn/zones/localnetwork/").unwrap_or_default();
+        if bridge.is_empty() || bridge.starts_with("vmbr") {
+            return false;
+        }
+        let zones = self.paths.iter().filter(|(path, _)| {
+            let zone = path.strip_prefix("/sdn/zones/");
+            zone.is_some_and(|zone| zone != "localnetwork" && !zone.contains('/'))
+        });
+        let uses = |own: &BTreeMap<String, bool>| own.get("SDN.Use") == Some(&true);
+        let sees = |own: &BTreeMap<String, bool>| own.contains_key("SDN.Audit");
+        zones.into_iter().any(|(_, own)| uses(own) && !sees(own))
     }
 
     fn listed(&self, path: &str) -> Option<&BTreeMap<String, bool>> {
@@ -56,6 +93,12 @@ impl Permissions {
         let always = ALWAYS_LISTED.contains(&path);
         self.paths.get(path).or_else(|| always.then_some(&NOTHING))
     }
+}
+
+/// Is there an entry that goes on below its path, and takes the place of those above? Nothing at
+/// all is NoAccess.
+fn goes_on(own: &BTreeMap<String, bool>) -> bool {
+    own.is_empty() || own.values().any(|on| *on)
 }
 
 /// `/vms`, `/` of `/vms/100`.
@@ -125,6 +168,10 @@ mod tests {
             ("/=A-", "/mapping/usb/stick", false),
             ("/=A-", "/", true),
             ("/=A+ /vms=B+", "/vms/100", false),
+            ("/=A+ /vms=B-", "/vms/100", true),
+            ("/=A+ /vms=B-", "/vms", false),
+            ("/=A+ /vms=B-C+", "/vms/100", false),
+            ("/=C+ /vms=A-", "/vms/100", false),
             ("/=A+ /vms=A+ /vms/100=B+", "/vms/100", false),
             ("/=A+ /vms=A+ /vms/100=B+", "/vms/101", true),
             ("/vms/100=A-", "/vms/100", true),
@@ -140,6 +187,21 @@ mod tests {
     }
 
     #[test]
+    fn what_has_to_be_asked() {
+        let paths = ["/vms/100", "/vms/101", "/storage/nas", "/"].map(str::to_owned).into();
+        for (list, asked) in [
+            ("/=A+ /vms=A+ /storage=A+", ""),
+            ("/=A+ /vms=B- /vms/101=A+ /storage=A+", "/vms/100"),
+            ("/=A+ /vms=B-A+ /storage=A+", "/vms/100 /vms/101"),
+            ("/=A- /storage=A+", ""),
+        ] {
+            let found: Vec<&str> =
+                permissions(list).uncertain(&paths).map(String::as_str).collect::<Vec<_>>();
+            assert_eq!(found.join(" "), asked, "{list}");
+        }
+    }
+
+    #[test]
     fn below_a_path() {
         for (list, held) in [
             ("/=A+ /vms=A+", true),
@@ -150,6 +212,20 @@ mod tests {
             ("/vms/100=A-", false),
         ] {
             assert_eq!(permissions(list).holds_below("/vms", "A"), held, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_bridge_that_may_be_a_vnet() {
+        for (list, bridge, met) in [
+            ("/sdn/zones/evpn=SDN.Use+", "blue", true),
+            ("/sdn/zones/evpn=SDN.Use+", "vmbr0", false),
+            ("/sdn/zones/evpn=SDN.Use+SDN.Audit+", "blue", false),
+            ("/sdn/zones/evpn=SDN.Use-", "blue", false),
+            ("/sdn/zones/evpn/red=SDN.Use+", "blue", false),
+        ] {
+            let check = Privilege::new(format!("/sdn/zones/localnetwork/{bridge}"), &["SDN.Use"]);
+            assert_eq!(permissions(list).meets(&check), met, "{list} {bridge}");
         }
     }
 

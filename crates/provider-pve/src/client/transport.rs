@@ -41,6 +41,9 @@ pub struct Listing<T> {
     /// How many there are in all, when the answer says so.
     #[serde(default)]
     pub total: Option<u64>,
+    /// What would change on the node if it took over what is written, of network interfaces.
+    #[serde(default)]
+    pub changes: Option<String>,
 }
 
 #[derive(Deserialize)]

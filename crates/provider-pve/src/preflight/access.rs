@@ -1,5 +1,6 @@
 //! What the token may do, and the rules that this depends on: three requests, one more for another
-//! token that is to carry the plan out, and one for each VMID of a guest to be made when the token does not see all guests.
+//! token that is to carry the plan out, one for each path of which the list of all does not tell for
+//! certain, and one for each VMID of a guest to be made when the token does not see all guests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,17 +45,23 @@ impl Cluster {
         .await;
         let token = self.client.token_id().to_owned();
         let permissions = match permissions {
-            Ok(listed) => Some(Permissions { token, paths: paths(listed) }),
+            Ok(listed) => {
+                let listed = Permissions { token, paths: paths(listed) };
+                Some(self.certain(listed, &questions.paths, None).await)
+            }
             Err(ApiError::Forbidden { .. }) => None,
             Err(error) => return Err(provider_error(&error)),
         };
         // A cluster without SDN has no VNets, and one whose options are hidden has no rules to us.
         let vnets = vnets.unwrap_or_default().into_iter();
+        // To see a VNet needs another privilege than to use it: entries of the ACL name it too.
+        let mut zones = permissions.as_ref().map(named_zones).unwrap_or_default();
+        zones.extend(vnets.filter_map(|row| Some((row.vnet, row.zone?))));
         let mut access = Access {
             permissions,
-            applying: self.applying(questions.applying.as_deref()).await?,
+            applying: self.applying(questions).await?,
             taken: BTreeSet::new(),
-            zones: vnets.filter_map(|row| Some((row.vnet, row.zone?))).collect(),
+            zones,
             tags: options.map(|options| tag_rules(&options)).unwrap_or_default(),
         };
         let sees_all =
@@ -67,14 +74,42 @@ impl Cluster {
 
     /// What another token may do (`PVE::API2::AccessControl`, permissions: needs Sys.Audit on
     /// `/access`). Of a token that is not there the answer is that it may do nothing.
-    async fn applying(&self, token: Option<&str>) -> Result<Option<Applying>, ProviderError> {
-        let Some(token) = token.map(str::to_owned) else { return Ok(None) };
+    async fn applying(&self, questions: &Questions) -> Result<Option<Applying>, ProviderError> {
+        let Some(token) = questions.applying.clone() else { return Ok(None) };
         let request = Request::get("/access/permissions").parameter("userid", &token);
         match self.client.get::<Listed>(&request).await {
-            Ok(listed) => Ok(Some(Applying::Known(Permissions { token, paths: paths(listed) }))),
+            Ok(listed) => {
+                let listed = Permissions { token: token.clone(), paths: paths(listed) };
+                let certain = self.certain(listed, &questions.paths, Some(&token)).await;
+                Ok(Some(Applying::Known(certain)))
+            }
             Err(ApiError::Forbidden { .. }) => Ok(Some(Applying::Hidden(token))),
             Err(error) => Err(provider_error(&error)),
         }
+    }
+
+    /// Adds the paths that the list does not tell of for certain, each asked by itself; of another
+    /// token than ours when one is named.
+    async fn certain(
+        &self,
+        mut permissions: Permissions,
+        wanted: &BTreeSet<String>,
+        token: Option<&str>,
+    ) -> Permissions {
+        let asked: Vec<String> = permissions.uncertain(wanted).cloned().collect();
+        let asked = stream::iter(asked).map(|path| async move {
+            let request = Request::get("/access/permissions").parameter("path", &path);
+            let request = match token {
+                Some(token) => request.parameter("userid", token),
+                None => request,
+            };
+            let listed: Listed = self.known(&request).await?;
+            let own = paths(listed).remove(&path).unwrap_or_default();
+            Some((path, own))
+        });
+        let answers: Vec<_> = asked.buffer_unordered(AT_A_TIME).collect().await;
+        permissions.paths.extend(answers.into_iter().flatten());
+        permissions
     }
 
     /// Which of these VMIDs are taken. That needs no privilege (`PVE::API2::Cluster`, nextid).
@@ -92,6 +127,16 @@ impl Cluster {
         let answers: Vec<(u32, bool)> = asked.buffer_unordered(AT_A_TIME).try_collect().await?;
         Ok(answers.into_iter().filter(|(_, taken)| *taken).map(|(vmid, _)| vmid).collect())
     }
+}
+
+/// The zones of VNets that paths of the ACL name, by VNet.
+fn named_zones(permissions: &Permissions) -> BTreeMap<String, String> {
+    let named = permissions.paths.keys().filter_map(|path| {
+        let (zone, rest) = path.strip_prefix("/sdn/zones/")?.split_once('/')?;
+        let vnet = rest.split('/').next()?;
+        (zone != "localnetwork").then(|| (vnet.to_owned(), zone.to_owned()))
+    });
+    named.collect()
 }
 
 fn paths(listed: Listed) -> BTreeMap<String, BTreeMap<String, bool>> {
@@ -135,6 +180,16 @@ mod tests {
         assert!(read["/vms"]["VM.Audit"]);
         assert!(!read["/vms"]["VM.Clone"]);
         assert!(read["/"]["Sys.Audit"]);
+    }
+
+    #[test]
+    fn the_acl_names_zones() {
+        let listed = r#"{"/sdn/zones/evpn/blue":{"SDN.Use":1},"/sdn/zones/evpn/red/5":{"SDN.Use":1},
+            "/sdn/zones/localnetwork/vmbr0":{"SDN.Use":1},"/sdn/zones/evpn":{"SDN.Use":1}}"#;
+        let paths = paths(serde_json::from_str(listed).unwrap());
+        let found = named_zones(&Permissions { paths, ..Permissions::default() });
+        let found: Vec<_> = found.iter().map(|(vnet, zone)| format!("{zone}/{vnet}")).collect();
+        assert_eq!(found, ["evpn/blue", "evpn/red"]);
     }
 
     #[test]

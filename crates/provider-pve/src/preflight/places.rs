@@ -50,6 +50,9 @@ struct VolumeRow {
     volid: String,
     #[serde(default)]
     size: Option<Value>,
+    /// Instead of the size, where that would have to be looked up (qcow2 on LVM).
+    #[serde(default, rename = "approximate-size")]
+    approximate: Option<Value>,
     #[serde(default)]
     used: Option<Value>,
 }
@@ -66,6 +69,10 @@ struct NodeStatus {
 struct Amount {
     total: Value,
 }
+
+/// What keeps a guest on its node only while it runs (qemu-server `QemuMigrate/Helpers.pm`,
+/// check_non_migratable_resources).
+const WHILE_RUNNING: &[&str] = &["amd-sev", "intel-tdx"];
 
 /// `GET …/migrate`
 #[derive(Debug, Default, Deserialize)]
@@ -114,14 +121,14 @@ impl Cluster {
         let memory = join_all(asked.memory.iter().map(|node| self.node_memory(node)));
         let moves = asked.migrations.iter().map(|(guest, target)| self.migration(guest, target));
         let snapshots = join_all(asked.snapshots.iter().map(|guest| self.snapshotted(guest)));
-        let cluster = join(self.sparse(asked.storage_options), self.jobs(asked.replication));
+        let cluster = join(self.thick(asked.storage_options), self.jobs(asked.replication));
         let guests = join5(join_all(moves), snapshots, self.others(&asked.others), cluster, memory);
         let nodes = join5(storages, volumes, bridges, guests, async {});
         let (storages, volumes, bridges, guests, ()) = nodes.await;
-        let (migrations, snapshots, others, (sparse, replication), memory) = guests;
+        let (migrations, snapshots, others, (thick, replication), memory) = guests;
         Known {
             storages: storages.into_iter().flatten().collect(),
-            sparse,
+            thick,
             volumes: volumes.into_iter().flatten().collect(),
             bridges: bridges.into_iter().flatten().collect(),
             memory: memory.into_iter().flatten().collect(),
@@ -159,14 +166,14 @@ impl Cluster {
         rows.into_iter().map(state).collect()
     }
 
-    async fn sparse(&self, asked: bool) -> Vec<String> {
+    async fn thick(&self, asked: bool) -> Vec<String> {
         if !asked {
             return Vec::new();
         }
         let rows: Vec<StorageConfig> =
             self.known(&Request::get("/storage")).await.unwrap_or_default();
-        let sparse = rows.into_iter().filter(|row| is_set(row.sparse.as_ref()));
-        sparse.map(|row| row.storage).collect()
+        let thick = rows.into_iter().filter(|row| !is_set(row.sparse.as_ref()));
+        thick.map(|row| row.storage).collect()
     }
 
     async fn volumes(&self, node: &str, storage: &str, content: &str) -> Option<Volumes> {
@@ -174,7 +181,7 @@ impl Cluster {
         let request = Request::get(path).parameter("content", content);
         let rows: Vec<VolumeRow> = self.known(&request).await?;
         let listed = |row: VolumeRow| Listed {
-            size: number(row.size.as_ref()),
+            size: number(row.size.as_ref().or(row.approximate.as_ref())),
             used: row.used.as_ref().map(|used| number(Some(used))),
             volid: row.volid,
         };
@@ -223,14 +230,18 @@ impl Cluster {
         let found: Precondition = self.known(&request).await?;
         let refused = found.not_allowed_nodes.and_then(|mut nodes| nodes.remove(target));
         let refused = refused.unwrap_or_default();
+        let mapped = found.mapped.unwrap_or_default();
+        // Mapped devices are among those of the node too, and keep nobody there.
+        let local = found.local_resources.into_iter().filter(|key| !mapped.contains_key(key));
+        let (local, devices) = local.partition(|key| WHILE_RUNNING.contains(&key.as_str()));
         let stays = |info: &Value| !is_set(info.get("live-migration"));
-        let held = found.mapped.unwrap_or_default().into_iter().filter(|(_, info)| stays(info));
+        let held = mapped.into_iter().filter(|(_, info)| stays(info)).map(|(key, _)| key);
         Some(Migration {
             vmid: guest.vmid,
             target: target.to_owned(),
-            devices: found.local_resources,
+            devices,
             unmapped: refused.resources,
-            held: held.map(|(key, _)| key).collect(),
+            held: held.chain::<Vec<String>>(local).collect(),
             storages: refused.unavailable_storages,
             apart: refused.apart.into_iter().map(|apart| apart.sid).collect(),
         })

@@ -14,6 +14,8 @@ use pvx_core::live::{self, Inventory, Node, Snapshot, Storage, Summary};
 use pvx_core::plan::{Intent, Plan, lint};
 use pvx_core::planner::{self, Input, Options};
 use pvx_core::policy::{self, Policy};
+use pvx_core::preflight::place::Known;
+use pvx_core::preflight::{self, Answers};
 use pvx_core::state::Memory;
 use pvx_provider_pve::guest::Qemu;
 
@@ -186,6 +188,24 @@ impl Lab {
         let back: Plan = serde_json::from_str(&json).unwrap();
         assert_eq!(serde_json::to_string(&back).unwrap(), json, "a plan survives JSON");
         plan
+    }
+
+    /// What the preflight finds, with what is known of places: `Error storage-full`.
+    pub(crate) fn foreseen(&self, known: Known) -> Vec<String> {
+        let mut plan = self.plan(Intent::Apply);
+        let input = Input {
+            desired: &self.desired,
+            snapshot: &self.snapshot,
+            memory: &self.memory,
+            kind: &Qemu,
+            options: &self.options,
+            sources: &self.sources,
+        };
+        let before = plan.findings.clone();
+        let answers = Answers { places: known, ..Answers::default() };
+        preflight::check(&mut plan, &input, &answers);
+        let new = plan.findings.iter().filter(|finding| !before.contains(finding));
+        new.map(|finding| format!("{:?} {}", finding.weight, finding.code)).collect()
     }
 
     /// A plan that was held against a policy.

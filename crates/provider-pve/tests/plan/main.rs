@@ -19,6 +19,7 @@ mod moved;
 mod order;
 mod ownership;
 mod policy;
+mod preflight;
 mod privileges;
 mod random;
 mod read;

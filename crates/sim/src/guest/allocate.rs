@@ -291,10 +291,7 @@ pub(crate) fn place_named(
     name: Option<&str>,
     volume: Volume,
 ) -> Result<String, String> {
-    let found = crate::storage::activate::enabled(world, storage, node)?;
-    if !found.holds("images") {
-        return Err(format!("storage '{storage}' does not support content-type 'images'"));
-    }
+    crate::storage::activate::enabled(world, storage, node)?;
     let format = Some(volume.format.as_str());
     let size = volume.size;
     let new = NewImage { vmid, format, name, size, ctime: volume.ctime };

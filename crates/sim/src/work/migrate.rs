@@ -241,7 +241,7 @@ impl Migrate {
             return Ok(());
         }
         if !named.snapshots.is_empty() {
-            snapshots_move(world, guest, volid)?;
+            snapshots_move(world, guest, &self.target, volid)?;
         }
         if !world.clones_of(&guest.node, volid).is_empty() {
             return Err("referenced by linked clone(s)".to_owned());
@@ -385,9 +385,11 @@ fn how_named(named: &Named) -> &'static str {
     }
 }
 
-/// Snapshots go along with files of qcow2 and with ZFS, and not while the guest runs.
-fn snapshots_move(world: &World, guest: &Guest, volid: &str) -> Result<(), String> {
-    if guest.running.is_some() {
+/// Snapshots go along with files of qcow2 and with ZFS; while the guest runs only those that are
+/// replicated to the other node.
+fn snapshots_move(world: &World, guest: &Guest, target: &str, volid: &str) -> Result<(), String> {
+    let replicated = world.replication_of(guest.vmid).any(|(_, node)| node == target);
+    if guest.running.is_some() && !replicated {
         let text = "online storage migration not possible if non-replicated snapshot exists";
         return Err(text.to_owned());
     }

@@ -310,8 +310,16 @@ pub(super) fn prepare_start(stage: &mut Stage<'_>, guest: &Guest) -> Result<bool
     Ok(cloudinit)
 }
 
-/// A disk whose volume is gone keeps a guest from starting.
+/// A disk whose volume is gone keeps a guest from starting, and a storage that is not meant for
+/// what is on it (`get_current_vm_volumes`).
 fn missing_volumes(world: &World, guest: &Guest) -> Result<(), String> {
+    for (_, drive) in drives(guest) {
+        let Some((storage, _)) = split_volid(drive.file()) else { continue };
+        let kind = crate::api::guest_checks::volume_type(world, drive.file())?;
+        if !crate::guest::allocate::storage_of(world, storage)?.holds(kind) {
+            return Err(format!("storage '{storage}' does not support content-type '{kind}'"));
+        }
+    }
     for (_, drive) in drives(guest).iter().filter(|(_, drive)| !drive.is_cloudinit()) {
         let file = drive.file();
         if split_volid(file).is_some() {

@@ -47,9 +47,7 @@ pub(super) fn ask(course: &Course, input: &Input<'_>, asked: &mut Asked) {
     if new.is_empty() {
         return;
     }
-    asked
-        .bridges
-        .extend(new.iter().filter(|n| !n.addresses.is_empty()).map(|n| n.state.node.clone()));
+    asked.bridges.extend(new.iter().map(|n| n.state.node.clone()));
     let snapshot = input.snapshot;
     let others = snapshot.inventory.guests.values().filter(|guest| {
         guest.qemu
@@ -120,10 +118,22 @@ impl<'a> Owners<'a> {
     }
 }
 
-/// Another guest with the same address in the same network.
+/// Is a bridge of this name the same network on both nodes? Not when it has no port: each node has
+/// its own then.
+fn is_one_network(look: &Look<'_>, bridge: &str, node: &str, other: &str) -> bool {
+    let inside = |found: &Bridge| {
+        let portless = found.linux.as_ref().is_some_and(|linux| !linux.has_ports);
+        found.name == bridge && [node, other].contains(&found.node.as_str()) && portless
+    };
+    node == other || !look.known.bridges.iter().any(inside)
+}
+
+/// Another guest with the same address in the same network. One that stays switched off disturbs
+/// nobody yet.
 fn clash(look: &Look<'_>, new: &New<'_>, other: &Other) -> Option<Finding> {
     let New { state, card, .. } = new;
-    let weight = if other.running { Weight::Error } else { Weight::Warning };
+    let both = other.running && state.running;
+    let weight = if both { Weight::Error } else { Weight::Warning };
     let owner = format!(
         "guest {} '{}' on {}{}",
         other.vmid,
@@ -132,8 +142,11 @@ fn clash(look: &Look<'_>, new: &New<'_>, other: &Other) -> Option<Finding> {
         if other.running { "" } else { ", which is stopped" }
     );
     let bridge = card.bridge.as_deref().unwrap_or_default();
-    let same_bridge = |theirs: &&Card| theirs.bridge == card.bridge;
-    let mut near = other.cards.iter().filter(same_bridge);
+    if !is_one_network(look, bridge, &state.node, &other.node) {
+        return None;
+    }
+    let same = |theirs: &&Card| theirs.bridge == card.bridge && theirs.tag == card.tag;
+    let mut near = other.cards.iter().filter(same);
     if let Some(mac) = &new.mac
         && near.clone().any(|theirs| theirs.mac.as_ref() == Some(mac))
     {
@@ -145,7 +158,7 @@ fn clash(look: &Look<'_>, new: &New<'_>, other: &Other) -> Option<Finding> {
     }
     let shared =
         |theirs: &Card| new.addresses.iter().find(|a| theirs.addresses.contains(a)).copied();
-    let address = near.find_map(|theirs| shared(theirs).filter(|_| theirs.tag == card.tag))?;
+    let address = near.find_map(shared)?;
     let text = format!("address {address} of {} on {bridge} is that of {owner}", state.address);
     let finding =
         Finding::new(weight, "address-taken", text).help("give one of the two another address");
@@ -158,12 +171,17 @@ fn node(look: &Look<'_>, new: &New<'_>, bridge: &Bridge) -> Option<Finding> {
     if card.bridge.as_deref() != Some(bridge.name.as_str()) || card.tag.is_some() {
         return None;
     }
+    if !is_one_network(look, &bridge.name, &state.node, &bridge.node) {
+        return None;
+    }
     let address = new.addresses.iter().find(|address| bridge.addresses.contains(address))?;
     let text = format!(
         "address {address} of {} on {} is that of node {}",
         state.address, bridge.name, bridge.node
     );
-    let finding = Finding::error("address-taken", text).help("give the guest another address");
+    let weight = if state.running { Weight::Error } else { Weight::Warning };
+    let finding =
+        Finding::new(weight, "address-taken", text).help("give the guest another address");
     Some(at_address(look, finding, new))
 }
 

@@ -6,7 +6,9 @@
 use super::course::{Course, Plugged};
 use super::words;
 use super::{Asked, Look};
+use crate::live::Guest;
 use crate::plan::Finding;
+use crate::provider::Card;
 
 pub(super) fn ask(course: &Course, asked: &mut Asked) {
     let cards = course.plugged.iter().filter(|plugged| plugged.card.bridge.is_some());
@@ -31,7 +33,7 @@ fn card(look: &Look<'_>, plugged: &Plugged) -> Option<Finding> {
     let Some(bridge) = bridges.iter().find(|bridge| bridge.name == wanted) else {
         // One that the token may not see may be there; to write it, it would have to.
         let seen = look.known.bridges.iter().any(|bridge| bridge.name == wanted);
-        if !written && !seen {
+        if (!written && !seen) || is_used(look, node, wanted) {
             return None;
         }
         let names: Vec<&str> = bridges.iter().map(|bridge| bridge.name.as_str()).collect();
@@ -53,4 +55,19 @@ fn card(look: &Look<'_>, plugged: &Plugged) -> Option<Finding> {
     let help =
         format!("set `bridge-vlan-aware yes` on {wanted}, give it a port, or take `tag` away");
     at(Finding::error("bridge-vlan", text).help(help))
+}
+
+/// Is a guest that runs there plugged into it? Then it is there, wherever it is written down: the
+/// list is of `/etc/network/interfaces` alone, and not of files that this one includes.
+fn is_used(look: &Look<'_>, node: &str, bridge: &str) -> bool {
+    let on = |card: &Card| card.bridge.as_deref() == Some(bridge);
+    let kind = look.input.kind;
+    let known = look.input.snapshot.guests.values().filter(|g| g.running && g.node == node);
+    // What waits for the next start is not plugged yet.
+    let plugged = |guest: &Guest| {
+        let waits = |slot: &str| guest.pending.iter().any(|pending| pending.key == slot);
+        kind.hardware(&guest.config).cards.iter().any(|card| on(card) && !waits(&card.slot))
+    };
+    let mut others = look.known.others.iter().filter(|other| other.running && other.node == node);
+    known.into_iter().any(plugged) || others.any(|other| other.cards.iter().any(on))
 }

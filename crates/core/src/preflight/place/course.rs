@@ -79,10 +79,12 @@ pub(super) struct Moved {
     pub(super) target: String,
     pub(super) online: bool,
     pub(super) config: Config,
-    /// Storages that its drives are on by then.
+    /// Storages that its disks and discs are on by then.
     pub(super) storages: Vec<String>,
     /// Volumes on storages of its node.
     pub(super) local: Vec<Volume>,
+    /// HA resources or rules are other ones by then than those that were asked about.
+    pub(super) ha_changed: bool,
 }
 
 /// One guest on its way.
@@ -117,6 +119,8 @@ pub(super) struct Course {
     pub(super) guests: BTreeMap<u32, State>,
     /// VMIDs of guests that go.
     pub(super) gone: BTreeSet<u32>,
+    /// HA resources or rules were changed so far.
+    ha_changed: bool,
 }
 
 impl Course {
@@ -138,6 +142,7 @@ impl Course {
             ActionKind::Reassign { disk, target, target_disk } => {
                 self.reassign(action, disk, *target, target_disk, input);
             }
+            ActionKind::Ha { .. } => self.ha_changed = true,
             _ => {
                 let Some(mut state) = self.state(action, input) else { return };
                 self.change(action, &mut state, input);
@@ -409,6 +414,7 @@ impl Course {
             self.placed.push(placed);
         }
         if state.before.is_some() {
+            let disks = state.disks.values().map(|disk| disk.storage.clone());
             self.moved.push(Moved {
                 address: state.address.clone(),
                 vmid: action.vmid,
@@ -416,8 +422,9 @@ impl Course {
                 target: target.to_owned(),
                 online,
                 config: state.config.clone(),
-                storages: state.disks.values().map(|disk| disk.storage.clone()).collect(),
+                storages: disks.chain(discs(&state.config, input)).collect(),
                 local,
+                ha_changed: self.ha_changed,
             });
         }
         target.clone_into(&mut state.node);
@@ -458,4 +465,14 @@ impl Course {
             card,
         }));
     }
+}
+
+/// Storages of discs: of ISOs, and of the cloud-init drive.
+fn discs(config: &Config, input: &Input<'_>) -> impl Iterator<Item = String> {
+    let drives = input.kind.hardware(config).drives.into_iter();
+    drives.filter_map(|drive| match drive.medium {
+        Medium::Iso { storage, .. } => Some(storage),
+        Medium::Cloudinit => Some(config.get(&drive.slot)?.split_once(':')?.0.to_owned()),
+        _ => None,
+    })
 }

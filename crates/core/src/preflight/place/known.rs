@@ -12,8 +12,8 @@ use crate::provider::Card;
 pub struct Known {
     /// State of storages.
     pub storages: Vec<StorageState>,
-    /// Storages on which volumes take no more than what is written (`sparse`).
-    pub sparse: Vec<String>,
+    /// Storages of which it is known that they are not `sparse`.
+    pub thick: Vec<String>,
     /// Volumes of storages.
     pub volumes: Vec<Volumes>,
     /// Bridges of nodes.
@@ -167,7 +167,7 @@ pub struct Migration {
     pub devices: Vec<String>,
     /// Keys of mapped devices that the other node lacks.
     pub unmapped: Vec<String>,
-    /// Keys of mapped devices that cannot move while the guest runs.
+    /// Keys of mapped devices, and of other things, that cannot move while the guest runs.
     pub held: Vec<String>,
     /// Storages that the other node lacks.
     pub storages: Vec<String>,

@@ -2,7 +2,7 @@
 //! planner itself says so.
 
 use super::course::{Course, Moved, Volume};
-use super::known::Migration;
+use super::known::{Migration, Replication};
 use super::{Asked, Look};
 use crate::live::GuestRef;
 use crate::plan::Finding;
@@ -55,7 +55,9 @@ fn migration(look: &Look<'_>, course: &Course, moved: &Moved) -> Vec<Finding> {
     }
     let keys = list(held.iter().filter(|key| here(key) && moved.online).collect());
     if !keys.is_empty() {
-        let help = "stop it first, or set `live-migration-capable` on the mapping".to_owned();
+        let help =
+            "stop it first; a PCI mapping whose devices can move says `live-migration-capable`";
+        let help = help.to_owned();
         say(format!("{keys} cannot move while it runs"), help);
     }
     let names = list(storages.iter().filter(|name| there(name)).collect());
@@ -71,7 +73,7 @@ fn migration(look: &Look<'_>, course: &Course, moved: &Moved) -> Vec<Finding> {
             moves || course.gone.contains(&vmid)
         })
     };
-    let names = list(apart.iter().filter(|sid| !leaves(sid)).collect());
+    let names = list(apart.iter().filter(|sid| !moved.ha_changed && !leaves(sid)).collect());
     if !names.is_empty() {
         let help = "change the HA rule, or choose another node".to_owned();
         say(format!("HA rules keep it apart from {names}, which is there"), help);
@@ -102,6 +104,11 @@ fn replicated(look: &Look<'_>, moved: &Moved) -> Option<Finding> {
 /// the guest runs (qemu-server `QemuMigrate.pm`, scan_local_volumes).
 fn snapshotted(look: &Look<'_>, moved: &Moved) -> Option<Finding> {
     let known = look.known.snapshots.iter().find(|s| s.vmid == moved.vmid)?;
+    // What is replicated there has its snapshots there already.
+    let there = |job: &Replication| job.vmid == moved.vmid && job.target == moved.target;
+    if moved.online && look.known.replication.iter().any(there) {
+        return None;
+    }
     let inventory = &look.input.snapshot.inventory;
     let goes_along = |volume: &Volume| {
         let plugin = inventory.storage(&moved.node, &volume.storage).map(|s| s.plugin.as_str());

@@ -10,7 +10,7 @@ use super::known::StorageState;
 use super::storages::{at_paths, disk_paths};
 use super::words::{self, size};
 use super::{Asked, Look};
-use crate::plan::Finding;
+use crate::plan::{Finding, Weight};
 use crate::planner::Input;
 
 /// A store of bytes: a shared storage, or a storage of a node.
@@ -91,7 +91,7 @@ fn is_thick(look: &Look<'_>, node: &str, storage: &str) -> bool {
     let inventory = &look.input.snapshot.inventory;
     match inventory.storage(node, storage).map_or("", |found| found.plugin.as_str()) {
         "lvm" => true,
-        "zfspool" | "zfs" => !look.known.sparse.iter().any(|name| name == storage),
+        "zfspool" | "zfs" => look.known.thick.iter().any(|name| name == storage),
         _ => false,
     }
 }
@@ -108,6 +108,13 @@ fn written(look: &Look<'_>, placed: &Placed, thick: bool) -> u64 {
     listed(look, source).and_then(|(used, _)| used).unwrap_or(0)
 }
 
+/// Those of them that leave no doubt: of an image that is imported a list shows how long its file
+/// is, which may have holes.
+fn surely(look: &Look<'_>, placed: &Placed, thick: bool) -> u64 {
+    let imported = placed.source.as_ref().is_some_and(|source| content_of(source) == "import");
+    if imported && !thick { 0 } else { written(look, placed, thick) }
+}
+
 /// Bytes that a volume takes, where its storage tells, and its size.
 fn listed(look: &Look<'_>, volume: &Volume) -> Option<(Option<u64>, u64)> {
     let content = content_of(volume);
@@ -122,7 +129,10 @@ fn listed(look: &Look<'_>, volume: &Volume) -> Option<(Option<u64>, u64)> {
 fn store(look: &Look<'_>, state: &StorageState, load: &Load<'_>) -> Option<Finding> {
     let StorageState { node, storage, .. } = state;
     let thick = is_thick(look, node, storage);
-    let taken: u64 = load.placed.iter().map(|placed| written(look, placed, thick)).sum();
+    let sum = |bytes: fn(&Look<'_>, &Placed, bool) -> u64| {
+        load.placed.iter().fold(0_u64, |sum, placed| sum.saturating_add(bytes(look, placed, thick)))
+    };
+    let taken = sum(written);
     let freed = load.removed.iter().filter_map(|volume| {
         let (used, size) = listed(look, volume)?;
         Some(used.filter(|_| !thick).unwrap_or(size))
@@ -131,10 +141,14 @@ fn store(look: &Look<'_>, state: &StorageState, load: &Load<'_>) -> Option<Findi
     let place = words::storage(node, storage, look.input.snapshot.inventory.is_shared(storage));
     let paths = |placed: &Placed| disk_paths(&placed.slot);
     if taken > room {
-        let text = format!("{place} has {} free, this plan needs {}", size(room), size(taken));
+        let (weight, needs) = match sum(surely) > room {
+            true => (Weight::Error, "needs"),
+            false => (Weight::Warning, "may need"),
+        };
+        let text = format!("{place} has {} free, this plan {needs} {}", size(room), size(taken));
         let help = "make room there, or give disks another `storage`";
         let first = first_beyond(look, load, room, thick)?;
-        let finding = Finding::error("storage-full", text).help(help);
+        let finding = Finding::new(weight, "storage-full", text).help(help);
         return Some(at_paths(look, finding, &first.address, &paths(first)));
     }
     if thick {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::course::{Course, Placed, Read};
+use super::course::{Course, Placed, Read, Volume};
 use super::known::{Migration, StorageState};
 use super::words;
 use super::{Asked, Look};
@@ -43,7 +43,7 @@ pub(super) fn check(look: &Look<'_>, course: &Course) -> Vec<Finding> {
         }
     }
     for read in &course.read {
-        found.extend(readable(look, read, &mut said));
+        found.extend(readable(look, course, read, &mut said));
     }
     found
 }
@@ -96,9 +96,27 @@ fn unavailable(
     at_paths(look, finding, address, paths)
 }
 
+/// An ISO on a storage that is not meant for any. Whether it is there, lists do not tell then; a
+/// guest does not start with it (qemu-server, check_volume_storage_type), and nothing else minds.
+fn not_meant(look: &Look<'_>, read: &Read, course: &Course, paths: &[String]) -> Option<Finding> {
+    let Read { address, volume, content, .. } = read;
+    let starts = course.started.iter().any(|started| started.address == *address);
+    if *content != "iso" || !starts {
+        return None;
+    }
+    let Volume { storage, volid, .. } = volume;
+    let text = format!("storage {storage} does not take ISOs: {address} cannot start with {volid}");
+    let help = format!(
+        "add `iso` to its content types (`pvesm set {storage} --content …`), or take the ISO from another storage"
+    );
+    let finding = Finding::error("storage-content", text).help(help);
+    Some(at_paths(look, finding, address, paths))
+}
+
 /// The storage of an ISO or of an image, and the volume itself.
 fn readable<'c>(
     look: &Look<'_>,
+    course: &Course,
     read: &'c Read,
     said: &mut BTreeSet<(&'c str, &'c str)>,
 ) -> Option<Finding> {
@@ -129,9 +147,8 @@ fn readable<'c>(
             .insert((node, storage))
             .then(|| unavailable(look, state, &read.address, &paths));
     }
-    // Nobody refuses what is on a storage that is not meant for it, but lists leave it out.
     if !state.content.iter().any(|kind| kind == read.content) {
-        return None;
+        return not_meant(look, read, course, &paths);
     }
     let shared = inventory.is_shared(storage);
     let list = look.known.volumes(node, storage, read.content, false)?;

@@ -15,6 +15,11 @@ const STORAGES: &[Scenario] = &[
         "name: db\nnode: pve1\nmemory: 512\ndisks: {scsi0: {size: 4G, storage: local-lvm}}\n\
          cdroms: {ide2: \"locl:iso/debian-13.iso\"}\n",
     ),
+    case("an ISO on a storage that is not meant for any", "storage-content")
+        .world("storages: {local: {content: [vztmpl, import, snippets, backup]}}\n")
+        .document(
+            "name: db\nnode: pve1\nmemory: 512\ncdroms: {ide2: \"local:iso/debian-13.iso\"}\n",
+        ),
     case("an image that is not there", "volume-missing").document(
         "name: db\nnode: pve1\nmemory: 512\n\
          disks: {scsi0: {storage: local-lvm, import_from: \"shared:import/debian-13.qcow2\"}}\n",
@@ -182,9 +187,9 @@ const FINE: &[(&str, &str, &str)] = &[
         "name: db\nnode: pve1\nmemory: 16384\ncores: 4\npower: stopped\nnetworks: {net0: {bridge: vmbr9}}\n",
     ),
     (
-        "an ISO on a storage that is not meant for any",
+        "an ISO on a storage that is not meant for any, for a guest that does not start",
         "storages: {local: {content: [vztmpl, import, snippets, backup]}}\n",
-        "name: db\nnode: pve1\nmemory: 512\ncdroms: {ide2: \"local:iso/debian-13.iso\"}\n",
+        "name: db\nnode: pve1\nmemory: 512\npower: stopped\ncdroms: {ide2: \"local:iso/debian-13.iso\"}\n",
     ),
     (
         "the same MAC address on another bridge, the same address in another VLAN",
@@ -192,6 +197,19 @@ const FINE: &[(&str, &str, &str)] = &[
          guests: [{vmid: 900, name: old, node: pve2, running: true, config: {net0: 'virtio=BC:24:11:AA:00:01,bridge=vmbr0', ipconfig0: 'ip=10.0.0.5/24,gw=10.0.0.1'}}]\n",
         "name: db\nnode: pve1\ntemplate: debian-13\nclone: linked\nip: 10.0.0.5/24\n\
          networks: {net0: {bridge: vmbr0, tag: 7}, net1: {bridge: vmbr1, mac: \"BC:24:11:AA:00:01\"}}\n",
+    ),
+    (
+        "the same addresses in a network that each node has for itself",
+        "nodes: {pve1: {bridges: [vmbr0, {name: vmbr1, ports: []}]}, pve2: {bridges: [vmbr0, {name: vmbr1, ports: []}]}}\n\
+         guests: [{vmid: 900, name: old, node: pve2, running: true, config: {net0: 'virtio=BC:24:11:AA:00:01,bridge=vmbr1', ipconfig0: 'ip=10.0.0.5/24'}}]\n",
+        "name: db\nnode: pve1\ntemplate: debian-13\nclone: linked\nip: 10.0.0.5/24\n\
+         networks: {net0: {bridge: vmbr1, mac: \"BC:24:11:AA:00:01\"}}\n",
+    ),
+    (
+        "the same MAC address in another VLAN",
+        "nodes: {pve1: {bridges: [{name: vmbr0, vlan_aware: true}]}}\n\
+         guests: [{vmid: 900, name: old, node: pve1, running: true, config: {net0: 'virtio=BC:24:11:AA:00:01,bridge=vmbr0,tag=5'}}]\n",
+        "name: db\nnode: pve1\nmemory: 512\nnetworks: {net0: {bridge: vmbr0, mac: \"BC:24:11:AA:00:01\"}}\n",
     ),
     (
         "memory in modules that each fit",

@@ -1,5 +1,7 @@
 //! A cluster, documents, and one thing that is wrong.
 
+use pvx_core::desired::Desired;
+use pvx_core::diagnostic::Sources;
 use pvx_core::plan::{Finding, Intent, Plan, Weight};
 use pvx_core::planner::Options;
 use pvx_provider_pve::client::Request;
@@ -80,8 +82,8 @@ impl Scenario {
         Self { works: true, ..self }
     }
 
-    /// What is found, and what happens without it, as text for people.
-    pub(super) async fn play(&self) -> String {
+    /// The cluster as it is when the plan is made, and the document.
+    async fn ready(&self) -> (Lab, (Desired, Sources)) {
         let world = World::from_yaml(&format!("from: lab\n{}", self.world));
         let world = world.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let lab = Lab::remembering(world).await;
@@ -97,6 +99,25 @@ impl Scenario {
         }
         lab.configure(self.config);
         let documents = lab.documents(&[("a.yaml", self.document.to_owned())]);
+        (lab, documents)
+    }
+
+    /// Nothing is found, and it works.
+    pub(super) async fn play_free(&self) {
+        let (lab, documents) = self.ready().await;
+        let memory = lab.memory();
+        let options = Options::default();
+        let (draft, plan) = lab.preflight(&documents, Intent::Apply, &options, &memory).await;
+        assert_eq!(plan.findings, draft.findings, "{}", self.name);
+        assert!(!plan.is_empty() && !plan.is_blocked(), "{}: {:#?}", self.name, plan.findings);
+        let failures = lab.attempt(&plan).await;
+        assert!(failures.is_empty(), "{}: {failures:#?}", self.name);
+        lab.sim.shutdown().await;
+    }
+
+    /// What is found, and what happens without it, as text for people.
+    pub(super) async fn play(&self) -> String {
+        let (lab, documents) = self.ready().await;
         lab.sim.clear_requests();
         let memory = lab.memory();
         let options = Options::default();
