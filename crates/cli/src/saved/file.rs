@@ -18,6 +18,9 @@ pub(crate) fn check_target(path: &Path) -> Result<(), CliError> {
     let shown = path.display();
     let other = "name another file for the plan";
     let refused = |message: String| Err(CliError::with_help(message, other));
+    if path.as_os_str() == "-" {
+        return refused("a plan is saved in a file, not in standard output".to_owned());
+    }
     if path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
         return refused(format!("{shown} would be taken for a document, and a plan is none"));
     }

@@ -138,6 +138,10 @@ impl Walk<'_> {
                     let text = format!("{} is compared with {}", left.words(), right.words());
                     self.slip(node, 0, 2, text, None);
                 }
+                if let [one, other] = call.args.as_slice() {
+                    self.word(left, other);
+                    self.word(right, one);
+                }
                 Type::Bool
             }
             ("@in" | "_in_" | "in", [item, list]) => {
@@ -151,6 +155,9 @@ impl Walk<'_> {
                         format!("{} is looked for where each is {}", item.words(), items.words());
                     self.slip(node, 0, 2, text, None);
                 }
+                if let Some(Expr::List(list)) = call.args.get(1).map(|list| &list.expr) {
+                    list.elements.iter().for_each(|element| self.word(item, element));
+                }
                 Type::Bool
             }
             ("_?_:_", [_, one, other]) => common(vec![one.clone(), other.clone()]),
@@ -162,6 +169,24 @@ impl Walk<'_> {
             ("_[_]", [Type::List(of) | Type::Map(of), _]) => (**of).clone(),
             (name, _) => self.function(node, name, target, &of),
         }
+    }
+
+    /// What is compared with one of a few words is one of them, or the rule never holds.
+    fn word(&mut self, of: &Type, node: &IdedExpr) {
+        let (Type::Word(words), Expr::Literal(LiteralValue::String(text))) = (of, &node.expr)
+        else {
+            return;
+        };
+        let text: &str = text;
+        if words.contains(&text) {
+            return;
+        }
+        let said = match nearest(text, words.iter().copied()) {
+            Some(near) => format!("it is never that; did you mean '{near}'?"),
+            None => "it is never that".to_owned(),
+        };
+        let help = format!("it is one of: {}", words.join(", "));
+        self.slip(node, 0, text.len() + 2, said, Some(help));
     }
 
     fn function(

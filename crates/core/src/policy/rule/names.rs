@@ -12,6 +12,8 @@ pub(super) enum Type {
     Int,
     Double,
     Text,
+    /// A text that is one of these.
+    Word(&'static [&'static str]),
     List(Box<Type>),
     /// Its keys are texts.
     Map(Box<Type>),
@@ -25,7 +27,7 @@ impl Type {
             Self::Any => "a value".to_owned(),
             Self::Bool => "true or false".to_owned(),
             Self::Int | Self::Double => "a number".to_owned(),
-            Self::Text => "a text".to_owned(),
+            Self::Text | Self::Word(_) => "a text".to_owned(),
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) => "a mapping".to_owned(),
             Self::Record(record) => record.title.to_owned(),
@@ -37,6 +39,7 @@ impl Type {
         match (self, other) {
             (Self::Any, _) | (_, Self::Any) => true,
             (Self::Int | Self::Double, Self::Int | Self::Double) => true,
+            (Self::Text | Self::Word(_), Self::Text | Self::Word(_)) => true,
             (Self::List(a), Self::List(b)) | (Self::Map(a), Self::Map(b)) => a.fits(b),
             (Self::Record(a), Self::Record(b)) => std::ptr::eq(*a, *b),
             (Self::Record(_), Self::Map(_)) | (Self::Map(_), Self::Record(_)) => true,
@@ -51,6 +54,7 @@ pub(super) enum Form {
     Bool,
     Int,
     Text,
+    Word(&'static [&'static str]),
     Texts,
     TextByName,
     Record(&'static Record),
@@ -64,6 +68,7 @@ impl Form {
             Self::Bool => Type::Bool,
             Self::Int => Type::Int,
             Self::Text => Type::Text,
+            Self::Word(words) => Type::Word(words),
             Self::Texts => Type::List(Box::new(Type::Text)),
             Self::TextByName => Type::Map(Box::new(Type::Text)),
             Self::Record(record) => Type::Record(record),
@@ -92,7 +97,24 @@ impl Record {
     }
 }
 
-use Form::{Bool, Int, Record as One, RecordByName, Records, Text, TextByName, Texts};
+use Form::{Bool, Int, Record as One, RecordByName, Records, Text, TextByName, Texts, Word};
+
+const VERBS: Form = Word(&["create", "change", "migrate", "power", "replace", "destroy"]);
+const EFFECTS: Form = Word(&[
+    "live",
+    "create",
+    "start",
+    "pending",
+    "move",
+    "migrate",
+    "reboot",
+    "offline",
+    "stop",
+    "replace",
+    "destroy",
+    "data_loss",
+]);
+const WEEKDAYS: Form = Word(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"]);
 
 pub(super) static DISK: Record = Record {
     title: "a disk",
@@ -127,7 +149,7 @@ pub(super) static GUEST: Record = Record {
         ("disk", Int),
         ("tags", Texts),
         ("pool", Text),
-        ("power", Text),
+        ("power", Word(&["running", "stopped", "unmanaged"])),
         ("ha", Bool),
         ("onboot", Bool),
         ("protection", Bool),
@@ -140,7 +162,7 @@ pub(super) static GUEST: Record = Record {
 
 pub(super) static ATTRIBUTE: Record = Record {
     title: "an attribute",
-    fields: &[("path", Text), ("before", Text), ("after", Text), ("effect", Text)],
+    fields: &[("path", Text), ("before", Text), ("after", Text), ("effect", EFFECTS)],
 };
 
 pub(super) static CHANGE: Record = Record {
@@ -149,8 +171,8 @@ pub(super) static CHANGE: Record = Record {
         ("address", Text),
         ("name", Text),
         ("profile", Text),
-        ("verb", Text),
-        ("effect", Text),
+        ("verb", VERBS),
+        ("effect", EFFECTS),
         ("vmid", Int),
         ("node", Text),
         ("target", Text),
@@ -170,7 +192,7 @@ pub(super) static PLAN: Record = Record {
     title: "the plan",
     fields: &[
         ("cluster", Text),
-        ("intent", Text),
+        ("intent", Word(&["apply", "destroy"])),
         ("create", Int),
         ("change", Int),
         ("migrate", Int),
@@ -187,7 +209,7 @@ pub(super) static PLAN: Record = Record {
 pub(super) static NOW: Record = Record {
     title: "now",
     fields: &[
-        ("weekday", Text),
+        ("weekday", WEEKDAYS),
         ("hour", Int),
         ("minute", Int),
         ("year", Int),

@@ -152,7 +152,7 @@ pub(super) fn plan() -> Plan {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value as Json;
+    use serde_json::{Value as Json, json};
 
     use super::super::names::{self, Form, Record};
     use super::*;
@@ -171,6 +171,7 @@ mod tests {
                 Form::Bool => value.is_boolean(),
                 Form::Int => value.is_i64(),
                 Form::Text => value.is_string(),
+                Form::Word(words) => words.contains(&value.as_str().unwrap()),
                 Form::Texts => value.as_array().unwrap().iter().all(Json::is_string),
                 Form::TextByName => value.as_object().unwrap().values().all(Json::is_string),
                 Form::Record(inner) => {
@@ -189,6 +190,28 @@ mod tests {
             if !fits {
                 wrong.push(format!("{}.{name} is {value}", record.title));
             }
+        }
+    }
+
+    /// Words that rules may compare with are those of plans.
+    #[test]
+    fn words_of_plans() {
+        use crate::plan::{Effect, Intent, Verb};
+        let schema = crate::plan::json_schema().to_string();
+        let words = |record: &Record, field: &str| match record.get(field) {
+            Some(names::Type::Word(words)) => words,
+            other => panic!("{field} is {other:?}"),
+        };
+        let said = |value: Json| value.as_str().unwrap().to_owned();
+        assert!(words(&names::CHANGE, "verb").contains(&&*said(json!(Verb::Replace))));
+        assert!(words(&names::CHANGE, "effect").contains(&&*said(json!(Effect::DataLoss))));
+        assert!(words(&names::PLAN, "intent").contains(&&*said(json!(Intent::Destroy))));
+        // Each of them, and no other: the schema has one entry for every word.
+        for (of, field) in [("Verb", "verb"), ("Effect", "effect")] {
+            let schema: Json = serde_json::from_str(&schema).unwrap();
+            let known = schema["$defs"][of]["oneOf"].as_array().unwrap();
+            let known: Vec<_> = known.iter().filter_map(|one| one["const"].as_str()).collect();
+            assert_eq!(known, words(&names::CHANGE, field), "{of}");
         }
     }
 

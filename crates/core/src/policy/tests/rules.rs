@@ -111,6 +111,10 @@ fn what_does_not_is_marked() {
         "guest.all(x)",
         "size(guest.name, 1) == 2",
         "Foo{a: 1} == 2",
+        "now.weekday != 'friday'",
+        "now.weekday in ['sat', 'sunday']",
+        "plan.changes.all(c, c.verb != 'delete')",
+        "plan.changes.all(c, 'dataloss' != c.effect)",
     ];
     let mut text = String::new();
     for expression in wrong {

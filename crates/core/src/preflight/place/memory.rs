@@ -126,7 +126,7 @@ fn together(look: &Look<'_>, course: &Course, refused: &BTreeSet<&str>) -> Vec<F
                 .help("lower `memory`, or put guests on another node"),
         };
         if let Some(first) = addresses.into_iter().min_by_key(|address| look.order(address)) {
-            found.push(look.at(finding, first, &["memory"]));
+            found.push(look.shown_at(finding, first, &["memory"]));
         }
     }
     found

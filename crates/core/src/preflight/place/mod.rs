@@ -111,6 +111,11 @@ impl Look<'_> {
         }
     }
 
+    /// A finding about what several guests share: it is shown where one of them asks for it.
+    fn shown_at(&self, finding: Finding, address: &Address, paths: &[&str]) -> Finding {
+        Finding { address: None, ..self.at(finding, address, paths) }
+    }
+
     /// Did the planner say this of the guest?
     fn is_said(&self, code: &str, address: &Address) -> bool {
         self.said.iter().any(|f| f.code == code && f.address.as_ref() == Some(address))

@@ -139,7 +139,11 @@ fn store(look: &Look<'_>, state: &StorageState, load: &Load<'_>) -> Option<Findi
     });
     let room = state.free.saturating_add(freed.sum());
     let place = words::storage(node, storage, look.input.snapshot.inventory.is_shared(storage));
-    let paths = |placed: &Placed| disk_paths(&placed.slot);
+    // It is about all of them: shown at one.
+    let shown = |finding, placed: &Placed| {
+        let finding = at_paths(look, finding, &placed.address, &disk_paths(&placed.slot));
+        Finding { address: None, ..finding }
+    };
     if taken > room {
         let (weight, needs) = match sum(surely) > room {
             true => (Weight::Error, "needs"),
@@ -149,7 +153,7 @@ fn store(look: &Look<'_>, state: &StorageState, load: &Load<'_>) -> Option<Findi
         let help = "make room there, or give disks another `storage`";
         let first = first_beyond(look, load, room, thick)?;
         let finding = Finding::new(weight, "storage-full", text).help(help);
-        return Some(at_paths(look, finding, &first.address, &paths(first)));
+        return Some(shown(finding, first));
     }
     if thick {
         return None;
@@ -176,7 +180,7 @@ fn store(look: &Look<'_>, state: &StorageState, load: &Load<'_>) -> Option<Findi
         None => Finding::warning("storage-overcommitted", text)
             .help("it runs full when guests write all they may: make room there, or give disks another `storage`"),
     };
-    Some(at_paths(look, finding, &first.address, &paths(first)))
+    Some(shown(finding, first))
 }
 
 /// Bytes that guests which are there may still write.
