@@ -238,3 +238,24 @@ fn the_token_that_applies_is_an_id() {
         assert!(run.stderr.contains("expected USER@REALM!NAME"), "{}", run.stderr);
     }
 }
+
+/// An entry of the user that does not go on below its path hides there what its group is given: the
+/// list of all paths does not tell, and a path itself is asked. Plan and privileges say the same.
+#[test]
+fn an_entry_that_goes_no_further() {
+    let world = format!(
+        "from: lab\nusers: {{ops@pve: {{groups: [ops], tokens: {{cli: {{secret: {SECRET}, privsep: \
+         false}}}}}}}}\ngroups: {{ops: {{}}}}\nacl:\n  \
+         - {{path: /, user: ops@pve, role: PVEAdmin}}\n  \
+         - {{path: /vms, group: ops, role: PVEAuditor}}\n  \
+         - {{path: /vms, user: ops@pve, role: PVEAuditor, propagate: false}}\n"
+    );
+    let served = Served::with(pvx_sim::World::from_yaml(&world).unwrap(), TimeScale::INSTANT);
+    let environment = Environment::new();
+    environment.write("one.yaml", DOCUMENT);
+    let plan = pvx(&served, &environment, &["plan", "one.yaml"]).expect(1).stdout;
+    assert!(plan.contains("VM.Allocate (to clone)"), "{plan}");
+    let said = pvx(&served, &environment, &["privileges", "one.yaml"]).expect(0).stdout;
+    assert!(said.contains("× VM.Allocate"), "{said}");
+    served.stop();
+}

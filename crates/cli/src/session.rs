@@ -261,8 +261,8 @@ impl<'a> Session<'a> {
     ) -> Result<(Plan, Access), CliError> {
         let mut plan = self.draft(reading, intent, options);
         let input = self.input(reading, options);
-        let vmids = preflight::questions(&plan, &input).vmids;
-        let questions = Questions { permissions: true, vmids, ..Questions::default() };
+        let Questions { vmids, paths, .. } = preflight::questions(&plan, &input);
+        let questions = Questions { permissions: true, vmids, paths, ..Questions::default() };
         let access = self.connected.cluster.preflight(&questions).await?.access;
         plan.privileges = preflight::needed_privileges(&plan, &input, &access);
         Ok((plan, access))
