@@ -392,13 +392,12 @@ pub(super) fn costs(plan: &Plan) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use pvx_core::address::Address;
     use pvx_core::desired::ApplyChanges;
     use pvx_core::plan::{
-        Action, ActionGraph, ActionId, Facts, Finding, Held, ProfileSummary, Reason, VERSION,
+        Action, ActionGraph, ActionId, Facts, Finding, Held, ProfileSummary, Reason,
     };
 
     fn change(name: &str, verb: Verb) -> Change {
@@ -497,11 +496,7 @@ mod tests {
         actions.add(action("worker03", ActionKind::Reboot { timeout: 120 }));
         actions.add(action("worker05", ActionKind::Reboot { timeout: 120 }));
         Plan {
-            version: VERSION,
-            intent: Intent::Apply,
-            cluster: "lab".to_owned(),
             nodes: (2, 3),
-            quorate: true,
             profiles: vec![ProfileSummary { key: "k3s".to_owned(), wanted: 5, existing: 3 }],
             changes: vec![made, changed, rebooted, restarted, only, moved, anew, gone],
             actions,
@@ -518,10 +513,7 @@ mod tests {
                 ),
                 Finding::note("pending", "k3s/worker05 waits").help("reboot it"),
             ],
-            outcomes: BTreeMap::new(),
-            moved: BTreeMap::new(),
-            policy: Vec::new(),
-            privileges: Vec::new(),
+            ..Plan::new(Intent::Apply, "lab")
         }
     }
 

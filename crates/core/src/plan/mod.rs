@@ -117,6 +117,26 @@ pub struct Counts {
 }
 
 impl Plan {
+    /// A plan that does nothing yet, for a quorate cluster of one node.
+    pub fn new(intent: Intent, cluster: &str) -> Self {
+        Self {
+            version: VERSION,
+            intent,
+            cluster: cluster.to_owned(),
+            nodes: (1, 1),
+            quorate: true,
+            profiles: Vec::new(),
+            changes: Vec::new(),
+            actions: ActionGraph::default(),
+            held: Vec::new(),
+            findings: Vec::new(),
+            outcomes: BTreeMap::new(),
+            moved: BTreeMap::new(),
+            policy: Vec::new(),
+            privileges: Vec::new(),
+        }
+    }
+
     /// Nothing to do?
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()

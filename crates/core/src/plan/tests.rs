@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Action, ActionGraph, ActionId, ActionKind, Change, Effect, Facts, Intent, Plan, Precondition,
-    Reason, VERSION, Verb, lint,
+    Reason, Verb, lint,
 };
 use crate::address::Address;
 use crate::state::Remembered;
@@ -155,22 +155,7 @@ fn plan(verb: Verb, actions: Vec<Action>) -> Plan {
         position: None,
         actions: ids,
     };
-    Plan {
-        version: VERSION,
-        intent: Intent::Apply,
-        cluster: "lab".to_owned(),
-        nodes: (3, 3),
-        quorate: true,
-        profiles: Vec::new(),
-        changes: vec![change],
-        actions: graph,
-        held: Vec::new(),
-        findings: Vec::new(),
-        outcomes: BTreeMap::new(),
-        moved: BTreeMap::new(),
-        policy: Vec::new(),
-        privileges: Vec::new(),
-    }
+    Plan { nodes: (3, 3), changes: vec![change], actions: graph, ..Plan::new(Intent::Apply, "lab") }
 }
 
 fn complaints(plan: &Plan) -> String {

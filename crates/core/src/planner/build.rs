@@ -9,7 +9,7 @@ use super::{Input, Options};
 use crate::address::Address;
 use crate::plan::{
     Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Held, Intent, Plan,
-    Precondition, ProfileSummary, Reason, VERSION,
+    Precondition, ProfileSummary, Reason,
 };
 use crate::state::Remembered;
 
@@ -204,9 +204,6 @@ impl<'a> Builder<'a> {
         let place = |address: &Address| order.get(address).copied().unwrap_or(usize::MAX);
         changes.sort_by_cached_key(|c| (place(&c.address), c.address.clone()));
         Plan {
-            version: VERSION,
-            intent,
-            cluster: inventory.cluster.clone(),
             nodes: (inventory.online_nodes().count(), inventory.nodes.len()),
             quorate: inventory.quorate,
             profiles,
@@ -216,8 +213,7 @@ impl<'a> Builder<'a> {
             findings: self.findings,
             outcomes: self.outcomes,
             moved: self.moved,
-            policy: Vec::new(),
-            privileges: Vec::new(),
+            ..Plan::new(intent, &inventory.cluster)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! State files, locks and journals on disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{AskedNode, Folder, Histories, Journal, Record, Remembered, StateError};
 use crate::address::Address;
 use crate::execute::History;
-use crate::plan::{ActionGraph, Change, Effect, Facts, Intent, Plan, VERSION, Verb};
+use crate::plan::{Change, Effect, Facts, Intent, Plan, Verb};
 
 fn folder() -> (TempDir, Folder) {
     let root = tempfile::tempdir().unwrap();
@@ -147,20 +147,9 @@ fn change(guest: &str, verb: Verb) -> Change {
 
 fn plan(changes: Vec<Change>, outcomes: &[(&str, u32)]) -> Plan {
     Plan {
-        version: VERSION,
-        intent: Intent::Apply,
-        cluster: "lab".to_owned(),
-        nodes: (1, 1),
-        quorate: true,
-        profiles: Vec::new(),
         changes,
-        actions: ActionGraph::default(),
-        held: Vec::new(),
-        findings: Vec::new(),
         outcomes: outcomes.iter().map(|(g, vmid)| (address(g), remembered(*vmid))).collect(),
-        moved: BTreeMap::new(),
-        policy: Vec::new(),
-        privileges: Vec::new(),
+        ..Plan::new(Intent::Apply, "lab")
     }
 }
 

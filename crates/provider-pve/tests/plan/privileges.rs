@@ -7,7 +7,6 @@ use pvx_core::address::Address;
 use pvx_core::live::{Guest, Inventory, Snapshot, Summary};
 use pvx_core::plan::{
     Action, ActionGraph, ActionId, ActionKind, Effect, HaChange, Intent, Plan, Privilege, Reason,
-    VERSION,
 };
 use pvx_core::preflight::{Access, TagRules};
 use pvx_core::provider::{GuestKind, Reach, Reads};
@@ -146,22 +145,7 @@ fn plan(kinds: Vec<ActionKind>) -> Plan {
         }
         last = Some(id);
     }
-    Plan {
-        version: VERSION,
-        intent: Intent::Apply,
-        cluster: "lab".to_owned(),
-        nodes: (1, 1),
-        quorate: true,
-        profiles: Vec::new(),
-        changes: Vec::new(),
-        actions,
-        held: Vec::new(),
-        findings: Vec::new(),
-        outcomes: BTreeMap::new(),
-        moved: BTreeMap::new(),
-        policy: Vec::new(),
-        privileges: Vec::new(),
-    }
+    Plan { actions, ..Plan::new(Intent::Apply, "lab") }
 }
 
 /// The checks of some actions, one after the other; of reads or of writes.

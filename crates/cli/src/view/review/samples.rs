@@ -6,8 +6,8 @@ use pvx_core::address::Address;
 use pvx_core::desired::ApplyChanges;
 use pvx_core::diagnostic::Position;
 use pvx_core::plan::{
-    Action, ActionGraph, ActionId, ActionKind, AttributeChange, Change, Checked, Effect, Facts,
-    Finding, HaChange, Held, Intent, Plan, ProfileSummary, Reason, VERSION, Verb, Verdict,
+    Action, ActionId, ActionKind, AttributeChange, Change, Checked, Effect, Facts, Finding,
+    HaChange, Held, Intent, Plan, ProfileSummary, Reason, Verb, Verdict,
 };
 use pvx_core::state::Remembered;
 
@@ -45,20 +45,9 @@ pub(crate) fn change(name: &str, verb: Verb, effect: Effect) -> Change {
 /// A plan that does nothing.
 pub(crate) fn empty() -> Plan {
     Plan {
-        version: VERSION,
-        intent: Intent::Apply,
-        cluster: "lab".to_owned(),
         nodes: (2, 3),
-        quorate: true,
         profiles: vec![ProfileSummary { key: "k3s".to_owned(), wanted: 5, existing: 3 }],
-        changes: Vec::new(),
-        actions: ActionGraph::default(),
-        held: Vec::new(),
-        findings: Vec::new(),
-        outcomes: BTreeMap::new(),
-        policy: Vec::new(),
-        privileges: Vec::new(),
-        moved: BTreeMap::new(),
+        ..Plan::new(Intent::Apply, "lab")
     }
 }
 

@@ -12,7 +12,7 @@ use crate::execute::{Context, Event, History, Limits, Patience, Report, Stop, ru
 use crate::live::{Guest, GuestRef, Ha, Inventory, Properties};
 use crate::plan::{
     Action, ActionGraph, ActionId, ActionKind, Change, Effect, Facts, Intent, Plan, Precondition,
-    Reason, VERSION, Verb,
+    Reason, Verb,
 };
 use crate::provider::{
     Begun, Comparison, ErrorClass, GuestKind, HaComparison, HaRule, ProviderError, Reader, TaskEnd,
@@ -309,22 +309,7 @@ pub(super) fn plan(guests: Vec<Vec<Step>>) -> Plan {
         });
     }
     let outcomes = changes.iter().map(|c| (c.address.clone(), Remembered::default())).collect();
-    Plan {
-        version: VERSION,
-        intent: Intent::Apply,
-        cluster: "lab".to_owned(),
-        nodes: (1, 1),
-        quorate: true,
-        profiles: Vec::new(),
-        changes,
-        actions,
-        held: Vec::new(),
-        findings: Vec::new(),
-        outcomes,
-        moved: BTreeMap::new(),
-        policy: Vec::new(),
-        privileges: Vec::new(),
-    }
+    Plan { changes, actions, outcomes, ..Plan::new(Intent::Apply, "lab") }
 }
 
 /// A run and what it said.

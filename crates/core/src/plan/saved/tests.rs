@@ -33,20 +33,10 @@ fn plan() -> Plan {
     ));
     actions.order(first, second);
     Plan {
-        version: VERSION,
-        intent: Intent::Apply,
-        cluster: "lab".to_owned(),
         nodes: (3, 3),
-        quorate: true,
-        profiles: Vec::new(),
-        changes: Vec::new(),
         actions,
-        held: Vec::new(),
         findings: vec![Finding::note("pending", "it waits")],
-        outcomes: BTreeMap::new(),
-        policy: Vec::new(),
-        privileges: Vec::new(),
-        moved: BTreeMap::new(),
+        ..Plan::new(Intent::Apply, "lab")
     }
 }
 
