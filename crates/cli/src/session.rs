@@ -222,7 +222,7 @@ impl<'a> Session<'a> {
         let mut memory = folder.load(profiles.iter().map(String::as_str))?;
         for profile in &profiles {
             for open in Journal::unfinished(&folder, profile)? {
-                memory.suppose(open.address, open.vmid);
+                memory.suppose(open.action.address, open.action.vmid);
             }
         }
         Ok(memory)

@@ -124,6 +124,19 @@ pub enum Begun {
     Task(String),
 }
 
+/// What a look at the cluster shows of an action whose answer was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// What it was to do is done.
+    Done,
+    /// Its task runs.
+    Running(String),
+    /// Nothing was done, and nothing runs that could still do it.
+    Nothing,
+    /// It cannot be told, and why: in a few words.
+    Unclear(String),
+}
+
 /// How a task ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskEnd {
@@ -139,6 +152,18 @@ pub trait Writer: Reader {
         action: &Action,
         digest: Option<&str>,
     ) -> impl Future<Output = Result<Begun, ProviderError>> + Send;
+
+    /// Looks what became of an action that was begun and whose answer was lost: at running tasks, and
+    /// at what the action was to change. `since` is when it was begun, in seconds since the Unix
+    /// epoch. A writer that cannot look knows nothing.
+    fn look(
+        &self,
+        action: &Action,
+        since: i64,
+    ) -> impl Future<Output = Result<Seen, ProviderError>> + Send {
+        let _ = (action, since);
+        async { Ok(Seen::Unclear("the cluster cannot be looked at".to_owned())) }
+    }
 
     /// Waits for a task. A failed one is an error with the last lines of its log.
     fn wait(

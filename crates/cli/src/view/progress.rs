@@ -41,7 +41,9 @@ impl<'a> Progress<'a> {
     pub(crate) fn event(&self, event: &Event) {
         match event {
             Event::Started { action } => self.started(*action),
-            Event::Task { .. } => {}
+            Event::Task { .. } | Event::Held { .. } | Event::Bound { .. } => {}
+            Event::Looking { action, why } => self.say(*action, "looks", &format!("({why})")),
+            Event::Found { action, what } => self.say(*action, "found", what),
             Event::Waiting { action, why } => self.say(*action, "waits", &format!("({why})")),
             Event::Finished { action, warnings: 0 } => self.ended(*action, "done", ""),
             Event::Finished { action, warnings } => {

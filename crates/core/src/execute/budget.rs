@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::plan::{Action, ActionKind};
 
 /// Upper bounds of actions in flight.
@@ -25,13 +27,32 @@ impl Default for Limits {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Resource {
+/// What only so many actions use at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "name")]
+pub enum Resource {
+    /// Everything.
     Total,
+    /// A node.
     Node(String),
+    /// A storage, on which volumes are allocated, cloned or freed.
     Storage(String),
+    /// A template that is cloned.
     Template(u32),
+    /// A file under a lock of the whole cluster.
     Cluster(&'static str),
+}
+
+impl std::fmt::Display for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Total => f.write_str("all that runs"),
+            Self::Node(node) => write!(f, "node {node}"),
+            Self::Storage(storage) => write!(f, "storage {storage}"),
+            Self::Template(vmid) => write!(f, "template {vmid}"),
+            Self::Cluster(file) => write!(f, "the cluster's lock on {file}"),
+        }
+    }
 }
 
 /// What is in flight.

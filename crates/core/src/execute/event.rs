@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::budget::Resource;
 use crate::plan::ActionId;
 use crate::provider::ProviderError;
 
@@ -20,6 +21,38 @@ pub enum Event {
         action: ActionId,
         /// The task.
         upid: String,
+    },
+    /// It is ready and not begun: too much of that is in flight already. Said once for each
+    /// resource that holds it back.
+    Held {
+        /// Which action.
+        action: ActionId,
+        /// What is full.
+        by: Resource,
+    },
+    /// The bound of a resource was changed: lowered when Proxmox could not get a lock in time,
+    /// raised when all went well.
+    Bound {
+        /// The resource.
+        resource: Resource,
+        /// Actions in flight on it at most from now on.
+        limit: usize,
+        /// Why.
+        why: String,
+    },
+    /// The answer to its request was lost: the cluster is looked at.
+    Looking {
+        /// Which action.
+        action: ActionId,
+        /// How it was lost.
+        why: String,
+    },
+    /// What the look showed.
+    Found {
+        /// Which action.
+        action: ActionId,
+        /// In a few words.
+        what: String,
     },
     /// Refused because a lock was held; it will be tried again.
     Waiting {

@@ -1,14 +1,18 @@
 //! The executor carries a plan out and decides nothing (law 1). Its only choices are: does the
 //! precondition still hold, may this be retried, stop.
 
+mod attempt;
 mod budget;
+mod check;
+mod estimate;
 mod event;
 mod perform;
 mod run;
 #[cfg(test)]
 mod tests;
 
-pub use budget::Limits;
+pub use budget::{Limits, Resource};
+pub use estimate::Estimates;
 pub use event::{Event, Sink};
 pub use run::{Outcome, Report, Stop, run};
 
@@ -70,6 +74,10 @@ pub struct Context<'a, W: Writer> {
     pub limits: &'a Limits,
     /// Deadlines and retries.
     pub patience: &'a Patience,
+    /// How long actions take.
+    pub estimates: &'a Estimates,
     /// Told of everything that happens.
     pub sink: &'a dyn Sink,
+    /// Seconds since the Unix epoch.
+    pub now: fn() -> i64,
 }

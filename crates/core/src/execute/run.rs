@@ -9,8 +9,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::attempt::write;
 use super::budget::Budget;
-use super::perform::{perform, write};
+use super::perform::perform;
 use super::{Context, Event, History};
 use crate::plan::{Action, ActionId, Change, Plan};
 use crate::provider::{ErrorClass, ProviderError, TaskEnd, Writer};

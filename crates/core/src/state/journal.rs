@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Folder, StateError};
-use crate::address::Address;
+use crate::plan::Action;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,16 +17,11 @@ use crate::address::Address;
 pub enum Record {
     /// About to send a request.
     Begin {
-        /// Action number in its plan.
-        action: u32,
-        /// The guest.
-        address: Address,
-        /// Its VMID.
-        vmid: u32,
-        /// The node that is asked.
-        node: String,
-        /// What is done (`clone`, `configure`, …).
-        verb: String,
+        /// The action, with all that is needed to recognise what became of it. Secrets are not in
+        /// it: a plan only names them.
+        action: Box<Action>,
+        /// When, in seconds since the Unix epoch.
+        at: i64,
     },
     /// The request became a task.
     Task {
@@ -49,14 +44,10 @@ pub enum Record {
 /// An action that began and did not end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
-    /// The guest.
-    pub address: Address,
-    /// Its VMID.
-    pub vmid: u32,
-    /// The node that was asked.
-    pub node: String,
-    /// What was done.
-    pub verb: String,
+    /// What was begun.
+    pub action: Box<Action>,
+    /// When, in seconds since the Unix epoch.
+    pub at: i64,
     /// The task, when the request got as far.
     pub upid: Option<String>,
 }
@@ -129,9 +120,8 @@ fn open_actions(text: &str) -> Result<Vec<Unfinished>, String> {
             Err(error) => return Err(format!("line {}: {error}", index + 1)),
         };
         match record {
-            Record::Begin { action, address, vmid, node, verb } => {
-                let upid = None;
-                open.insert(action, Unfinished { address, vmid, node, verb, upid });
+            Record::Begin { action, at } => {
+                open.insert(action.id.0, Unfinished { action, at, upid: None });
             }
             Record::Task { action, upid } => {
                 if let Some(entry) = open.get_mut(&action) {
@@ -150,15 +140,22 @@ fn open_actions(text: &str) -> Result<Vec<Unfinished>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Address;
+    use crate::plan::{ActionId, ActionKind, Effect, Reason};
 
     fn begin(action: u32) -> Record {
-        Record::Begin {
-            action,
+        let action = Action {
+            id: ActionId(action),
             address: Address::new("k3s", "cp01"),
             vmid: 1000,
             node: "pve1".into(),
-            verb: "clone".into(),
-        }
+            kind: ActionKind::Start,
+            reason: Reason::new("missing", "it is missing"),
+            effect: Effect::Start,
+            preconditions: Vec::new(),
+            storages: Vec::new(),
+        };
+        Record::Begin { action: Box::new(action), at: 0 }
     }
 
     fn text(records: &[Record]) -> String {

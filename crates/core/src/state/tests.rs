@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use super::{AskedNode, Folder, Histories, Journal, Record, Remembered, StateError};
 use crate::address::Address;
 use crate::execute::History;
-use crate::plan::{Change, Effect, Facts, Intent, Plan, Verb};
+use crate::plan::{
+    Action, ActionId, ActionKind, Change, Effect, Facts, Intent, Plan, Reason, Verb,
+};
 
 fn folder() -> (TempDir, Folder) {
     let root = tempfile::tempdir().unwrap();
@@ -154,13 +156,18 @@ fn plan(changes: Vec<Change>, outcomes: &[(&str, u32)]) -> Plan {
 }
 
 fn begin() -> Record {
-    Record::Begin {
-        action: 0,
+    let action = Action {
+        id: ActionId(0),
         address: address("w01"),
         vmid: 1000,
-        node: "pve1".to_owned(),
-        verb: "clone".to_owned(),
-    }
+        node: "pve1".into(),
+        kind: ActionKind::Start,
+        reason: Reason::new("missing", "it is missing"),
+        effect: Effect::Start,
+        preconditions: Vec::new(),
+        storages: Vec::new(),
+    };
+    Record::Begin { action: Box::new(action), at: 0 }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use pvx_core::desired::Desired;
 use pvx_core::diagnostic::Sources;
 use pvx_core::document::{LoadOptions, load};
-use pvx_core::execute::{self, Context, History, Limits, Patience, Report, Stop};
+use pvx_core::execute::{self, Context, Estimates, History, Limits, Patience, Report, Stop};
 use pvx_core::live::Snapshot;
 use pvx_core::plan::{Change, Finding, Intent, Plan, lint};
 use pvx_core::planner::{self, Input, Options};
@@ -211,7 +211,9 @@ impl Lab {
             kind: &Qemu,
             limits: &Limits::default(),
             patience: &Patience::default(),
+            estimates: &Estimates::default(),
             sink: &sink,
+            now: || 0,
         };
         let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
         let report = execute::run(&context, &mut Forgetful, stop).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pvx_core::desired::{Scope, VmidRange};
 use pvx_core::document::{LoadOptions, Loaded, load};
-use pvx_core::execute::{self, Context, Limits, Patience, Report, Stop};
+use pvx_core::execute::{self, Context, Estimates, Limits, Patience, Report, Stop};
 use pvx_core::live::{Guest, GuestRef, Ha, Inventory};
 use pvx_core::plan::{Action, ActionKind, Intent, Plan, Privilege, Weight};
 use pvx_core::planner::{self, Input, Options};
@@ -172,6 +172,8 @@ impl Case {
             kind: &Qemu,
             limits: &Limits::default(),
             patience: &Patience::default(),
+            estimates: &Estimates::default(),
+            now: || 0,
             sink: &sink,
         };
         let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::address::Address;
-use crate::execute::{Context, Event, History, Limits, Patience, Report, Stop, run};
+use crate::execute::{Context, Estimates, Event, History, Limits, Patience, Report, Stop, run};
 use crate::live::{Guest, GuestRef, Ha, Inventory, Properties};
 use crate::plan::{
     Action, ActionGraph, ActionId, ActionKind, Change, Effect, Facts, Intent, Plan, Precondition,
@@ -231,7 +231,7 @@ impl History for Log {
 
     fn record(&mut self, _: &Change, record: &Record) -> Result<(), StateError> {
         self.write(match record {
-            Record::Begin { action, .. } => format!("journal begin #{action}"),
+            Record::Begin { action, .. } => format!("journal begin {}", action.id),
             Record::Task { action, .. } => format!("journal task #{action}"),
             Record::End { action, ok } => format!("journal end #{action} {ok}"),
             Record::Closed => "journal closed".to_owned(),
@@ -336,8 +336,17 @@ pub(super) async fn go_with(
     let events = Mutex::new(Vec::new());
     let sink = |event: &Event| events.lock().unwrap().push(event.clone());
     let patience = Patience::default();
-    let context =
-        Context { plan, writer: fake, kind: &Kind, limits, patience: &patience, sink: &sink };
+    let estimates = Estimates::default();
+    let context = Context {
+        plan,
+        writer: fake,
+        kind: &Kind,
+        limits,
+        patience: &patience,
+        estimates: &estimates,
+        sink: &sink,
+        now: || 0,
+    };
     let mut history = Log { log: Arc::clone(&fake.log), refuse: refuse.to_vec() };
     let begun = tokio::time::Instant::now();
     let report = run(&context, &mut history, stop).await;

@@ -1,0 +1,48 @@
+//! The executor at work, with its journal, progress and Ctrl-C.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pvx_core::execute::{self, Context, Estimates, Limits, Patience, Report};
+use pvx_core::plan::Plan;
+use pvx_core::provider::ErrorClass;
+use pvx_core::state::Histories;
+use pvx_provider_pve::Cluster;
+use pvx_provider_pve::guest::Qemu;
+
+use crate::args::RunOptions;
+use crate::exit::CliError;
+use crate::session::Session;
+use crate::signals;
+use crate::view::progress::Progress;
+
+pub(super) async fn carry_out(
+    session: &Session<'_>,
+    writer: &Cluster,
+    run: &RunOptions,
+    plan: &Plan,
+    mut histories: Histories,
+) -> Result<Report, CliError> {
+    let progress = Progress::new(plan, session.global.format);
+    let sink = |event: &execute::Event| progress.event(event);
+    let context = Context {
+        plan,
+        writer,
+        kind: &Qemu,
+        limits: &Limits { total: run.parallel, ..Limits::default() },
+        patience: &Patience { task: Duration::from_secs(run.task_timeout), ..Patience::default() },
+        estimates: &Estimates::default(),
+        sink: &sink,
+        now: || Timestamp::now().as_second(),
+    };
+    let mut report =
+        execute::run(&context, &mut histories, signals::listen(progress.announcer())).await;
+    progress.finish();
+    let mut failures = report.failed.values();
+    let unknown = failures.any(|error| error.class == ErrorClass::OutcomeUnknown);
+    let all_known = report.abandoned.is_empty() && !unknown;
+    if let Err(error) = histories.close(plan, all_known) {
+        report.state_errors.push(error.to_string());
+    }
+    Ok(report)
+}
