@@ -576,6 +576,13 @@ pub(crate) struct ServeOptions {
     /// Without it there is no SSH
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) ssh_listen: Option<SocketAddr>,
+    /// Where the first node's own API port is, the others on the next ports; port 0 takes free ones.
+    /// Without it one port stands for all nodes
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) node_listen: Option<SocketAddr>,
+    /// At the port of a node that is off, connections are reset, or nothing is heard
+    #[arg(long, default_value = "reset", value_name = "reset|silent", value_enum)]
+    pub(crate) node_off: NodeOff,
     /// How many times faster than on a real cluster tasks run; 0 ends them at once
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     pub(crate) time_scale: f64,
@@ -588,6 +595,15 @@ pub(crate) struct ServeOptions {
     /// Keep the world in this file between runs; once it is there, --world is not read
     #[arg(long, value_name = "FILE")]
     pub(crate) state_file: Option<PathBuf>,
+}
+
+/// What is seen at the port of a simulated node that is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum NodeOff {
+    /// Connections are reset
+    Reset,
+    /// Packets vanish
+    Silent,
 }
 
 /// `pvx completions`

@@ -44,6 +44,7 @@ pub use clock::TimeScale;
 pub use error::SimError;
 pub use fault::{Fault, FaultState, When};
 pub use server::log::{RequestRecord, RequestTotals};
+pub use server::ports::{NodeAddr, NodeOff};
 pub use server::{Options, Sim};
 pub use spec::{Problem, Problems, schema as world_schema};
 pub use ssh::SshAddr;
