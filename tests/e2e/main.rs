@@ -16,6 +16,7 @@ mod disks;
 mod environment;
 mod first_light;
 mod formats;
+mod kill_matrix;
 mod killed;
 mod obstacles;
 mod pipelines;

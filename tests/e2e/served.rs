@@ -1,6 +1,7 @@
 //! A simulator that serves while a test runs, for what one process alone cannot show.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use pvx_sim::{Options, Sim, TimeScale, World};
 use tokio::runtime::Runtime;
@@ -36,6 +37,28 @@ impl Served {
             ("PVX_FINGERPRINT", self.sim.fingerprint()),
             ("PVX_TOKEN", self.token()),
         ]
+    }
+
+    /// Waits until a fault has come to pass; false when whoever should meet it has ended before.
+    pub(crate) fn wait_for_fault(
+        &self,
+        id: &str,
+        patience: Duration,
+        mut ended: impl FnMut() -> bool,
+    ) -> bool {
+        let began = Instant::now();
+        loop {
+            let look = async {
+                let come = self.sim.wait_for_fault(id);
+                tokio::time::timeout(Duration::from_millis(20), come).await.unwrap_or(false)
+            };
+            if self.runtime.block_on(look) {
+                return true;
+            }
+            if ended() || began.elapsed() > patience {
+                return false;
+            }
+        }
     }
 
     pub(crate) fn stop(self) {

@@ -293,3 +293,89 @@ async fn malformed_requests_do_not_harm() {
     }
     assert_eq!(lab.call("GET", "/version", &[]).await.status, 200);
 }
+
+#[tokio::test]
+async fn requests_are_held_before_and_after_the_effect() {
+    let lab = Lab::start(TimeScale::INSTANT).await;
+    for (when, vmid, made) in [(When::Before, "300", false), (When::After, "301", true)] {
+        let rule = Fault::on("POST", CLONE).skip(1).times(1).holds(when);
+        let id = lab.sim.add_fault(rule).unwrap();
+        let number: u32 = vmid.parse().unwrap();
+        let other = (number + 100).to_string();
+        assert_eq!(lab.clone(&other).await.status, 200);
+        let meanwhile = async {
+            assert!(lab.sim.wait_for_fault(&id).await);
+            assert_eq!(lab.sim.world().guest(number).is_some(), made);
+            // Others are served meanwhile.
+            assert_eq!(lab.call("GET", "/version", &[]).await.status, 200);
+            assert!(lab.sim.remove_fault(&id));
+        };
+        let (answer, ()) = tokio::join!(lab.clone(vmid), meanwhile);
+        assert_eq!(answer.status, 200);
+        assert!(lab.sim.world().guest(number).is_some());
+        assert!(!lab.sim.wait_for_fault(&id).await, "there is none of that id");
+    }
+}
+
+/// Who asked is gone when the rule is removed: what writes is carried out all the same, unless the
+/// rule drops it too.
+#[tokio::test]
+async fn held_requests_outlive_whoever_asked() {
+    let lab = Lab::start(TimeScale::INSTANT).await;
+    let hold = Fault::on("POST", CLONE).times(1).holds(When::Before);
+    for (rule, vmid, made) in
+        [(hold.clone(), "300", true), (hold.drops(When::Before), "301", false)]
+    {
+        let id = lab.sim.add_fault(rule).unwrap();
+        tokio::select! {
+            answer = lab.clone(vmid) => panic!("{answer:?}"),
+            come = lab.sim.wait_for_fault(&id) => assert!(come),
+        }
+        assert!(lab.sim.remove_fault(&id));
+        // The next request of the same kind comes after it.
+        assert_eq!(lab.call("GET", "/version", &[]).await.status, 200);
+        tokio::task::yield_now().await;
+        assert_eq!(lab.sim.world().guest(vmid.parse().unwrap()).is_some(), made, "{vmid}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_held_for_so_long() {
+    let lab = Lab::start(TimeScale::times(100.0)).await;
+    let rule = json!({ "on": { "path": "/version" }, "hold": { "for_ms": 8000 } });
+    assert_eq!(lab.admin("POST", "/sim/faults", &rule).await.status, 200);
+    let began = Instant::now();
+    assert_eq!(lab.call("GET", "/version", &[]).await.status, 200);
+    assert!(began.elapsed() >= Duration::from_millis(80));
+    let list = lab.admin("GET", "/sim/faults", &Value::Null).await.body["faults"].clone();
+    assert_eq!(list[0]["held"], 1);
+}
+
+#[tokio::test]
+async fn tasks_stand_still_until_the_rule_is_removed() {
+    for time_scale in [TimeScale::INSTANT, TimeScale::times(1000.0)] {
+        let lab = Lab::start(time_scale).await;
+        let id = lab.sim.add_fault(Fault::in_task("qmclone").times(1).hangs()).unwrap();
+        let answer = lab.clone("200").await;
+        assert!(lab.sim.wait_for_fault(&id).await);
+        lab.sim.advance(86_400_000);
+        let upid = answer.body["data"].as_str().unwrap();
+        let status = format!("/nodes/pve1/tasks/{upid}/status");
+        assert_eq!(lab.call("GET", &status, &[]).await.body["data"]["status"], "running");
+        assert!(lab.sim.remove_fault(&id));
+        assert_eq!(lab.task(&answer).await, "OK");
+        assert!(lab.sim.world().guest(200).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_stands_still_can_be_stopped() {
+    let lab = Lab::start(TimeScale::times(1000.0)).await;
+    lab.sim.add_fault(Fault::in_task("qmclone").times(1).hangs()).unwrap();
+    let answer = lab.clone("200").await;
+    let upid = answer.body["data"].as_str().unwrap();
+    let stopped = lab.call("DELETE", &format!("/nodes/pve1/tasks/{upid}"), &[]).await;
+    assert_eq!(stopped.status, 200);
+    assert_ne!(lab.task(&answer).await, "OK");
+    assert!(lab.sim.world().guest(200).is_none());
+}

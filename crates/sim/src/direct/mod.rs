@@ -151,6 +151,9 @@ impl Direct {
                 Step::Done(result) => return Some(result),
                 Step::Drop => return None,
                 Step::Delay(_) => {}
+                Step::Held(Some(until)) => self.pass_until(until),
+                // Nobody could remove the rule meanwhile.
+                Step::Held(None) => pending.let_go(),
                 Step::Blocked(until) => {
                     let due = crate::work::next_due(&self.world).unwrap_or(until);
                     self.pass_until(due.clamp(self.now_ms + 1, until.max(self.now_ms + 1)));

@@ -19,6 +19,9 @@ pub struct FaultState {
     /// How often it fired.
     #[serde(default)]
     pub fired: u64,
+    /// How many requests or tasks came to the point at which it holds them.
+    #[serde(default)]
+    pub held: u64,
     /// Sim ms at which it was added.
     #[serde(default)]
     pub added_ms: i64,
@@ -48,10 +51,23 @@ pub(crate) struct TaskFacts<'a> {
 pub(crate) struct RequestEffects {
     /// Real milliseconds.
     pub(crate) latency_ms: u64,
+    pub(crate) hold: Option<HeldBack>,
     pub(crate) drop: Option<When>,
     /// Status, reason.
     pub(crate) answer: Option<(u16, Option<String>, When)>,
     pub(crate) no_upid: Option<When>,
+}
+
+/// A request that a rule holds, or will hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeldBack {
+    /// Id of the rule.
+    pub(crate) of: String,
+    pub(crate) when: When,
+    /// Whether it has come to that point.
+    pub(crate) come: bool,
+    /// Sim ms at which it goes on; none for when the rule is gone.
+    pub(crate) until_ms: Option<i64>,
 }
 
 /// Something that a rule keeps in force.
@@ -79,6 +95,10 @@ pub(crate) enum Held {
         online: bool,
     },
     Quorum,
+    /// A task that stands still, by its number.
+    Task {
+        key: u64,
+    },
     /// Bytes on a place, beside its volumes.
     Ballast {
         place: String,
@@ -115,6 +135,8 @@ pub(crate) enum TaskEffect {
     None,
     /// The stage is put off, sim ms.
     Delay(i64),
+    /// Not before the rule is removed.
+    Hang,
     Fail(String),
 }
 
@@ -133,7 +155,7 @@ impl Faults {
         };
         self.rules.retain(|rule| rule.fault.id.as_ref() != Some(&id));
         fault.id = Some(id.clone());
-        self.rules.push(FaultState { fault, matched: 0, fired: 0, added_ms: now });
+        self.rules.push(FaultState { fault, matched: 0, fired: 0, held: 0, added_ms: now });
         id
     }
 
@@ -235,6 +257,12 @@ impl Faults {
 }
 
 impl FaultState {
+    /// Whether it did something: what is held has come to that point.
+    pub(crate) fn came(&self) -> bool {
+        let holds = self.fault.hold.is_some() || self.fault.hang;
+        if holds { self.held > 0 } else { self.fired > 0 }
+    }
+
     /// When a rule without a trigger fires.
     fn alone(&self) -> Option<i64> {
         let (on, task) = (&self.fault.on, &self.fault.task);

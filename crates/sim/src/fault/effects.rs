@@ -1,6 +1,6 @@
 //! What rules do to the world.
 
-use super::armed::{Facts, Held, Hold, RequestEffects, TaskEffect, TaskFacts};
+use super::armed::{Facts, Held, HeldBack, Hold, RequestEffects, TaskEffect, TaskFacts};
 use super::{Fault, LockHold, StorageFull};
 use crate::world::World;
 use crate::world::lock::LockName;
@@ -8,7 +8,7 @@ use crate::world::lock::LockName;
 /// Holders of locks that are no task have numbers from here on.
 const FIRST_HOLDER: u64 = u64::MAX / 2;
 
-fn deadline(now: i64, for_ms: Option<u64>) -> Option<i64> {
+pub(super) fn deadline(now: i64, for_ms: Option<u64>) -> Option<i64> {
     for_ms.map(|ms| now.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
 }
 
@@ -74,6 +74,10 @@ impl World {
         let mut effects = RequestEffects::default();
         for fault in self.faults.at_request(facts) {
             effects.latency_ms = effects.latency_ms.saturating_add(fault.latency_ms.unwrap_or(0));
+            if let (None, Some(hold)) = (&effects.hold, &fault.hold) {
+                let of = fault.id.clone().unwrap_or_default();
+                effects.hold = Some(HeldBack { of, when: hold.when, come: false, until_ms: None });
+            }
             effects.drop = effects.drop.or(fault.drop);
             effects.no_upid = effects.no_upid.or(fault.no_upid);
             if let (None, Some(answer)) = (&effects.answer, &fault.answer) {
@@ -100,6 +104,11 @@ impl World {
             match (&effect, fault.fail, fault.latency_ms) {
                 (TaskEffect::Fail(_), ..) => {}
                 (_, Some(exit), _) => effect = TaskEffect::Fail(exit),
+                _ if fault.hang => {
+                    self.hang(fault.id.as_deref().unwrap_or_default(), facts.key);
+                    effect = TaskEffect::Hang;
+                }
+                (TaskEffect::Hang, ..) => {}
                 (_, None, Some(ms)) => {
                     effect = TaskEffect::Delay(i64::try_from(ms).unwrap_or(i64::MAX));
                 }
@@ -138,7 +147,7 @@ impl World {
         self.revision += 1;
     }
 
-    fn hold(&mut self, of: &str, until_ms: Option<i64>, what: Held) {
+    pub(super) fn hold(&mut self, of: &str, until_ms: Option<i64>, what: Held) {
         let last = self.faults.holds.iter().map(|hold| hold.holder).max().unwrap_or(FIRST_HOLDER);
         self.faults.holds.push(Hold { of: of.to_owned(), until_ms, what, holder: last + 1 });
     }
@@ -205,6 +214,7 @@ impl World {
                 Held::Node { name, online } => {
                     self.set_node_online(name, *online);
                 }
+                Held::Task { key } => self.go_on(*key),
                 Held::Quorum | Held::Ballast { .. } => {}
             }
         }

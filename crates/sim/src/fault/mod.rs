@@ -9,6 +9,7 @@
 mod armed;
 mod effects;
 mod glob;
+mod hold;
 
 pub use armed::FaultState;
 pub(crate) use armed::{Facts, Faults, RequestEffects, TaskEffect, TaskFacts};
@@ -86,6 +87,18 @@ pub struct Answer {
     /// Whether the request takes effect all the same.
     #[serde(default)]
     pub when: When,
+}
+
+/// A request waits on the server's side.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestHold {
+    /// Before its effect, or after it and before its answer.
+    #[serde(default)]
+    pub when: When,
+    /// Milliseconds of sim time; without it until the rule is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
 }
 
 /// A node goes off or comes back.
@@ -182,6 +195,9 @@ pub struct Fault {
     /// that is tried), or the task's stage for so many of sim time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
+    /// The request waits until the rule is removed; what else the rule does to it comes after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<RequestHold>,
     /// The connection is closed without an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop: Option<When>,
@@ -195,6 +211,9 @@ pub struct Fault {
     /// The task ends with this text; what it had begun is undone as after a real failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fail: Option<String>,
+    /// The task does not go on before the rule is removed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hang: bool,
     /// A node goes off or comes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeChange>,
@@ -212,6 +231,11 @@ pub struct Fault {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this shape")]
 fn is_zero(value: &u64) -> bool {
     *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this shape")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Fault {
@@ -277,6 +301,20 @@ impl Fault {
     #[must_use]
     pub fn latency(mut self, ms: u64) -> Self {
         self.latency_ms = Some(ms);
+        self
+    }
+
+    /// Holds a request back until the rule is removed.
+    #[must_use]
+    pub fn holds(mut self, when: When) -> Self {
+        self.hold = Some(RequestHold { when, for_ms: None });
+        self
+    }
+
+    /// Lets the task stand still until the rule is removed.
+    #[must_use]
+    pub fn hangs(mut self) -> Self {
+        self.hang = true;
         self
     }
 
@@ -354,12 +392,17 @@ impl Fault {
         if triggers.iter().filter(|given| **given).count() > 1 {
             return Err("give only one of `on`, `task` and `after_ms`".to_owned());
         }
-        let only_requests = self.drop.is_some() || self.answer.is_some() || self.no_upid.is_some();
+        let only_requests = self.hold.is_some()
+            || self.drop.is_some()
+            || self.answer.is_some()
+            || self.no_upid.is_some();
         if only_requests && self.on.is_none() {
-            return Err("`drop`, `answer` and `no_upid` are for requests: give `on`".to_owned());
+            let text = "`hold`, `drop`, `answer` and `no_upid` are for requests: give `on`";
+            return Err(text.to_owned());
         }
-        if self.fail.is_some() && self.task.is_none() {
-            return Err("`fail` is for tasks: give `task`".to_owned());
+        let only_tasks = self.fail.is_some() || self.hang;
+        if only_tasks && self.task.is_none() {
+            return Err("`fail` and `hang` are for tasks: give `task`".to_owned());
         }
         if self.latency_ms.is_some() && self.on.is_none() && self.task.is_none() {
             return Err("`latency_ms` needs `on` or `task`".to_owned());
@@ -368,8 +411,8 @@ impl Fault {
             || self.quorum_loss.is_some()
             || self.lock.is_some()
             || self.full.is_some();
-        if !only_requests && !in_world && self.fail.is_none() && self.latency_ms.is_none() {
-            return Err("it has no effect: give one of `latency_ms`, `drop`, `answer`, `no_upid`, `fail`, `node`, `quorum_loss`, `lock`, `full`".to_owned());
+        if !only_requests && !in_world && !only_tasks && self.latency_ms.is_none() {
+            return Err("it has no effect: give one of `latency_ms`, `hold`, `drop`, `answer`, `no_upid`, `fail`, `hang`, `node`, `quorum_loss`, `lock`, `full`".to_owned());
         }
         self.check_values()
     }
@@ -415,12 +458,16 @@ mod tests {
     fn rules_that_mean_nothing_are_refused() {
         let clone = || Fault::on("POST", "/nodes/{node}/qemu/{vmid}/clone");
         assert_eq!(clone().drops(When::After).check(), Ok(()));
+        assert_eq!(clone().holds(When::Before).drops(When::Before).check(), Ok(()));
+        assert_eq!(Fault::in_task("qmclone").hangs().check(), Ok(()));
         assert_eq!(Fault::now().fills("local").check(), Ok(()));
         assert_eq!(Fault::in_task("qmclone").at_percent(50).fails("x").check(), Ok(()));
         for (fault, part) in [
             (clone(), "no effect"),
             (Fault::now().drops(When::Before), "for requests"),
+            (Fault::in_task("x").holds(When::After), "for requests"),
             (clone().fails("x"), "for tasks"),
+            (clone().hangs(), "for tasks"),
             (Fault::now().latency(5), "needs `on`"),
             (clone().answers(200, When::Before), "400 to 599"),
             (clone().latency(1).sometimes(1.5, 0), "0 to 1"),

@@ -36,6 +36,8 @@ use crate::api::refusal::Refusal;
 const BODY_LIMIT: usize = 512 * 1024;
 /// Every 401 is delayed by so many milliseconds of sim time.
 const UNAUTHORIZED_DELAY_MS: i64 = 3000;
+/// Longer than any run of the simulator.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 /// So many requests go over one connection (`keep_alive` of pveproxy).
 const KEEP_ALIVE: u32 = 100;
 
@@ -441,19 +443,23 @@ async fn steps(
             let step = pending.step(&mut world, moment, &shared.fingerprint);
             (step, world.revision != before)
         };
-        if stirred && matches!(step, Step::Done(_)) {
+        // Others may wait for what happened, and the scheduler has something to do.
+        if stirred {
             shared.changed.notify_waiters();
         }
         match step {
             Step::Done(result) => return Some(result),
             Step::Drop => return None,
             Step::Delay(ms) => asked.hold(ms).await,
+            Step::Held(until) => {
+                let pause = until.map_or(FOR_EVER, |until| shared.clock.real_until(until));
+                tokio::select! {
+                    () = changed => {}
+                    () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => {}
+                }
+            }
             Step::Blocked(until) => {
                 fetch::start(shared);
-                if stirred {
-                    // Others may wait for that, and the scheduler has something to do.
-                    shared.changed.notify_waiters();
-                }
                 if asked.deadline().is_some_and(|deadline| deadline <= moment.now) {
                     asked.give_up();
                 }

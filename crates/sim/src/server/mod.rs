@@ -351,6 +351,25 @@ impl Sim {
         self.shared.world().faults.rules.clone()
     }
 
+    /// Waits until a fault has fired; one that holds, until something has come to the point at which
+    /// it is held. With [`Fault::skip`] that is the N-th request, without looking again and again.
+    /// False when there is no fault of that id (any more).
+    pub async fn wait_for_fault(&self, id: &str) -> bool {
+        loop {
+            let changed = self.shared.changed.notified();
+            let come = {
+                let world = self.shared.world();
+                let mut rules = world.faults.rules.iter();
+                rules.find(|rule| rule.fault.id.as_deref() == Some(id)).map(FaultState::came)
+            };
+            match come {
+                Some(false) => changed.await,
+                Some(true) => return true,
+                None => return false,
+            }
+        }
+    }
+
     /// Puts the clock forward by so many milliseconds of sim time.
     pub fn advance(&self, ms: i64) {
         self.shared.clock.advance(ms);

@@ -44,6 +44,8 @@ pub(crate) struct Pending {
     carried: Option<Carried>,
     /// Sim ms at which a refusal is given that takes its time.
     late: Option<i64>,
+    /// What came of it, while the answer is held back.
+    finished: Option<Result<Reply, Refusal>>,
 }
 
 /// How far a request is.
@@ -53,6 +55,8 @@ pub(crate) enum Step {
     Blocked(i64),
     /// Held back by a fault for so many real milliseconds.
     Delay(u64),
+    /// Held by a fault until this point of sim time; without one until the rule is removed.
+    Held(Option<i64>),
     /// A fault: the connection is to be closed without an answer.
     Drop,
 }
@@ -75,6 +79,7 @@ impl Pending {
             deadline: None,
             carried: None,
             late: None,
+            finished: None,
         }
     }
 
@@ -229,6 +234,12 @@ impl Pending {
                 return Step::Delay(self.effects.latency_ms);
             }
         }
+        if let Some(result) = self.finished.take() {
+            return self.answer(world, moment, result);
+        }
+        if let Some(step) = self.hold(world, moment, When::Before) {
+            return step;
+        }
         if let Some(step) = self.instead(When::Before) {
             return step;
         }
@@ -275,7 +286,36 @@ impl Pending {
             // What is due at once is done before the answer.
             crate::work::run_due(world, moment);
         }
+        self.answer(world, moment, result)
+    }
+
+    /// The answer, when no fault holds it back or puts another in its place.
+    fn answer(
+        &mut self,
+        world: &mut World,
+        moment: Moment,
+        result: Result<Reply, Refusal>,
+    ) -> Step {
+        if let Some(step) = self.hold(world, moment, When::After) {
+            self.finished = Some(result);
+            return step;
+        }
         self.instead(When::After).unwrap_or(Step::Done(result))
+    }
+
+    /// A fault that holds it at this point.
+    fn hold(&mut self, world: &mut World, moment: Moment, when: When) -> Option<Step> {
+        let held = self.effects.hold.as_mut().filter(|held| held.when == when)?;
+        if world.holds_back(held, moment.now) {
+            return Some(Step::Held(held.until_ms));
+        }
+        self.effects.hold = None;
+        None
+    }
+
+    /// A fault holds it no longer.
+    pub(crate) fn let_go(&mut self) {
+        self.effects.hold = None;
     }
 
     /// The first step: the node that `localhost` is, and which faults it meets.

@@ -217,6 +217,13 @@ fn step(world: &mut World, moment: Moment, key: u64) {
                 }
                 return;
             }
+            TaskEffect::Hang => {
+                if let Some(task) = world.tasks.get_mut(key) {
+                    task.work = Some(work);
+                    task.due_ms = i64::MAX;
+                }
+                return;
+            }
             TaskEffect::Fail(exit) => {
                 let exit = work.gives_up(world, exit);
                 end(world, moment, key, Err(exit));
