@@ -216,7 +216,7 @@ fn file_name(name: &str) -> String {
 }
 
 /// A reader sees the old file or the new one, never a part.
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("json.new");
     let mut file = File::create(&partial)?;
     file.write_all(bytes)?;

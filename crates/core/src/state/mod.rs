@@ -2,12 +2,14 @@
 //! adds to the cluster is memory: which keys documents managed before, so that a key that is no
 //! longer said can be reset (law 5).
 
+mod durations;
 mod file;
 mod history;
 mod journal;
 #[cfg(test)]
 mod tests;
 
+pub use durations::Durations;
 pub use file::{Folder, ProfileLock, StateError};
 pub use history::Histories;
 pub use journal::{Journal, Record, Unfinished};
