@@ -9,6 +9,7 @@ pub mod lint;
 mod privilege;
 pub mod saved;
 mod schema;
+pub(crate) mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use finding::{Finding, Weight};
 pub use graph::{ActionGraph, GraphError};
 pub use privilege::{Privilege, Use, aggregate as aggregate_privileges};
 pub use schema::json_schema;
+pub use storage::Store;
 
 use std::collections::BTreeMap;
 
@@ -66,6 +68,9 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What is run, and in which order.
     pub actions: ActionGraph,
+    /// Storages that actions work on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub storages: BTreeMap<String, Store>,
     /// What differs and is not written now, guest by guest, in the order of the documents.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub held: Vec<Held>,
@@ -128,6 +133,7 @@ impl Plan {
             profiles: Vec::new(),
             changes: Vec::new(),
             actions: ActionGraph::default(),
+            storages: BTreeMap::new(),
             held: Vec::new(),
             findings: Vec::new(),
             outcomes: BTreeMap::new(),

@@ -8,7 +8,7 @@ use super::vmid::Vmids;
 use super::{Input, Options};
 use crate::address::Address;
 use crate::plan::{
-    Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Held, Intent, Plan,
+    self, Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Held, Intent, Plan,
     Precondition, ProfileSummary, Reason,
 };
 use crate::state::Remembered;
@@ -208,6 +208,7 @@ impl<'a> Builder<'a> {
             quorate: inventory.quorate,
             profiles,
             changes,
+            storages: plan::storage::stores(&self.actions, inventory),
             actions: self.actions,
             held: self.held,
             findings: self.findings,
