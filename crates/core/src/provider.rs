@@ -129,10 +129,15 @@ pub enum Begun {
 pub enum Seen {
     /// What it was to do is done.
     Done,
-    /// Its task runs.
+    /// Its task, which runs or has ended: waiting for it tells.
     Running(String),
+    /// It is under way, by a task that nobody can name. In a few words.
+    Coming(String),
     /// Nothing was done, and nothing runs that could still do it.
     Nothing,
+    /// Something else is in its place: a guest of somebody else's at its VMID, or none where it was.
+    /// In a few words.
+    Other(String),
     /// It cannot be told, and why: in a few words.
     Unclear(String),
 }
@@ -153,9 +158,10 @@ pub trait Writer: Reader {
         digest: Option<&str>,
     ) -> impl Future<Output = Result<Begun, ProviderError>> + Send;
 
-    /// Looks what became of an action that was begun and whose answer was lost: at running tasks, and
-    /// at what the action was to change. `since` is when it was begun, in seconds since the Unix
-    /// epoch. A writer that cannot look knows nothing.
+    /// Looks what became of an action that was begun and whose answer was lost: at tasks of its kind
+    /// begun since, and at what the action was to change. `since` is when it was begun, in seconds
+    /// since the Unix epoch. The digest among the action's preconditions is the one that was sent.
+    /// Asks a few requests at most. A writer that cannot look knows nothing.
     fn look(
         &self,
         action: &Action,

@@ -197,7 +197,7 @@ struct ContentRow {
 
 /// A row of `…/pending`: one key, with what runs, what waits, and whether it goes.
 #[derive(Debug, Deserialize)]
-struct PendingRow {
+pub(crate) struct PendingRow {
     key: String,
     #[serde(default)]
     value: Option<Text>,
@@ -278,6 +278,11 @@ fn summary(vmid: u32, node: String, row: ResourceRow) -> Summary {
         lock: row.lock,
         pool: row.pool,
     }
+}
+
+/// A guest as `…/pending` shows it.
+pub(crate) fn guest_at(vmid: u32, node: &str, rows: Vec<PendingRow>) -> Guest {
+    guest_of(&GuestRef { vmid, node: node.to_owned() }, rows)
 }
 
 fn guest_of(reference: &GuestRef, rows: Vec<PendingRow>) -> Guest {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pvx_core::live::GuestRef;
 use pvx_core::plan::{Action, ActionKind};
-use pvx_core::provider::{Begun, ErrorClass, ProviderError, Reader, TaskEnd, Writer};
+use pvx_core::provider::{Begun, ErrorClass, ProviderError, Reader, Seen, TaskEnd, Writer};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use crate::guest::unnamed;
 
 mod ha;
 mod ha_config;
+mod look;
 mod reboot;
 mod root;
 mod secret;
@@ -46,6 +47,10 @@ impl Writer for Cluster {
         let request = secret::put_in(action, request, &self.secrets)?;
         let answer = self.client.send(&request).await.map_err(|e| provider_error(&e))?;
         begun(action, &answer)
+    }
+
+    async fn look(&self, action: &Action, since: i64) -> Result<Seen, ProviderError> {
+        self.look_at(action, since).await
     }
 
     async fn wait(&self, upid: &str, deadline: Duration) -> Result<TaskEnd, ProviderError> {

@@ -6,7 +6,9 @@ mod budget;
 mod check;
 mod estimate;
 mod event;
+mod lost;
 mod perform;
+mod resume;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,7 @@ mod tests;
 pub use budget::{Limits, Resource};
 pub use estimate::Estimates;
 pub use event::{Event, Sink};
+pub use resume::{Became, resume};
 pub use run::{Outcome, Report, Stop, run};
 
 use std::time::Duration;
@@ -54,11 +57,19 @@ pub struct Patience {
     pub tries: u32,
     /// Pause before the first repetition; doubled each time.
     pub pause: Duration,
+    /// How long a request whose answer was lost may still wait in a node's queue: pveproxy gives up
+    /// on a node after 30 s.
+    pub late: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { task: Duration::from_secs(3600), tries: 6, pause: Duration::from_millis(500) }
+        Self {
+            task: Duration::from_secs(3600),
+            tries: 6,
+            pause: Duration::from_millis(500),
+            late: Duration::from_secs(30),
+        }
     }
 }
 

@@ -3,5 +3,7 @@
 mod fake;
 mod journal;
 mod order;
+mod outcomes;
 mod preconditions;
+mod resume;
 mod stop;

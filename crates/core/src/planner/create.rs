@@ -317,6 +317,7 @@ fn prepare(
     rendered.note_missing(builder, node);
     let files = rendered.steps(builder, node, true, Effect::Create);
     let held = away.holding.as_ref();
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let (mut steps, comparison, back, origin) = match &guest.origin {
         Origin::Template { template, clone } => {
             let mut notes = Vec::new();
@@ -330,7 +331,7 @@ fn prepare(
             let (now, later) = steps::split(comparison, &back.slots);
             let mut all = clone_steps(guest, &route, &note, reason);
             all.extend(files);
-            all.extend(steps::configure_begun(node, &now, reason, &note));
+            all.extend(steps::configure_begun(node, &now, reason, &note, &owned));
             (all, (now, later), back, route.words())
         }
         Origin::Empty => {
@@ -352,7 +353,6 @@ fn prepare(
         slots => format!("{origin}, {slots} kept from before"),
     };
     check_allocates(&input.snapshot.inventory, guest, &comparison, node)?;
-    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     steps.extend(returned(node, back, &later, reason, &owned));
     let (node, reason) = (node.to_owned(), reason.clone());
     let subject = subject(guest, vmid, (&node, &node), &nothing);
@@ -368,10 +368,8 @@ pub(super) fn returned(
     reason: &Reason,
     owned: &Precondition,
 ) -> Vec<Step> {
-    let mut writes = steps::configure(node, later, reason, Effect::Create, None);
-    if let Some(first) = writes.first_mut() {
-        first.preconditions.push(owned.clone());
-    }
+    let writes = steps::configure(node, later, reason, Effect::Create, None);
+    let writes = writes.into_iter().map(|step| step.requires(owned.clone()));
     back.first.into_iter().chain(writes).chain(back.last).collect()
 }
 

@@ -203,11 +203,15 @@ impl Difference {
 
     fn steps(&self, builder: &Builder<'_>, live: &live::Guest, owned: Precondition) -> Vec<Step> {
         let mut steps = match self.at_rest() {
-            true => self.at_rest_steps(builder, live, &owned),
+            true => self.at_rest_steps(builder, live),
             false => self.running_steps(builder, live),
         };
-        if let Some(first) = steps.first_mut() {
-            first.preconditions.insert(0, owned);
+        for (place, step) in steps.iter_mut().enumerate() {
+            // A file on a storage is nobody's; but the first step of all asks whose guest it is.
+            let asks = place == 0 || !matches!(step.kind, ActionKind::Snippet { .. });
+            if asks && !step.preconditions.contains(&owned) {
+                step.preconditions.insert(0, owned.clone());
+            }
         }
         steps
     }
@@ -238,13 +242,8 @@ impl Difference {
 
     /// Move, shut down, configure where it is then, and start again what the documents do not want
     /// stopped. The stop writes what waited, so no digest is known for the writes: they ask whose
-    /// guest it is instead.
-    fn at_rest_steps(
-        &self,
-        builder: &Builder<'_>,
-        live: &live::Guest,
-        owned: &Precondition,
-    ) -> Vec<Step> {
+    /// guest it is, as all steps do.
+    fn at_rest_steps(&self, builder: &Builder<'_>, live: &live::Guest) -> Vec<Step> {
         let mut steps: Vec<Step> = self.membership.before.clone();
         steps.extend(self.files.here.iter().cloned());
         let mut node = live.node.as_str();
@@ -254,11 +253,7 @@ impl Difference {
             node = target;
         }
         steps.push(self.shutdown(builder, node));
-        let mut writes = self.writes(node, None);
-        if let Some(first) = writes.first_mut() {
-            first.preconditions.push(owned.clone());
-        }
-        steps.extend(writes);
+        steps.extend(self.writes(node, None));
         if self.restart.is_some() {
             let reason = Reason::new("offline", "it was shut down to be changed");
             steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));

@@ -15,7 +15,7 @@ use crate::plan::{
     Reason, Verb,
 };
 use crate::provider::{
-    Begun, Comparison, ErrorClass, GuestKind, HaComparison, HaRule, ProviderError, Reader, TaskEnd,
+    Begun, Comparison, ErrorClass, GuestKind, HaComparison, HaRule, ProviderError, Reader, Seen, TaskEnd,
     Volume, Wanted, Writer,
 };
 use crate::state::{Record, Remembered, StateError};
@@ -39,6 +39,10 @@ pub(super) enum Answer {
     Missing,
     /// The answer is lost.
     Lost,
+    /// What is to be made is there.
+    Exists,
+    /// A task that cannot be watched to its end.
+    TaskLost,
 }
 
 /// Something that happens to the cluster meanwhile.
@@ -53,6 +57,10 @@ pub(super) struct Fake {
     /// In flight by resource, now and at most.
     flying: Mutex<BTreeMap<String, (usize, usize)>>,
     tasks: Mutex<BTreeMap<String, (Action, Answer)>>,
+    /// What looks at an action show; unclear when there are no more.
+    pub(super) looks: Mutex<BTreeMap<u32, VecDeque<Seen>>>,
+    /// Digests that went with requests, in order.
+    pub(super) digests: Mutex<Vec<Option<String>>>,
     /// Told before each answer.
     pub(super) before: Mutex<Option<Interference>>,
 }
@@ -60,6 +68,10 @@ pub(super) struct Fake {
 impl Fake {
     pub(super) fn answer(&self, action: u32, answers: &[Answer]) {
         self.script.lock().unwrap().insert(action, answers.iter().copied().collect());
+    }
+
+    pub(super) fn show(&self, action: u32, seen: &[Seen]) {
+        self.looks.lock().unwrap().insert(action, seen.iter().cloned().collect());
     }
 
     pub(super) fn say(&self, line: String) {
@@ -117,8 +129,9 @@ impl Reader for Fake {
 }
 
 impl Writer for Fake {
-    async fn begin(&self, action: &Action, _: Option<&str>) -> Result<Begun, ProviderError> {
+    async fn begin(&self, action: &Action, digest: Option<&str>) -> Result<Begun, ProviderError> {
         self.say(format!("send {}", action.id));
+        self.digests.lock().unwrap().push(digest.map(str::to_owned));
         if let Some(before) = &*self.before.lock().unwrap() {
             before(self);
         }
@@ -131,7 +144,8 @@ impl Writer for Fake {
             Answer::Refused => return Err(error(ErrorClass::Refused)),
             Answer::Missing => return Err(error(ErrorClass::Missing)),
             Answer::Lost => return Err(error(ErrorClass::OutcomeUnknown)),
-            Answer::Task(_) | Answer::TaskFails | Answer::Hold => {}
+            Answer::Exists => return Err(error(ErrorClass::Exists)),
+            Answer::Task(_) | Answer::TaskFails | Answer::Hold | Answer::TaskLost => {}
         }
         self.fly(action, true);
         let upid = format!("UPID:{}", action.id.0);
@@ -139,8 +153,24 @@ impl Writer for Fake {
         Ok(Begun::Task(upid))
     }
 
+    async fn look(&self, action: &Action, _: i64) -> Result<Seen, ProviderError> {
+        self.say(format!("look {}", action.id));
+        let mut looks = self.looks.lock().unwrap();
+        let next = looks.get_mut(&action.id.0).and_then(VecDeque::pop_front);
+        Ok(next.unwrap_or_else(|| Seen::Unclear("nobody knows".to_owned())))
+    }
+
     async fn wait(&self, upid: &str, _: Duration) -> Result<TaskEnd, ProviderError> {
-        let (action, answer) = self.tasks.lock().unwrap().remove(upid).unwrap();
+        let found = self.tasks.lock().unwrap().remove(upid);
+        let Some((action, answer)) = found else {
+            // One that a look named.
+            self.say(format!("wait {upid}"));
+            return match upid {
+                "UPID:bad" => Err(error(ErrorClass::Failed)),
+                "UPID:lost" => Err(error(ErrorClass::OutcomeUnknown)),
+                _ => Ok(TaskEnd { warnings: 0 }),
+            };
+        };
         let seconds = match answer {
             Answer::Task(seconds) => seconds,
             Answer::Hold => std::future::pending().await,
@@ -151,6 +181,9 @@ impl Writer for Fake {
         self.say(format!("over {}", action.id));
         match answer {
             Answer::TaskFails => Err(error(ErrorClass::Failed)),
+            Answer::TaskLost => {
+                Err(ProviderError { upid: Some(upid.to_owned()), ..error(ErrorClass::OutcomeUnknown) })
+            }
             _ => Ok(TaskEnd { warnings: 0 }),
         }
     }
