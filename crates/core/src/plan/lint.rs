@@ -77,7 +77,7 @@ fn wrong_deeds(plan: &Plan, action: &Action) -> Vec<&'static str> {
             complain_if(!proven, "destroys without proof of ownership");
             // Outcomes are what documents want to be there when the plan has been carried out.
             let wanted = plan.outcomes.contains_key(&action.address);
-            let forbidden = plan.intent == Intent::Apply && wanted && !may_go(plan, action);
+            let forbidden = plan.intent != Intent::Destroy && wanted && !may_go(plan, action);
             complain_if(forbidden, "destroys a guest that documents want");
         }
         ActionKind::Clone { storage, full, .. } => {
