@@ -141,7 +141,7 @@ fn may_go(plan: &Plan, action: &Action) -> bool {
 }
 
 /// Is it done to a guest that only holds kept disks?
-fn is_keeper(action: &Action) -> bool {
+pub(crate) fn is_keeper(action: &Action) -> bool {
     let of_keeper = |p: &Precondition| matches!(p, Precondition::Owned { mark, .. } if mark.starts_with(KEEPER));
     let tags = match &action.kind {
         ActionKind::Create { config, .. } => config.get("tags").map_or("", String::as_str),
@@ -161,7 +161,8 @@ fn is_first_proof(precondition: &Precondition) -> bool {
     is_proof(precondition) || *precondition == Precondition::VmidFree
 }
 
-fn is_disk(key: &str) -> bool {
+/// Is it the slot of a drive, or a detached disk?
+pub(crate) fn is_disk(key: &str) -> bool {
     let name = key.trim_end_matches(|c: char| c.is_ascii_digit());
     name.len() < key.len()
         && matches!(name, "scsi" | "virtio" | "sata" | "ide" | "efidisk" | "tpmstate" | "unused")
