@@ -272,7 +272,7 @@ impl<'a> Session<'a> {
     pub(crate) fn draft(&self, reading: &Reading, intent: Intent, options: &Options) -> Plan {
         let input = self.input(reading, options);
         match intent {
-            Intent::Apply => planner::apply(&input),
+            Intent::Apply | Intent::Undo => planner::apply(&input),
             Intent::Destroy => planner::destroy(&input),
         }
     }

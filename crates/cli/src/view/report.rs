@@ -58,6 +58,7 @@ fn last_line(plan: &Plan, report: &Report) -> String {
     let word = match plan.intent {
         Intent::Apply => "applied",
         Intent::Destroy => "destroyed",
+        Intent::Undo => "took back",
     };
     let total = plan.changes.len();
     match report.outcome() {

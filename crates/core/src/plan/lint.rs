@@ -79,7 +79,7 @@ fn wrong_deeds(plan: &Plan, action: &Action) -> Vec<&'static str> {
         ActionKind::Destroy => {
             // Outcomes are what documents want to be there when the plan has been carried out.
             let wanted = plan.outcomes.contains_key(&action.address);
-            let forbidden = plan.intent == Intent::Apply && wanted && !may_go(plan, action);
+            let forbidden = plan.intent != Intent::Destroy && wanted && !may_go(plan, action);
             complain_if(forbidden, "destroys a guest that documents want");
         }
         ActionKind::Clone { storage, full, .. } => {
@@ -143,7 +143,7 @@ fn may_go(plan: &Plan, action: &Action) -> bool {
 }
 
 /// Is it done to a guest that only holds kept disks?
-fn is_keeper(action: &Action) -> bool {
+pub(crate) fn is_keeper(action: &Action) -> bool {
     let of_keeper = |p: &Precondition| matches!(p, Precondition::Owned { mark, .. } if mark.starts_with(KEEPER));
     let tags = match &action.kind {
         ActionKind::Create { config, .. } => config.get("tags").map_or("", String::as_str),
@@ -194,7 +194,8 @@ fn is_first_proof(precondition: &Precondition) -> bool {
     is_proof(precondition) || *precondition == Precondition::VmidFree
 }
 
-fn is_disk(key: &str) -> bool {
+/// Is it the slot of a drive, or a detached disk?
+pub(crate) fn is_disk(key: &str) -> bool {
     let name = key.trim_end_matches(|c: char| c.is_ascii_digit());
     name.len() < key.len()
         && matches!(name, "scsi" | "virtio" | "sata" | "ide" | "efidisk" | "tpmstate" | "unused")

@@ -31,7 +31,7 @@ use crate::address::Address;
 use crate::state::Remembered;
 
 /// The version of the serialised form. A reader refuses a newer one.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What the tag of a guest begins with that only holds kept disks; the profile's key follows.
 pub const KEEPER: &str = "pvx-kept.";
@@ -47,6 +47,8 @@ pub enum Intent {
     Apply,
     /// Remove everything the documents own.
     Destroy,
+    /// Take back what a run that failed has changed.
+    Undo,
 }
 
 /// Everything that will be done, why, and what will not be done.

@@ -153,6 +153,7 @@ fn plan(verb: Verb, actions: Vec<Action>) -> Plan {
         effect: Effect::Create,
         reason: "test".to_owned(),
         position: None,
+        on_failure: crate::desired::OnFailure::Keep,
         actions: ids,
     };
     Plan { nodes: (3, 3), changes: vec![change], actions: graph, ..Plan::new(Intent::Apply, "lab") }

@@ -535,6 +535,7 @@ pub(super) fn finish(
         effect: Effect::Create,
         reason: reason.text,
         position: Some(builder.input.sources.position(guest.span)),
+        on_failure: guest.on_failure,
         actions: ids.clone(),
     });
     start.and_then(|place| ids.get(place)).copied()

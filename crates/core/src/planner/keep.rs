@@ -227,7 +227,7 @@ fn note(input: &Input<'_>, address: &Address, live: &live::Guest, intent: Intent
         Intent::Apply => {
             "named under `disks` of that guest they come back to it; `pvx destroy --erase-kept` removes them"
         }
-        Intent::Destroy => "--erase-kept removes them too",
+        Intent::Destroy | Intent::Undo => "--erase-kept removes them too",
     };
     Finding::note("kept-disks", text).about(address).help(help)
 }
@@ -273,6 +273,7 @@ pub(super) fn erase_all(builder: &mut Builder<'_>) {
             effect: Effect::DataLoss,
             reason: reason.text.clone(),
             position: None,
+            on_failure: crate::desired::OnFailure::Keep,
             actions: ids,
         });
     }

@@ -163,6 +163,8 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
                 keep::erase_all(&mut builder);
             }
         }
+        // Documents do not ask for it: `crate::undo` makes those plans.
+        Intent::Undo => {}
     }
     keep::report(&mut builder, intent);
     let mut plan = builder.finish(intent, summaries(input, &ownership));

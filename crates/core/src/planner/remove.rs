@@ -92,6 +92,7 @@ fn one(
         effect,
         reason: reason.text.clone(),
         position: None,
+        on_failure: crate::desired::OnFailure::Keep,
         actions,
     });
 }

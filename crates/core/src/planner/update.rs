@@ -334,6 +334,7 @@ impl Difference {
             reason,
             attributes,
             position: Some(builder.input.sources.position(guest.span)),
+            on_failure: crate::desired::OnFailure::Keep,
             actions,
         }
     }

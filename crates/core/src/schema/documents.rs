@@ -22,6 +22,7 @@ const TEMPLATE: Form = Either(&[VMID, NAME]);
 pub(super) const CLONE: Form = Form::Shape(Word(&["full", "linked"]));
 const PLACEMENT: Form = Form::Shape(Word(&["spread", "pack", "pinned"]));
 const APPLY_CHANGES: Form = Form::Shape(Word(&["live", "reboot", "manual"]));
+const ON_FAILURE: Form = Form::Shape(Word(&["keep", "destroy"]));
 const INCLUDE: Form = List(&PATH);
 const TIME_ZONE: Form = Text("name of the IANA database");
 const CLOCK: Form = Text("22:00");
@@ -54,6 +55,10 @@ const fn apply_changes() -> Field {
 
 const fn prevent_destroy() -> Field {
     field("prevent_destroy", BOOL, "`true`: it is neither removed nor made anew").default("`false`")
+}
+
+const fn on_failure() -> Field {
+    field("on_failure", ON_FAILURE, "what becomes of a guest whose making failed").default("`keep`")
 }
 
 const fn placement() -> Field {
@@ -139,6 +144,7 @@ static DEFAULTS: Mapping = Mapping {
         placement(),
         apply_changes(),
         prevent_destroy(),
+        on_failure(),
     ],
 };
 
@@ -341,7 +347,7 @@ pub(super) static INCLUDED: Mapping = Mapping {
     title: "an included file",
     about: "What `include` names; its own `variables`, too. It is no document.",
     vm: true,
-    fields: &[placement(), apply_changes(), prevent_destroy(), include()],
+    fields: &[placement(), apply_changes(), prevent_destroy(), on_failure(), include()],
 };
 
 static MOVED: Mapping = mapping(
@@ -421,6 +427,7 @@ static GROUP: Mapping = Mapping {
         placement(),
         apply_changes(),
         prevent_destroy(),
+        on_failure(),
         include(),
         field("start_ip", START_IP, "address of the first guest, the others count up"),
         field(
@@ -449,6 +456,7 @@ static ASSIGNMENT: Mapping = Mapping {
         placement(),
         apply_changes(),
         prevent_destroy(),
+        on_failure(),
         include(),
     ],
 };
@@ -471,6 +479,7 @@ pub(super) static STANDALONE: Mapping = Mapping {
         placement(),
         apply_changes(),
         prevent_destroy(),
+        on_failure(),
         include(),
         variables(),
         field("moved", TEXT, "former name, or former address")

@@ -77,6 +77,11 @@ static NOTHING: BTreeSet<String> = BTreeSet::new();
 static UNKNOWN: AskedNode = AskedNode::Unknown;
 
 impl Memory {
+    /// What is remembered of this guest.
+    pub fn get(&self, address: &Address) -> Option<&Remembered> {
+        self.0.get(address)
+    }
+
     /// What documents managed on this guest; nothing when it is not remembered.
     pub fn managed(&self, address: &Address) -> &BTreeSet<String> {
         self.0.get(address).map_or(&NOTHING, |r| &r.managed)

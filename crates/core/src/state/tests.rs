@@ -143,6 +143,7 @@ fn change(guest: &str, verb: Verb) -> Change {
         effect: Effect::Live,
         reason: "test".to_owned(),
         position: None,
+        on_failure: crate::desired::OnFailure::Keep,
         actions: Vec::new(),
     }
 }

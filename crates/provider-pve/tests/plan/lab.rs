@@ -134,6 +134,7 @@ impl Lab {
             moved_from: None,
             apply_changes: None,
             prevent_destroy: false,
+            on_failure: pvx_core::desired::OnFailure::Keep,
             span: self.here,
             places: BTreeMap::new(),
         }

@@ -338,6 +338,7 @@ pub(super) fn plan(guests: Vec<Vec<Step>>) -> Plan {
             effect: Effect::Live,
             reason: "test".to_owned(),
             position: None,
+            on_failure: crate::desired::OnFailure::Keep,
             actions: ids,
         });
     }
