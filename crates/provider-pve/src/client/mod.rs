@@ -15,6 +15,7 @@ mod gate;
 mod lost;
 mod options;
 mod path;
+mod poll;
 mod refusal;
 mod request;
 mod retry;

@@ -11,6 +11,7 @@ use super::error::{ApiError, Attempt, Call};
 use super::gate::Gate;
 use super::lost::Failure;
 use super::options::{ClientError, ClientOptions, RetryOptions};
+use super::poll::Poller;
 use super::request::Request;
 use super::retry::backoff;
 use super::routing::Router;
@@ -30,6 +31,7 @@ struct Inner {
     gate: Gate,
     retry: RetryOptions,
     token_id: String,
+    poller: Poller,
 }
 
 /// Rows of a list that the API gives in pages.
@@ -69,6 +71,7 @@ impl Client {
                 router: Router::new(options.endpoints, options.skip_after_failure),
                 gate: Gate::new(options.per_node_in_flight, options.total_in_flight),
                 retry: options.retry,
+                poller: Poller::default(),
             }),
         })
     }
@@ -117,6 +120,11 @@ impl Client {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.wire.stats()
+    }
+
+    /// What asks about tasks for all who wait for one.
+    pub(super) fn poller(&self) -> &Poller {
+        &self.inner.poller
     }
 
     /// One write, or up to `tries` tries of a read.
