@@ -59,7 +59,7 @@ impl Writer for Cluster {
             ProviderError::new(ErrorClass::OutcomeUnknown, e.to_string())
         })?;
         let (options, began) = (WaitOptions { deadline, ..self.waiting }, Instant::now());
-        let end = self.client.wait_task(&upid, options, |_| {}).await;
+        let end = self.client.wait_task(&upid, options).await;
         let end = end.map_err(|e| unknown(&upid, &provider_error(&e)))?;
         if end.is_success() {
             self.settled(&upid, options, began).await?;
