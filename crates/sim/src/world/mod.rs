@@ -8,6 +8,7 @@ pub(crate) mod guest;
 pub(crate) mod jobs;
 pub(crate) mod lab;
 pub(crate) mod lock;
+pub(crate) mod lock_use;
 pub(crate) mod mapping;
 pub(crate) mod node;
 pub(crate) mod past;
