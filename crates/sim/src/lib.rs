@@ -51,6 +51,7 @@ pub use ssh::SshAddr;
 pub use world::access::{Access, AclEntry, AclKind, Token, User};
 pub use world::guest::{Guest, GuestStatus, Running};
 pub use world::lab::LabOptions;
+pub use world::lock_use::{LockSpan, LockTotals};
 pub use world::node::{Bridge, Node};
 pub use world::storage::{Storage, StorageKind, Volume, VolumeSnapshot};
 pub use world::task::{Task, TaskState};

@@ -27,6 +27,7 @@ use crate::clock::{Clock, TimeScale};
 use crate::error::SimError;
 use crate::fault::{Fault, FaultState};
 use crate::world::World;
+use crate::world::lock_use::LockTotals;
 use log::{RequestLog, RequestRecord, RequestTotals};
 use ports::{NodeAddr, NodeOff};
 
@@ -310,6 +311,12 @@ impl Sim {
     /// Forgets the requests so far.
     pub fn clear_requests(&self) {
         self.shared.requests.clear();
+    }
+
+    /// What each lock was held and waited for so far.
+    #[must_use]
+    pub fn lock_totals(&self) -> Vec<LockTotals> {
+        self.shared.world().lock_totals()
     }
 
     /// A copy of the world, for assertions.

@@ -9,6 +9,7 @@ pub(crate) mod jobs;
 pub(crate) mod lab;
 pub(crate) mod lock;
 mod loose_ends;
+pub(crate) mod lock_use;
 pub(crate) mod mapping;
 pub(crate) mod node;
 pub(crate) mod past;
