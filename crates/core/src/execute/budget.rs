@@ -32,7 +32,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            total: 128,
+            total: 256,
             per_node: 64,
             per_storage: None,
             storages: BTreeMap::new(),

@@ -10,7 +10,7 @@ mod left;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub(super) use cost::{Cost, Sample};
+pub(super) use cost::{Cost, Sample, per_gib, volumes_on};
 
 use super::Limits;
 use crate::plan::{Action, ActionId, Plan};
@@ -35,7 +35,7 @@ impl Estimates {
     pub fn of(&self, action: &Action) -> Duration {
         let cost = self.cost(action);
         let holds = u32::try_from(action.storages.len()).unwrap_or(u32::MAX);
-        cost.own.saturating_add(cost.hold.saturating_mul(holds))
+        cost.own.saturating_add(cost.volume.saturating_mul(holds))
     }
 
     /// How long the rest of the plan takes about: the longer of the longest chain of actions that

@@ -1,6 +1,6 @@
 //! What one action costs, and under which names that is remembered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::plan::{Action, ActionKind, Plan, Store};
@@ -13,10 +13,8 @@ const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 pub(in crate::execute) struct Cost {
     /// Outside of locks, copying included.
     pub(in crate::execute) own: Duration,
-    /// Under the lock of each of its storages.
-    pub(in crate::execute) hold: Duration,
-    /// Volumes that are made or freed on each of its storages.
-    pub(in crate::execute) volumes: u32,
+    /// Under the lock of a storage, for each volume on it.
+    pub(in crate::execute) volume: Duration,
     /// GiB that it copies outside of locks; none when it copies nothing.
     pub(in crate::execute) copies: Option<f64>,
 }
@@ -83,11 +81,22 @@ fn cost(
             rate.mul_f64(gib)
         }
     };
-    let volumes = volumes(action, disks);
     let one = action.storages.iter().filter_map(|storage| known.of(&lock(storage))).max();
-    let one = one.unwrap_or_else(|| usual_hold(store)).max(SHORTEST);
-    let hold = one.saturating_mul(volumes);
-    Cost { own, hold, volumes, copies }
+    let volume = one.unwrap_or_else(|| usual_hold(store)).max(SHORTEST);
+    Cost { own, volume, copies }
+}
+
+impl Cost {
+    /// How long an action holds the lock of one of its storages.
+    pub(in crate::execute) fn hold(&self, action: &Action, storage: &str) -> Duration {
+        self.volume.saturating_mul(volumes_on(action, storage))
+    }
+}
+
+/// Volumes that are made or freed on a storage.
+pub(in crate::execute) fn volumes_on(action: &Action, storage: &str) -> u32 {
+    let count = action.storages.iter().filter(|name| *name == storage).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The name of the kind of action.
@@ -106,8 +115,10 @@ fn linked(full: bool) -> &'static str {
 }
 
 /// The name of what copies, for each GiB: it depends on where to.
-fn per_gib(action: &Action) -> String {
-    format!("{} {} a GiB", key(action), action.storages.join("+"))
+pub(in crate::execute) fn per_gib(action: &Action) -> String {
+    let storages: BTreeSet<&str> = action.storages.iter().map(String::as_str).collect();
+    let storages: Vec<&str> = storages.into_iter().collect();
+    format!("{} {} a GiB", key(action), storages.join("+"))
 }
 
 fn lock(storage: &str) -> String {
@@ -154,7 +165,7 @@ fn copied(action: &Action, disks: &[(String, u64)]) -> Option<f64> {
     let all = || disks.iter().map(|(_, bytes)| *bytes).sum::<u64>();
     let bytes = match &action.kind {
         ActionKind::Clone { full: true, .. } => all(),
-        ActionKind::Migrate { with_local_disks: true, .. } => all(),
+        ActionKind::Migrate { .. } if !action.storages.is_empty() => all(),
         ActionKind::Create { config, .. }
             if config.values().any(|v| v.contains("import-from=")) =>
         {
@@ -168,22 +179,4 @@ fn copied(action: &Action, disks: &[(String, u64)]) -> Option<f64> {
     // Nobody knows: the size of a usual system disk.
     let gib = if bytes == 0 { 10.0 } else { bytes as f64 / GIB };
     Some(gib.max(0.1))
-}
-
-/// Volumes that are made or freed on each of its storages.
-fn volumes(action: &Action, disks: &[(String, u64)]) -> u32 {
-    let on_storage = |value: &&String| {
-        let storage = value.split_once(':').map(|(storage, _)| storage);
-        storage.is_some_and(|storage| action.storages.iter().any(|name| name == storage))
-    };
-    let all = match &action.kind {
-        // The disk and the cloud-init drive.
-        ActionKind::Clone { .. } => return 2,
-        ActionKind::Create { config, .. } => config.values().filter(on_storage).count(),
-        ActionKind::Configure { set, .. } => set.values().filter(on_storage).count(),
-        ActionKind::Destroy | ActionKind::Migrate { .. } => disks.len(),
-        _ => 1,
-    };
-    let each = all.div_ceil(action.storages.len().max(1));
-    u32::try_from(each).unwrap_or(u32::MAX).max(1)
 }

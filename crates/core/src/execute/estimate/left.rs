@@ -34,11 +34,9 @@ pub(super) fn remaining(
         longest = longest.max(chain);
         chains.insert(id, chain);
         for resource in needs(plan, action) {
-            let hold = estimates.cost(action).hold;
-            let share = if resource.is_lock() { own.min(hold) } else { own };
-            let bound = match resource.is_lock() {
-                true => 1,
-                false => limits.bound(&resource, &plan.storages),
+            let (share, bound) = match resource.storage() {
+                Some(storage) => (own.min(estimates.cost(action).hold(action, storage)), 1),
+                None => (own, limits.bound(&resource, &plan.storages)),
             };
             let bound = u32::try_from(bound).unwrap_or(u32::MAX).max(1);
             let sum = work.entry(resource).or_default();

@@ -9,6 +9,7 @@ use super::lock::{Lock, Share};
 use crate::execute::Event;
 use crate::execute::budget::Resource;
 use crate::execute::estimate::Cost;
+use crate::plan::Action;
 
 /// What an action in flight has of a resource.
 #[derive(Debug, Clone, Copy)]
@@ -47,10 +48,11 @@ impl Gate {
         lock.and_then(|lock| lock.opens(now))
     }
 
-    pub(super) fn take(&mut self, cost: Cost, now: Instant) -> Taken {
+    pub(super) fn take(&mut self, action: &Action, cost: Cost, now: Instant) -> Taken {
         self.flying += 1;
+        let hold = cost.hold(action, self.resource.storage().unwrap_or_default());
         let copies = cost.copies.is_some();
-        Taken(self.lock.as_mut().map(|lock| lock.take(cost.hold, copies, now)))
+        Taken(self.lock.as_mut().map(|lock| lock.take(hold, copies, now)))
     }
 
     /// Gives it back. `spent` is the time in flight beside what the action takes of its own; none
@@ -97,10 +99,9 @@ impl Gate {
     }
 
     /// The storage, and how long an action holds its lock as far as was seen.
-    pub(super) fn learned(&self, taken: Taken) -> Option<(String, Duration)> {
-        let (lock, share) = (self.lock.as_ref()?, taken.0.filter(|share| !share.copies)?);
-        let hold = share.hold.mul_f64(lock.correction());
-        Some((self.resource.storage()?.to_owned(), hold))
+    pub(super) fn learned(&self, taken: Taken) -> Option<(&str, Duration)> {
+        let (lock, share) = (self.lock.as_ref()?, taken.0?);
+        Some((self.resource.storage()?, lock.learned(share)?))
     }
 }
 

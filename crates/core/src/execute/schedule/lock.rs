@@ -26,7 +26,7 @@ const PRIOR: f64 = 8.0;
 const FADE: f64 = 0.95;
 
 /// What is left of the excess of a penalty after a success.
-const RELIEF: f64 = 0.95;
+const RELIEF: f64 = 0.98;
 
 /// The most that the time is multiplied with because of refusals.
 const WORST: f64 = 64.0;
@@ -148,18 +148,22 @@ impl Lock {
         }
     }
 
-    /// An action that does nothing else spent so much time with it.
+    /// An action spent so much time with it.
     fn learn(&mut self, share: Share, spent: Option<Duration>) {
-        if let Some(spent) = spent.filter(|_| !share.copies) {
-            self.seen = self.seen * FADE + spent.as_secs_f64();
-            self.expected = self.expected * FADE + share.queue;
-        }
+        let Some(spent) = spent.map(|spent| spent.as_secs_f64()) else { return };
+        self.seen = self.seen * FADE + spent;
+        self.expected = self.expected * FADE + share.queue;
     }
 
     /// An action succeeded that spent so much time with it, if that can be told.
     pub(super) fn succeeded(&mut self, share: Share, spent: Option<Duration>) {
         self.window += 1.0;
         self.penalty = 1.0 + (self.penalty - 1.0) * RELIEF;
+        // Copies hold each other up elsewhere, too: that one took long says nothing, that one was
+        // fast does.
+        let most = Duration::from_secs_f64(share.queue);
+        let spent =
+            spent.map(|spent| if share.copies { (spent + share.hold).min(most) } else { spent });
         self.learn(share, spent);
     }
 
@@ -179,6 +183,13 @@ impl Lock {
         self.window = (self.window / 2.0).max(1.0);
         self.penalty = (self.penalty * 2.0).min(WORST);
         true
+    }
+
+    /// How long an action holds it, as far as was seen: from those that do nothing else, or from
+    /// refusals.
+    pub(super) fn learned(&self, share: Share) -> Option<Duration> {
+        let seen = !share.copies || self.penalty > 1.1;
+        seen.then(|| share.hold.mul_f64(self.factor()))
     }
 
     /// How many of the last kind it has room for.

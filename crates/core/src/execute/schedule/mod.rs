@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use gate::{Gate, Taken};
 
 use super::budget::{Resource, needs};
-use super::estimate::{Cost, Sample};
+use super::estimate::{Cost, Sample, per_gib, volumes_on};
 use super::{Estimates, Event, Limits};
 use crate::plan::{Action, ActionId, Plan};
 
@@ -68,6 +68,8 @@ pub(super) struct Schedule<'a> {
     flying: BTreeMap<ActionId, Flight>,
     /// Not before this time.
     later: BTreeSet<(Instant, ActionId)>,
+    /// The least time that was needed for a GiB, by kind.
+    fastest: BTreeMap<String, Duration>,
     /// What the run shows for later ones: sums, and of how many.
     seen: BTreeMap<String, (Duration, u32)>,
     /// Classes that were looked at: what the scheduler itself costs.
@@ -87,6 +89,7 @@ impl<'a> Schedule<'a> {
             by_resource: BTreeMap::new(),
             flying: BTreeMap::new(),
             later: BTreeSet::new(),
+            fastest: BTreeMap::new(),
             seen: BTreeMap::new(),
             looks: 0,
         }
@@ -145,7 +148,7 @@ impl<'a> Schedule<'a> {
         let mut taken = Vec::with_capacity(class.needs.len());
         for index in &class.needs {
             if let Some(gate) = self.gates.get_mut(*index) {
-                taken.push((*index, gate.take(cost, now)));
+                taken.push((*index, gate.take(action, cost, now)));
             }
         }
         self.flying.insert(rank.1, Flight { since: now, cost, taken });
@@ -217,13 +220,17 @@ impl<'a> Schedule<'a> {
     ) -> Duration {
         let Some(flight) = self.flying.remove(&action.id) else { return Duration::ZERO };
         let took = now.saturating_duration_since(flight.since);
-        let spent = took.saturating_sub(flight.cost.own);
+        let own = match ended {
+            Ended::Well => self.own(action, flight.cost, took),
+            // All it did was wait.
+            Ended::Busy(_) | Ended::Otherwise => Some(Duration::ZERO),
+        };
         let locks = flight.taken.iter().filter(|(_, taken)| taken.is_share()).count();
         for (index, taken) in &flight.taken {
             let Some(gate) = self.gates.get_mut(*index) else { continue };
             // Two locks cannot be told apart.
-            let spent = if locks == 1 { Some(spent) } else { None };
-            if let Some(event) = gate.give(*taken, ended, spent, now) {
+            let own = own.filter(|_| locks == 1);
+            if let Some(event) = gate.give(*taken, ended, own.map(|own| took - own), now) {
                 tell(&event);
             }
         }
@@ -231,6 +238,22 @@ impl<'a> Schedule<'a> {
             self.remember(action, &flight, took);
         }
         took
+    }
+
+    /// How much of the time that an action was in flight was its own, as far as can be told: of
+    /// one that copies, as much as the fastest of its kind took for each GiB. None for the first
+    /// of its kind, which only says how fast it is.
+    fn own(&mut self, action: &Action, cost: Cost, took: Duration) -> Option<Duration> {
+        let Some(gib) = cost.copies else { return Some(cost.own.min(took)) };
+        let one = took.div_f64(gib);
+        let known = self.fastest.entry(per_gib(action));
+        let mut first = false;
+        let fastest = known.or_insert_with(|| {
+            first = true;
+            one
+        });
+        *fastest = one.min(*fastest);
+        (!first).then(|| fastest.mul_f64(gib).min(took))
     }
 
     fn remember(&mut self, action: &Action, flight: &Flight, took: Duration) {
@@ -241,9 +264,9 @@ impl<'a> Schedule<'a> {
         self.add(Sample::of(action, flight.cost, own));
         for (index, taken) in &flight.taken {
             let hold = self.gates.get(*index).and_then(|gate| gate.learned(*taken));
-            if let Some((storage, hold)) = hold {
-                self.add(Sample::of_lock(&storage, hold / flight.cost.volumes.max(1)));
-            }
+            let Some((storage, hold)) = hold else { continue };
+            let volume = hold / volumes_on(action, storage).max(1);
+            self.add(Sample::of_lock(storage, volume));
         }
     }
 
