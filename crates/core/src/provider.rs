@@ -260,8 +260,8 @@ pub struct Comparison {
     pub replace: Vec<AttributeChange>,
     /// Slots of `set` that have no disk yet: they grow after it is written, others before.
     pub made: BTreeSet<String>,
-    /// Storages on which `set` allocates volumes.
-    pub allocates: BTreeSet<String>,
+    /// Storages on which `set` allocates volumes, once for each.
+    pub allocates: Vec<String>,
     /// Paths that the documents manage now.
     pub managed: BTreeSet<String>,
     /// What cannot be done, or is left alone.

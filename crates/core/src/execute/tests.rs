@@ -2,6 +2,7 @@
 
 mod fake;
 mod journal;
+mod model;
 mod order;
 mod outcomes;
 mod preconditions;

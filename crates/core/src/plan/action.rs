@@ -291,7 +291,8 @@ pub struct Action {
     pub effect: Effect,
     /// What must hold.
     pub preconditions: Vec<Precondition>,
-    /// Storages on which it allocates, clones or frees volumes: those are locked by Proxmox.
+    /// Storages on which it allocates, clones or frees volumes, once for each volume: those are
+    /// locked by Proxmox.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub storages: Vec<String>,
 }

@@ -24,7 +24,8 @@ pub struct Store {
 pub(crate) fn stores(actions: &ActionGraph, inventory: &Inventory) -> BTreeMap<String, Store> {
     let named: BTreeSet<&String> = actions.iter().flat_map(|action| &action.storages).collect();
     let mut stores: BTreeMap<String, Store> = BTreeMap::new();
-    for ((_, name), seen) in inventory.storages.iter().filter(|((_, name), _)| named.contains(name)) {
+    for ((_, name), seen) in inventory.storages.iter().filter(|((_, name), _)| named.contains(name))
+    {
         let store = stores.entry(name.clone()).or_default();
         store.shared |= seen.shared;
         store.plugin.clone_from(&seen.plugin);

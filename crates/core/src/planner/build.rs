@@ -1,6 +1,6 @@
 //! Collects actions, changes and findings while a plan is made.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::keep::Keepers;
 use super::ownership::Ownership;
@@ -58,7 +58,8 @@ impl Step {
     }
 
     pub(super) fn on_storages(mut self, storages: impl IntoIterator<Item = String>) -> Self {
-        self.storages = storages.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        self.storages = storages.into_iter().collect();
+        self.storages.sort_unstable();
         self
     }
 }

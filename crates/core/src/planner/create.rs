@@ -472,7 +472,7 @@ pub(super) fn migrate_live(
         return Err(immovable(guest, live, stuck, target));
     }
     let storages = volumes.into_iter().map(|v| v.storage).chain(added.iter().cloned());
-    let local: BTreeSet<String> = storages.filter(|s| !inventory.is_shared(s)).collect();
+    let local: Vec<String> = storages.filter(|s| !inventory.is_shared(s)).collect();
     let step = migrate_step(&live.node, target, live.running, !local.is_empty(), reason);
     Ok(step.on_storages(local))
 }

@@ -246,8 +246,13 @@ pub(super) fn erase_all(builder: &mut Builder<'_>) {
             continue;
         }
         let proof = owned(&input.snapshot.inventory.cluster, profile, &address);
-        let storages: Vec<String> =
-            input.kind.volumes(live).into_iter().map(|v| v.storage).collect();
+        let storages: Vec<String> = input
+            .kind
+            .volumes(live)
+            .into_iter()
+            .filter(|v| v.is_own())
+            .map(|v| v.storage)
+            .collect();
         let mut steps = remove(vmid, &live.node, &proof, &reason, Effect::DataLoss);
         if let Some(last) = steps.pop() {
             steps.push(last.on_storages(storages));

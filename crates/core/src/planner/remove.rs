@@ -208,7 +208,7 @@ impl Removal<'_> {
         let effect = if loses { Effect::DataLoss } else { Effect::Destroy };
         let step = Step::new(&live.node, ActionKind::Destroy, self.reason.clone(), effect);
         let step = self.guarded(step);
-        steps.push(step.on_storages(lost.into_iter().map(|v| v.storage)));
+        steps.push(step.on_storages(lost.into_iter().filter(|v| v.is_own()).map(|v| v.storage)));
         steps
     }
 

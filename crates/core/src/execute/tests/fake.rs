@@ -355,7 +355,7 @@ pub(super) struct Ran {
 
 /// Runs with ample limits and a healthy journal.
 pub(super) async fn go(fake: &Fake, plan: &Plan) -> Ran {
-    let limits = Limits { total: 99, per_node: 99, per_storage: 99, per_template: 99 };
+    let limits = Limits { per_storage: Some(99), ..Limits::default() };
     let (_stop, stopped) = watch::channel(Stop::Go);
     go_with(fake, plan, &limits, &[], stopped).await
 }
