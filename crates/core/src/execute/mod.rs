@@ -9,6 +9,7 @@ mod event;
 mod lost;
 mod perform;
 mod resume;
+mod rounds;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub use budget::{Limits, Resource};
 pub use estimate::Estimates;
 pub use event::{Event, Sink};
 pub use resume::{Became, resume};
+pub use rounds::Rounds;
 pub use run::{Outcome, Report, Stop, run};
 
 use std::time::Duration;
