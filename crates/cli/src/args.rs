@@ -452,6 +452,9 @@ pub(crate) struct RunOptions {
     /// Seconds to wait for guests that another task has locked
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) lock_timeout: u64,
+    /// Seconds that a request whose answer was lost may still wait in a node's queue
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, hide = true)]
+    pub(crate) queue_timeout: u64,
     #[command(flatten)]
     pub(crate) shutdown: ShutdownOptions,
     #[command(flatten)]

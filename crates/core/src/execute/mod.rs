@@ -10,6 +10,7 @@ mod lost;
 mod report;
 mod resume;
 mod retry;
+mod rounds;
 mod run;
 mod schedule;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use estimate::Estimates;
 pub use event::{Event, Sink};
 pub use report::{Outcome, Report};
 pub use resume::{Became, resume};
+pub use rounds::Rounds;
 pub use run::{Stop, run};
 
 use std::time::Duration;

@@ -74,7 +74,10 @@ fn wrong_deeds(plan: &Plan, action: &Action) -> Vec<&'static str> {
     let unproven = !action.preconditions.iter().any(is_identity);
     complain_if(unproven && is_destructive(&action.kind), "destroys without proof of ownership");
     let is_write = !matches!(action.kind, ActionKind::Snippet { .. } | ActionKind::Ha { .. });
-    complain_if(unproven && is_write && is_of_live(plan, action), "writes without proof of ownership");
+    complain_if(
+        unproven && is_write && is_of_live(plan, action),
+        "writes without proof of ownership",
+    );
     match &action.kind {
         ActionKind::Destroy => {
             // Outcomes are what documents want to be there when the plan has been carried out.

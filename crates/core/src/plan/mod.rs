@@ -1,6 +1,7 @@
 //! A plan is data (law 1): serialisable, versioned and complete. What is shown is what is run.
 
 mod action;
+pub mod again;
 mod change;
 mod checked;
 mod finding;

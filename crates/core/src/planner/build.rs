@@ -87,7 +87,7 @@ impl<'a> Builder<'a> {
             held: Vec::new(),
             findings: Vec::new(),
             outcomes: BTreeMap::new(),
-            vmids: Vmids::new(input.desired, &input.snapshot.inventory),
+            vmids: Vmids::new(input.desired, &input.snapshot.inventory, &input.options.taken),
             keepers: Keepers::of(input),
             moved: BTreeMap::new(),
         }

@@ -215,8 +215,12 @@ pub(super) fn lowest_vmid(builder: &mut Builder<'_>, what: &str) -> Result<u32, 
 }
 
 fn taken(builder: &Builder<'_>, guest: &Guest, vmid: u32) -> Finding {
+    let unseen = match builder.input.options.taken.contains(&vmid) {
+        true => "a guest that the token cannot see",
+        false => "another guest of this plan",
+    };
     let owner = builder.input.snapshot.inventory.guests.get(&vmid).map_or_else(
-        || "another guest of this plan".to_owned(),
+        || unseen.to_owned(),
         |g| format!("'{}' on {}", g.name.as_deref().unwrap_or("unnamed"), g.node),
     );
     Finding::error("vmid-taken", format!("VMID {vmid} of {} is taken by {owner}", guest.address))

@@ -216,9 +216,7 @@ impl Removal<'_> {
         // A half-made guest carries neither mark nor identity yet: its description stands for them.
         let note = self.live.config.get("description").filter(|_| self.half_made);
         let step = match note {
-            Some(note) => {
-                step.requires(Precondition::Begun { note: note.trim_end().to_owned() })
-            }
+            Some(note) => step.requires(Precondition::Begun { note: note.trim_end().to_owned() }),
             None => step.requires(self.owned.clone()),
         };
         // A template that is meant is one already; Proxmox refuses it too when it is protected.

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Folder, Journal, ProfileLock, Record, Remembered, StateError};
+use super::{Folder, Journal, ProfileLock, Record, Remembered, StateError, Unfinished};
 use crate::address::Address;
 use crate::execute::History;
-use crate::plan::{Change, Plan, Verb};
+use crate::plan::{ActionId, Change, Plan, Verb};
 
 /// One open journal a profile, under the profile's lock.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Histories {
     locks: Vec<(String, ProfileLock)>,
     journals: BTreeMap<String, Journal>,
     begun: BTreeSet<Address>,
+    /// What earlier runs began and nobody knows the end of: it comes along into new journals.
+    open: Vec<(String, Unfinished)>,
 }
 
 impl Histories {
@@ -27,7 +29,34 @@ impl Histories {
     ) -> Result<Self, StateError> {
         let lock = |profile: &str| Ok((profile.to_owned(), folder.lock(profile)?));
         let locks = profiles.into_iter().map(lock).collect::<Result<_, _>>()?;
-        Ok(Self { folder, locks, journals: BTreeMap::new(), begun: BTreeSet::new() })
+        Ok(Self {
+            folder,
+            locks,
+            journals: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            open: Vec::new(),
+        })
+    }
+
+    /// What an earlier run of a profile began stays open: its outcome could not be told.
+    pub fn keep_open(&mut self, profile: &str, unfinished: Unfinished) {
+        self.open.push((profile.to_owned(), unfinished));
+    }
+
+    /// A new journal, with what stays open of the one before. Numbers are counted down from the highest:
+    /// those of this run are counted up.
+    fn begin(&self, key: &str) -> Result<Journal, StateError> {
+        let mut journal = Journal::begin(&self.folder, key)?;
+        let open = self.open.iter().filter(|(profile, _)| profile == key).map(|(_, open)| open);
+        for (number, open) in (0..=u32::MAX).rev().zip(open) {
+            let mut action = open.action.clone();
+            action.id = ActionId(number);
+            journal.append(&Record::Begin { action, at: open.at })?;
+            if let Some(upid) = open.upid.clone() {
+                journal.append(&Record::Task { action: number, upid })?;
+            }
+        }
+        Ok(journal)
     }
 
     /// Says what the plan found unchanged, and closes the journals when every outcome is known:
@@ -90,7 +119,7 @@ impl History for Histories {
     fn record(&mut self, change: &Change, record: &Record) -> Result<(), StateError> {
         let key = change.address.key();
         if !self.journals.contains_key(&key) {
-            let journal = Journal::begin(&self.folder, &key)?;
+            let journal = self.begin(&key)?;
             self.journals.insert(key.clone(), journal);
         }
         self.journals.get_mut(&key).map_or(Ok(()), |journal| journal.append(record))

@@ -1,8 +1,11 @@
 //! The look at the result (law 7), and what is said of the run.
 
-use pvx_core::execute::{Outcome, Report};
+use std::collections::BTreeMap;
+
+use pvx_core::execute::{Outcome, Rounds};
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::Options;
+use serde_json::{Value, json};
 
 use crate::args::Format;
 use crate::exit::{CliError, Code};
@@ -13,10 +16,10 @@ use crate::view::{self, status};
 /// Reads everything again: what was applied must now be what is there (law 7).
 pub(super) async fn after(
     session: &Session<'_>,
-    plan: &Plan,
-    report: &Report,
+    rounds: &Rounds,
     options: &Options,
 ) -> Result<Code, CliError> {
+    let (plan, report) = (&rounds.plan, &rounds.report);
     let looked = match report.outcome() {
         Outcome::Complete => look_again(session, plan, options).await,
         Outcome::Failed | Outcome::Cancelled => Ok(None),
@@ -25,7 +28,13 @@ pub(super) async fn after(
     let left = looked.as_ref().ok().and_then(Option::as_ref);
     let remains = left.is_some_and(|plan| !plan.is_empty());
     match session.global.format {
-        Format::Json => output::json(&view::report::to_json(plan, report, left)),
+        Format::Json => {
+            let mut value = view::report::to_json(plan, report, left);
+            if let Some(fields) = value.as_object_mut() {
+                fields.extend(rounds_json(rounds));
+            }
+            output::json(&value);
+        }
         _ => {
             output::text(&view::report::render(plan, report));
             if let Some(left) = left.filter(|_| remains) {
@@ -49,6 +58,19 @@ pub(super) async fn after(
         Outcome::Failed => Code::Partial,
         Outcome::Cancelled => Code::Interrupted,
     })
+}
+
+/// How many rounds it took: actions that have others in their place, and guests that are left alone.
+fn rounds_json(rounds: &Rounds) -> serde_json::Map<String, Value> {
+    let alone = rounds.left.iter().map(|(address, why)| (address.to_string(), why));
+    let alone: BTreeMap<String, &String> = alone.collect();
+    [
+        ("rounds".to_owned(), json!(rounds.count)),
+        ("retried".to_owned(), json!(rounds.retried)),
+        ("left_alone".to_owned(), json!(alone)),
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// The plan for what is there now, and who runs where.

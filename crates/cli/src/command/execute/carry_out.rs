@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pvx_core::execute::{self, Context, Estimates, Limits, Patience, Report};
+use pvx_core::execute::{self, Context, Estimates, History, Limits, Patience, Report};
 use pvx_core::plan::Plan;
-use pvx_core::provider::ErrorClass;
-use pvx_core::state::Histories;
 use pvx_provider_pve::Cluster;
 use pvx_provider_pve::guest::Qemu;
 
@@ -16,12 +14,22 @@ use crate::session::Session;
 use crate::signals;
 use crate::view::progress::Progress;
 
+/// Deadlines and retries of a run.
+pub(super) fn patience(run: &RunOptions) -> Patience {
+    Patience {
+        task: Duration::from_secs(run.task_timeout),
+        late: Duration::from_secs(run.queue_timeout),
+        ..Patience::default()
+    }
+}
+
+/// One round. The journal stays open: whether all outcomes are known is told when the last one is over.
 pub(super) async fn carry_out(
     session: &Session<'_>,
     writer: &Cluster,
     run: &RunOptions,
     plan: &Plan,
-    mut histories: Histories,
+    histories: &mut impl History,
 ) -> Result<Report, CliError> {
     let progress = Progress::new(plan, session.global.format);
     let sink = |event: &execute::Event| progress.event(event);
@@ -30,19 +38,12 @@ pub(super) async fn carry_out(
         writer,
         kind: &Qemu,
         limits: &Limits { total: run.parallel, ..Limits::default() },
-        patience: &Patience { task: Duration::from_secs(run.task_timeout), ..Patience::default() },
+        patience: &patience(run),
         estimates: &Estimates::default(),
         sink: &sink,
         now: || Timestamp::now().as_second(),
     };
-    let mut report =
-        execute::run(&context, &mut histories, signals::listen(progress.announcer())).await;
+    let report = execute::run(&context, histories, signals::listen(progress.announcer())).await;
     progress.finish();
-    let mut failures = report.failed.values();
-    let unknown = failures.any(|error| error.class == ErrorClass::OutcomeUnknown);
-    let all_known = report.abandoned.is_empty() && !unknown;
-    if let Err(error) = histories.close(plan, all_known) {
-        report.state_errors.push(error.to_string());
-    }
     Ok(report)
 }

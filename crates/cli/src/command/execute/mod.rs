@@ -4,12 +4,14 @@
 mod after;
 mod carry_out;
 mod locked;
+mod rounds;
 mod settle;
 mod work;
 
 use pvx_core::execute::Outcome;
 use pvx_core::plan::Plan;
 use pvx_core::planner::Options;
+use pvx_core::provider::ErrorClass;
 use pvx_core::state::Histories;
 use serde_json::json;
 
@@ -23,7 +25,7 @@ use crate::session::Session;
 use crate::view;
 
 use after::after;
-use carry_out::carry_out;
+use rounds::Rounder;
 pub(super) use work::Work;
 
 pub(super) async fn run(
@@ -37,8 +39,8 @@ pub(super) async fn run(
     }
     let folder = session.folder(&inventory);
     let profiles = session.profiles();
-    let histories = Histories::lock(folder, profiles.iter().map(String::as_str))?;
-    let (inventory, all_known) = settle::last_run(session, run, inventory).await?;
+    let mut histories = Histories::lock(folder, profiles.iter().map(String::as_str))?;
+    let (inventory, all_known) = settle::last_run(session, run, inventory, &mut histories).await?;
     let options = work.options(run);
     let reading = locked::read(session, run, inventory, &options).await?;
     let mut plan = session.plan(&reading, work.intent(), &options).await?;
@@ -58,13 +60,20 @@ pub(super) async fn run(
     confirm(&view::plan::question(&plan), run.yes)?;
     let folder = session.folder(&reading.snapshot.inventory);
     work.remember(&folder, Stage::Begun);
-    let report = carry_out(session, &writer, run, &plan, histories).await?;
-    if report.outcome() == Outcome::Complete {
+    let rounder = Rounder { session, run, work: &work, options: &options, folder: folder.clone() };
+    let mut rounds = rounder.carry_out(plan, &writer, &mut histories).await?;
+    let mut failures = rounds.report.failed.values();
+    let unknown = failures.any(|error| error.class == ErrorClass::OutcomeUnknown);
+    let all_known = all_known && rounds.report.abandoned.is_empty() && !unknown;
+    if let Err(error) = histories.close(&rounds.plan, all_known) {
+        rounds.report.state_errors.push(error.to_string());
+    }
+    if rounds.report.outcome() == Outcome::Complete {
         work.remember(&folder, Stage::Done);
     }
     // What was made anew is not made anew again.
     let options = Options { replace: Vec::new(), ..options };
-    after(session, &plan, &report, &options).await
+    after(session, &rounds, &options).await
 }
 
 fn show(session: &Session<'_>, plan: &Plan) {

@@ -15,8 +15,8 @@ use crate::plan::{
     Reason, Verb,
 };
 use crate::provider::{
-    Begun, Comparison, ErrorClass, GuestKind, HaComparison, HaRule, ProviderError, Reader, Seen, TaskEnd,
-    Volume, Wanted, Writer,
+    Begun, Comparison, ErrorClass, GuestKind, HaComparison, HaRule, ProviderError, Reader, Seen,
+    TaskEnd, Volume, Wanted, Writer,
 };
 use crate::state::{Record, Remembered, StateError};
 
@@ -181,9 +181,10 @@ impl Writer for Fake {
         self.say(format!("over {}", action.id));
         match answer {
             Answer::TaskFails => Err(error(ErrorClass::Failed)),
-            Answer::TaskLost => {
-                Err(ProviderError { upid: Some(upid.to_owned()), ..error(ErrorClass::OutcomeUnknown) })
-            }
+            Answer::TaskLost => Err(ProviderError {
+                upid: Some(upid.to_owned()),
+                ..error(ErrorClass::OutcomeUnknown)
+            }),
             _ => Ok(TaskEnd { warnings: 0 }),
         }
     }

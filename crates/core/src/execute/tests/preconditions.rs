@@ -117,8 +117,7 @@ async fn it_was_made_a_template_meanwhile() {
 async fn it_changed_meanwhile() {
     let change = |g: &mut Guest| g.digest = Some("abd".to_owned());
     let resize = ActionKind::Resize { disk: "scsi0".to_owned(), size: 1 };
-    for kind in
-        [shutdown(), ActionKind::Destroy, ActionKind::Start, migrate(), configure(), resize]
+    for kind in [shutdown(), ActionKind::Destroy, ActionKind::Start, migrate(), configure(), resize]
     {
         let plan = one(kind, &[digest()]);
         assert!(refused(&plan, change).await.unwrap().contains("changed since the plan"));

@@ -59,7 +59,10 @@ impl Cluster {
         Ok(if there {
             Seen::Done
         } else {
-            Seen::Unclear(format!("guest {} has lost the disk, guest {target} has none", action.vmid))
+            Seen::Unclear(format!(
+                "guest {} has lost the disk, guest {target} has none",
+                action.vmid
+            ))
         })
     }
 }
