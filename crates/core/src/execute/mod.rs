@@ -4,10 +4,12 @@
 mod attempt;
 mod budget;
 mod check;
+pub mod course;
 mod estimate;
 mod event;
 mod perform;
 mod run;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -32,6 +32,7 @@ pub(super) async fn perform<W: Writer, H: History>(
         let why = error.message.clone();
         context.sink.event(&Event::Waiting { action: action.id, why });
         tokio::time::sleep(pause).await;
+        context.sink.event(&Event::Again { action: action.id });
         pause *= 2;
     }
 }

@@ -5,3 +5,5 @@ mod journal;
 mod order;
 mod preconditions;
 mod stop;
+
+pub(super) use fake::{plan, steps};
