@@ -11,33 +11,31 @@ use pvx_provider_pve::Cluster;
 use pvx_provider_pve::guest::Qemu;
 
 use crate::args::RunOptions;
+use crate::events::Watch;
 use crate::exit::CliError;
-use crate::session::Session;
-use crate::signals;
-use crate::view::progress::Progress;
 
 pub(super) async fn carry_out(
-    session: &Session<'_>,
     writer: &Cluster,
     run: &RunOptions,
     plan: &Plan,
     mut histories: Histories,
+    watch: &Watch,
 ) -> Result<Report, CliError> {
-    let progress = Progress::new(plan, session.global.format);
-    let sink = |event: &execute::Event| progress.event(event);
+    let estimates = Estimates::default();
+    let stop = watch.stop();
+    watch.begins(plan, &estimates);
     let context = Context {
         plan,
         writer,
         kind: &Qemu,
         limits: &Limits { total: run.parallel, ..Limits::default() },
         patience: &Patience { task: Duration::from_secs(run.task_timeout), ..Patience::default() },
-        estimates: &Estimates::default(),
-        sink: &sink,
+        estimates: &estimates,
+        sink: watch,
         now: || Timestamp::now().as_second(),
     };
-    let mut report =
-        execute::run(&context, &mut histories, signals::listen(progress.announcer())).await;
-    progress.finish();
+    let mut report = execute::run(&context, &mut histories, stop).await;
+    watch.rests();
     let mut failures = report.failed.values();
     let unknown = failures.any(|error| error.class == ErrorClass::OutcomeUnknown);
     let all_known = report.abandoned.is_empty() && !unknown;

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::args::{Format, RunOptions};
 use crate::confirm::confirm;
+use crate::events::Watch;
 use crate::exit::{CliError, Code};
 use crate::output;
 use crate::saved::{self, Stage};
@@ -31,6 +32,18 @@ pub(super) async fn run(
     run: &RunOptions,
     work: Work<'_>,
 ) -> Result<Code, CliError> {
+    let watch = Watch::open(&run.watch, session.global.format, run.parallel)?;
+    let result = watched(session, run, work, &watch).await;
+    watch.close(&result);
+    result
+}
+
+async fn watched(
+    session: &Session<'_>,
+    run: &RunOptions,
+    work: Work<'_>,
+    watch: &Watch,
+) -> Result<Code, CliError> {
     let inventory = session.inventory().await?;
     if let Work::Saved { path, saved } = &work {
         saved::check_cluster(session, path, saved, &inventory).await?;
@@ -45,6 +58,7 @@ pub(super) async fn run(
     if let Work::Saved { path, saved } = &work {
         plan = saved::agree(session, path, saved, &reading, plan)?;
     }
+    watch.planned(&plan);
     show(session, &plan);
     if plan.is_blocked() {
         return refuse(session, &plan);
@@ -58,13 +72,13 @@ pub(super) async fn run(
     confirm(&view::plan::question(&plan), run.yes)?;
     let folder = session.folder(&reading.snapshot.inventory);
     work.remember(&folder, Stage::Begun);
-    let report = carry_out(session, &writer, run, &plan, histories).await?;
+    let report = carry_out(&writer, run, &plan, histories, watch).await?;
     if report.outcome() == Outcome::Complete {
         work.remember(&folder, Stage::Done);
     }
     // What was made anew is not made anew again.
     let options = Options { replace: Vec::new(), ..options };
-    after(session, &plan, &report, &options).await
+    after(session, &plan, &report, &options, watch).await
 }
 
 fn show(session: &Session<'_>, plan: &Plan) {
