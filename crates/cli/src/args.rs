@@ -11,6 +11,8 @@ use pvx_core::plan::Intent;
 use pvx_core::planner::Options;
 use secrecy::SecretString;
 
+use crate::events::WatchOptions;
+
 /// A declarative reconciler for Proxmox VE: YAML in, plan out, apply, and nothing when nothing
 /// changed.
 #[derive(Debug, Parser)]
@@ -459,6 +461,8 @@ pub(crate) struct RunOptions {
     pub(crate) shutdown: ShutdownOptions,
     #[command(flatten)]
     pub(crate) policy: PolicyOptions,
+    #[command(flatten)]
+    pub(crate) watch: WatchOptions,
 }
 
 /// What plan and apply share.
@@ -532,6 +536,8 @@ pub(crate) enum SchemaKind {
     Policy,
     /// JSON schema of what `plan --format json` prints
     Plan,
+    /// JSON schema of a line that `apply --events` writes
+    Events,
     /// JSON schema of a world file of the simulator
     World,
     /// The reference of all keys, as Markdown

@@ -31,17 +31,24 @@ pub(crate) enum Code {
     Interrupted,
 }
 
+impl Code {
+    /// What the caller of pvx gets.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Error => 1,
+            Self::Changes => 2,
+            Self::Partial => 3,
+            Self::Refused => 4,
+            Self::Stale => 5,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
-        Self::from(match code {
-            Code::Success => 0,
-            Code::Error => 1,
-            Code::Changes => 2,
-            Code::Partial => 3,
-            Code::Refused => 4,
-            Code::Stale => 5,
-            Code::Interrupted => 130,
-        })
+        Self::from(code.number())
     }
 }
 
@@ -83,7 +90,8 @@ impl CliError {
         Self::Stale { message, details, help }
     }
 
-    fn code(&self) -> Code {
+    /// The exit code that it becomes.
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Stale { .. } => Code::Stale,
             Self::Refused { .. } => Code::Refused,
@@ -106,7 +114,8 @@ impl CliError {
         }
     }
 
-    fn help(&self) -> Option<&str> {
+    /// What to do next.
+    pub(crate) fn help(&self) -> Option<&str> {
         match self {
             Self::Documents { .. } | Self::State(_) => None,
             Self::Provider(error) => error.help.as_deref(),

@@ -4,6 +4,7 @@ mod args;
 mod cluster;
 mod command;
 mod confirm;
+mod events;
 mod exit;
 mod format;
 mod logging;

@@ -2,15 +2,41 @@
 
 use std::collections::BTreeSet;
 
+use pvx_core::execute::course::Summary;
 use pvx_core::execute::{Outcome, Report};
 use pvx_core::plan::{ActionId, Change, Intent, Plan};
+use pvx_core::provider::{ErrorClass, ProviderError};
 use serde_json::{Value, json};
 
 use super::paint::{BAD, GOOD, WARN, help, item, paint};
 use super::{count, log_tail};
 
+/// Task of an action, as far as one is known.
+pub(crate) type Tasks<'a> = &'a dyn Fn(ActionId) -> Option<String>;
+
+/// Did everything that was tried fail before it had an effect? Then the cluster is as it was.
+pub(crate) fn changed_nothing(report: &Report) -> bool {
+    let without_effect = |error: &ProviderError| {
+        let class = matches!(
+            error.class,
+            ErrorClass::Refused
+                | ErrorClass::Busy
+                | ErrorClass::Denied
+                | ErrorClass::Unreachable
+                | ErrorClass::Changed
+                | ErrorClass::Exists
+                | ErrorClass::Missing
+        );
+        class && error.upid.is_none()
+    };
+    report.done.is_empty()
+        && report.abandoned.is_empty()
+        && report.state_errors.is_empty()
+        && report.failed.values().all(without_effect)
+}
+
 /// For people: failures with the last lines of their logs, then what is left, then one line.
-pub(crate) fn render(plan: &Plan, report: &Report) -> String {
+pub(crate) fn render(plan: &Plan, report: &Report, tasks: Tasks<'_>) -> String {
     let mut text = String::new();
     for (id, error) in &report.failed {
         text.push_str(&item(BAD, "×", &format!("{}: {}", name(plan, *id), error.message)));
@@ -22,6 +48,7 @@ pub(crate) fn render(plan: &Plan, report: &Report) -> String {
     }
     for change in &plan.changes {
         text.push_str(&left_of(plan, report, change));
+        text.push_str(&still_running(report, change, tasks));
     }
     for error in &report.state_errors {
         text.push_str(&item(BAD, "×", &format!("local state: {error}")));
@@ -47,9 +74,21 @@ fn left_of(plan: &Plan, report: &Report, change: &Change) -> String {
         let skipped = verbs(&|id| report.skipped.get(id) == Some(&cause));
         say(skipped, &format!("not run, because {} failed", name(plan, cause)));
     }
-    say(verbs(&|id| report.abandoned.contains(id)), "still runs on the cluster");
     say(verbs(&|id| report.unstarted.contains(id)), "not begun");
     text
+}
+
+/// What was left running, each with its task: those are looked for.
+fn still_running(report: &Report, change: &Change, tasks: Tasks<'_>) -> String {
+    let left = change.actions.iter().filter(|id| report.abandoned.contains(id));
+    let place = format!("{} ({} on {})", change.address, change.vmid, change.node);
+    let line = |id: &ActionId| match tasks(*id) {
+        Some(upid) => {
+            item(WARN, "!", &format!("{place}: still runs on the cluster")) + &format!("  {upid}\n")
+        }
+        None => item(WARN, "!", &format!("{place}: was asked for, and not answered yet")),
+    };
+    left.map(line).collect()
 }
 
 fn last_line(plan: &Plan, report: &Report) -> String {
@@ -61,16 +100,23 @@ fn last_line(plan: &Plan, report: &Report) -> String {
         Intent::Undo => "took back",
     };
     let total = plan.changes.len();
+    let next = match report.abandoned.is_empty() {
+        false => "run the command again: it waits for what still runs, and goes on",
+        true => "run the command again to go on",
+    };
     match report.outcome() {
+        Outcome::Failed if changed_nothing(report) => format!(
+            "\n{} was changed; run the command again when the cause is mended\n",
+            paint(BAD, "nothing")
+        ),
         Outcome::Complete => format!("\n{} {}\n", paint(GOOD, word), count(done, "guest")),
         Outcome::Failed => format!(
             "\n{} {done} of {total} guests; run the command again when the cause is mended\n",
             paint(BAD, word)
         ),
-        Outcome::Cancelled => format!(
-            "\n{} {done} of {total} guests, then stopped; run the command again to go on\n",
-            paint(WARN, word)
-        ),
+        Outcome::Cancelled => {
+            format!("\n{} {done} of {total} guests, then stopped\n{next}\n", paint(WARN, word))
+        }
     }
 }
 
@@ -90,8 +136,14 @@ fn name(plan: &Plan, id: ActionId) -> String {
 }
 
 /// For programs.
-pub(crate) fn to_json(plan: &Plan, report: &Report, left: Option<&Plan>) -> Value {
-    let failed = |(id, error): (&ActionId, &pvx_core::provider::ProviderError)| {
+pub(crate) fn to_json(
+    plan: &Plan,
+    report: &Report,
+    left: Option<&Plan>,
+    tasks: Tasks<'_>,
+    summary: Option<&Summary>,
+) -> Value {
+    let failed = |(id, error): (&ActionId, &ProviderError)| {
         json!({
             "action": id, "class": error.class, "message": error.message,
             "help": error.help, "upid": error.upid, "log": error.log,
@@ -104,7 +156,9 @@ pub(crate) fn to_json(plan: &Plan, report: &Report, left: Option<&Plan>) -> Valu
         "failed": report.failed.iter().map(failed).collect::<Vec<_>>(),
         "skipped": report.skipped.keys().collect::<Vec<_>>(),
         "abandoned": report.abandoned,
+        "still_running": report.abandoned.iter().filter_map(|id| tasks(*id)).collect::<Vec<_>>(),
         "unstarted": report.unstarted,
         "converged": left.map(Plan::is_empty),
+        "summary": summary,
     })
 }

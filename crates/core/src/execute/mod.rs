@@ -4,6 +4,7 @@
 mod attempt;
 mod budget;
 mod check;
+pub mod course;
 mod estimate;
 mod event;
 mod lost;
@@ -13,6 +14,7 @@ mod retry;
 mod rounds;
 mod run;
 mod schedule;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::run::{Outcome, Report};
+use super::report::{Outcome, Report};
 use crate::address::Address;
 use crate::plan::{ActionId, ActionKind, Change, Plan};
 use crate::provider::ErrorClass;

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -16,7 +18,8 @@ use crate::provider::{ErrorClass, ProviderError, TaskEnd, Writer};
 use crate::state::Record;
 
 /// How far a run may go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// To the end.
     Go,
@@ -128,6 +131,8 @@ impl<'a, W: Writer> Walk<'a, W> {
             *tries += 1;
             if *tries == 1 {
                 sink.event(&Event::Started { action: action.id });
+            } else {
+                sink.event(&Event::Again { action: action.id });
             }
             return Some((action, change));
         }

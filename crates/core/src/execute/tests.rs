@@ -8,3 +8,5 @@ mod outcomes;
 mod preconditions;
 mod resume;
 mod stop;
+
+pub(super) use fake::{plan, steps};

@@ -106,7 +106,7 @@ pub struct ProfileSummary {
 }
 
 /// How many guests each verb touches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Counts {
     /// Guests that come.
     pub create: usize,

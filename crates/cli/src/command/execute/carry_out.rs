@@ -9,10 +9,8 @@ use pvx_provider_pve::Cluster;
 use pvx_provider_pve::guest::Qemu;
 
 use crate::args::RunOptions;
+use crate::events::Watch;
 use crate::exit::CliError;
-use crate::session::Session;
-use crate::signals;
-use crate::view::progress::Progress;
 
 /// Deadlines and retries of a run.
 pub(super) fn patience(run: &RunOptions) -> Patience {
@@ -25,25 +23,26 @@ pub(super) fn patience(run: &RunOptions) -> Patience {
 
 /// One round. The journal stays open: whether all outcomes are known is told when the last one is over.
 pub(super) async fn carry_out(
-    session: &Session<'_>,
     writer: &Cluster,
     run: &RunOptions,
     plan: &Plan,
     histories: &mut impl History,
+    watch: &Watch,
 ) -> Result<Report, CliError> {
-    let progress = Progress::new(plan, session.global.format);
-    let sink = |event: &execute::Event| progress.event(event);
+    let estimates = Estimates::default();
+    let stop = watch.stop();
+    watch.begins(plan, &estimates);
     let context = Context {
         plan,
         writer,
         kind: &Qemu,
         limits: &Limits { total: run.parallel, ..Limits::default() },
         patience: &patience(run),
-        estimates: &Estimates::default(),
-        sink: &sink,
+        estimates: &estimates,
+        sink: watch,
         now: || Timestamp::now().as_second(),
     };
-    let report = execute::run(&context, histories, signals::listen(progress.announcer())).await;
-    progress.finish();
+    let report = execute::run(&context, histories, stop).await;
+    watch.rests();
     Ok(report)
 }

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::args::{Format, RunOptions};
 use crate::confirm::confirm;
+use crate::events::Watch;
 use crate::exit::{CliError, Code};
 use crate::output;
 use crate::saved::{self, Stage};
@@ -33,6 +34,18 @@ pub(super) async fn run(
     run: &RunOptions,
     work: Work<'_>,
 ) -> Result<Code, CliError> {
+    let watch = Watch::open(&run.watch, session.global.format, run.parallel)?;
+    let result = watched(session, run, work, &watch).await;
+    watch.close(&result);
+    result
+}
+
+async fn watched(
+    session: &Session<'_>,
+    run: &RunOptions,
+    work: Work<'_>,
+    watch: &Watch,
+) -> Result<Code, CliError> {
     let inventory = session.inventory().await?;
     if let Work::Saved { path, saved } = &work {
         saved::check_cluster(session, path, saved, &inventory).await?;
@@ -47,6 +60,7 @@ pub(super) async fn run(
     if let Work::Saved { path, saved } = &work {
         plan = saved::agree(session, path, saved, &reading, plan)?;
     }
+    watch.planned(&plan);
     show(session, &plan);
     if plan.is_blocked() {
         return refuse(session, &plan);
@@ -60,7 +74,8 @@ pub(super) async fn run(
     confirm(&view::plan::question(&plan), run.yes)?;
     let folder = session.folder(&reading.snapshot.inventory);
     work.remember(&folder, Stage::Begun);
-    let rounder = Rounder { session, run, work: &work, options: &options, folder: folder.clone() };
+    let rounder =
+        Rounder { session, run, work: &work, options: &options, folder: folder.clone(), watch };
     let mut rounds = rounder.carry_out(plan, &writer, &mut histories).await?;
     let mut failures = rounds.report.failed.values();
     let unknown = failures.any(|error| error.class == ErrorClass::OutcomeUnknown);
@@ -73,7 +88,7 @@ pub(super) async fn run(
     }
     // What was made anew is not made anew again.
     let options = Options { replace: Vec::new(), ..options };
-    after(session, &rounds, &options).await
+    after(session, &rounds, &options, watch).await
 }
 
 fn show(session: &Session<'_>, plan: &Plan) {

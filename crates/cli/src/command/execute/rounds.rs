@@ -19,6 +19,7 @@ use super::carry_out::{carry_out, patience};
 use super::work::Work;
 use super::{locked, settle};
 use crate::args::RunOptions;
+use crate::events::Watch;
 use crate::exit::CliError;
 use crate::output;
 use crate::secrets;
@@ -39,6 +40,7 @@ pub(super) struct Rounder<'a> {
     pub(super) work: &'a Work<'a>,
     pub(super) options: &'a Options,
     pub(super) folder: Folder,
+    pub(super) watch: &'a Watch,
 }
 
 impl Rounder<'_> {
@@ -53,7 +55,7 @@ impl Rounder<'_> {
         histories: &mut Histories,
     ) -> Result<Rounds, CliError> {
         let deadline = Instant::now() + Duration::from_secs(self.run.task_timeout);
-        let report = carry_out(self.session, writer, self.run, &agreed, histories).await?;
+        let report = carry_out(writer, self.run, &agreed, histories, self.watch).await?;
         let mut worked = !report.done.is_empty();
         let mut tried = agreed.clone();
         let mut rounds = Rounds::new(agreed.clone(), report);
@@ -83,7 +85,7 @@ impl Rounder<'_> {
 
     async fn once_more(&self, next: &Plan, history: &mut Numbered<'_>) -> Result<Report, CliError> {
         let writer = secrets::writer(self.session, next).await?;
-        carry_out(self.session, &writer, self.run, next, history).await
+        carry_out(&writer, self.run, next, history, self.watch).await
     }
 
     /// The plan of the next round; none when there is nothing to go on with.

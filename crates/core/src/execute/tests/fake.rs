@@ -295,15 +295,15 @@ pub(super) fn configure() -> ActionKind {
 }
 
 /// One step of a guest: node, what, storages.
-pub(super) type Step = (&'static str, ActionKind, &'static [&'static str]);
+pub(in crate::execute) type Step = (&'static str, ActionKind, &'static [&'static str]);
 
 /// Starts on one node, as many as are asked for.
-pub(super) fn steps(count: usize) -> Vec<Step> {
+pub(in crate::execute) fn steps(count: usize) -> Vec<Step> {
     vec![("pve1", ActionKind::Start, &[]); count]
 }
 
 /// A plan of guests `k3s/g0`, `k3s/g1`, … with VMIDs 1000, 1001, …, each a chain of steps.
-pub(super) fn plan(guests: Vec<Vec<Step>>) -> Plan {
+pub(in crate::execute) fn plan(guests: Vec<Vec<Step>>) -> Plan {
     let mut actions = ActionGraph::default();
     let mut changes = Vec::new();
     for (n, chain) in guests.into_iter().enumerate() {

@@ -1,6 +1,7 @@
 //! What may be carried out without asking again.
 
 use super::*;
+use crate::desired::OnFailure;
 use crate::plan::{ActionKind, Facts, Finding, Intent, Reason};
 use crate::state::Remembered;
 
@@ -27,6 +28,7 @@ fn change(verb: Verb) -> Change {
         effect: Effect::Live,
         reason: String::new(),
         position: None,
+        on_failure: OnFailure::Keep,
         actions: Vec::new(),
     }
 }

@@ -1,0 +1,97 @@
+//! Progress as lines: one event a line, the same words always.
+
+use std::time::Duration;
+
+use pvx_core::execute::course::{Course, Round, Step};
+use pvx_core::execute::{Event, Stop};
+
+use super::live::flat;
+use super::{count, units};
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What ends, and what is out of the ordinary.
+    Ends,
+    /// Everything: `--plain`.
+    All,
+}
+
+/// The lines of an event, after the course was told of it.
+pub(crate) fn lines(round: &Round, now: Duration, event: &Event, detail: Detail) -> Vec<String> {
+    if let Event::Bound { resource, limit, why } = event {
+        let line = line("bound", &format!("{resource}: {limit} at once ({why})"));
+        return Vec::from_iter((detail == Detail::All).then_some(line));
+    }
+    let Some(step) = event.action().and_then(|id| round.step(id)) else { return Vec::new() };
+    let Some((word, more)) = words(round, step, now, event, detail) else { return Vec::new() };
+    let number = if detail == Detail::All { format!("{}  ", step.id) } else { String::new() };
+    let mut lines = vec![line(word, &format!("{number}{}  {more}", describe(step)))];
+    if let (Event::Failed { error, .. }, Detail::All) = (event, detail) {
+        lines.extend(error.log.iter().map(|text| line("log", &format!("{number}{text}"))));
+    }
+    lines
+}
+
+/// The word for an event, and what there is to say.
+fn words(
+    round: &Round,
+    step: &Step,
+    now: Duration,
+    event: &Event,
+    detail: Detail,
+) -> Option<(&'static str, String)> {
+    let took = units::seconds(step.took(now));
+    Some(match event {
+        Event::Looking { why, .. } => ("looks", format!("({why})")),
+        Event::Found { what, .. } => ("found", what.clone()),
+        Event::Waiting { why, .. } => ("waits", format!("({why})")),
+        Event::Finished { warnings: 0, .. } => ("done", took),
+        Event::Finished { warnings, .. } => {
+            ("done", format!("{took} ({} in its log)", count(*warnings as usize, "warning")))
+        }
+        Event::Failed { error, .. } => ("FAILED", format!("{took} {}", error.message)),
+        Event::Skipped { because, .. } => {
+            let cause = round.step(*because).map_or_else(|| because.to_string(), describe);
+            ("skipped", format!("({cause} failed)"))
+        }
+        _ if detail == Detail::Ends => return None,
+        Event::Started { .. } => ("started", String::new()),
+        Event::Task { upid, .. } => ("task", upid.clone()),
+        Event::Held { by, .. } => ("held", format!("(by {by})")),
+        Event::Again { .. } => ("again", String::new()),
+        Event::Bound { .. } => return None,
+    })
+}
+
+/// A plan is carried out.
+pub(crate) fn begins(course: &Course, round: &Round) -> String {
+    let estimate = course.left(round.began).unwrap_or_default();
+    let text = format!(
+        "plan {}: {}, {}, about {}",
+        round.number,
+        count(round.guests.len(), "guest"),
+        count(round.steps.len(), "action"),
+        units::clock(estimate)
+    );
+    line("begins", &text)
+}
+
+/// The user stops it.
+pub(crate) fn stopping(course: &Course, stop: Stop) -> String {
+    let running = course.current().map_or(0, |round| round.count().running);
+    let text = match stop {
+        Stop::Leave => "leaves what runs to itself".to_owned(),
+        _ => format!("nothing new begins, {running} still run; Ctrl-C again leaves at once"),
+    };
+    line("stopping", &text)
+}
+
+fn describe(step: &Step) -> String {
+    format!("{}  {} on {}", step.address, step.what, step.node)
+}
+
+/// A message may have several lines, and anything in them.
+fn line(word: &str, text: &str) -> String {
+    format!("{word:8} {}", flat(text).trim_end())
+}
