@@ -15,6 +15,7 @@ use crate::client::{ApiError, ApiPath, Request};
 use crate::cluster::{Cluster, provider_error};
 use crate::codec;
 
+pub(crate) mod latest;
 mod text;
 
 use text::Text;
@@ -51,6 +52,9 @@ impl Reader for Cluster {
         guests.sort_unstable_by_key(|guest| guest.vmid);
         for guest in &mut guests {
             guest.running = running.contains(&guest.vmid);
+        }
+        if let [guest] = guests.as_slice() {
+            self.latest.keep(guest);
         }
         Ok(guests)
     }

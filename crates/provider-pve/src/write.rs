@@ -14,6 +14,7 @@ use crate::client::{ApiPath, Request, TaskOutcome, Upid, WaitOptions, is_busy_te
 use crate::cluster::{Cluster, provider_error};
 use crate::guest::unnamed;
 
+pub(crate) mod glance;
 mod ha;
 mod ha_config;
 mod look;
@@ -37,7 +38,7 @@ impl Writer for Cluster {
                 return Ok(Begun::Done);
             }
             ActionKind::Configure { set, delete, background } if unnamed::any(set) => {
-                let set = self.with_volumes(action, set).await?;
+                let set = self.with_volumes(action, set, digest).await?;
                 let (delete, background) = (delete.clone(), *background);
                 let kind = ActionKind::Configure { set, delete, background };
                 request(&Action { kind, ..action.clone() }, digest)
@@ -85,7 +86,12 @@ impl Cluster {
         &self,
         action: &Action,
         set: &BTreeMap<String, String>,
+        digest: Option<&str>,
     ) -> Result<BTreeMap<String, String>, ProviderError> {
+        // The names belong to the digest that is sent along: then they need no second look.
+        if let Some(guest) = digest.and_then(|digest| self.latest.get(action.vmid, digest)) {
+            return unnamed::named(set, &guest);
+        }
         let reference = GuestRef { vmid: action.vmid, node: action.node.clone() };
         let found = self.guests(std::slice::from_ref(&reference), false).await?;
         match found.first() {

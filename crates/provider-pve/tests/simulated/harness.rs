@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use pvx_core::desired::Desired;
 use pvx_core::diagnostic::Sources;
@@ -15,7 +16,9 @@ use pvx_core::provider::{ProviderError, Reader};
 use pvx_core::read;
 use pvx_core::state::{Memory, Record, StateError};
 use pvx_provider_pve::Cluster;
-use pvx_provider_pve::client::{Client, ClientOptions, Endpoint, Fingerprint, TlsTrust};
+use pvx_provider_pve::client::{
+    Client, ClientOptions, Endpoint, Fingerprint, TlsTrust, WaitOptions,
+};
 use pvx_provider_pve::credentials::TokenSource;
 use pvx_provider_pve::guest::Qemu;
 use pvx_sim::{Sim, TimeScale, World};
@@ -51,7 +54,29 @@ impl History for Forgetful {
 impl Lab {
     /// A simulator whose tasks end at once.
     pub(crate) async fn start(world: World) -> Self {
-        let options = pvx_sim::Options { time_scale: TimeScale::INSTANT, ..Default::default() };
+        Self::start_at(world, TimeScale::INSTANT).await
+    }
+
+    /// A simulator whose tasks take as long as recorded, so many times as fast; whoever waits for
+    /// them looks as much more often.
+    pub(crate) async fn start_faster(world: World, factor: u32) -> Self {
+        let lab = Self::start_at(world, TimeScale::times(f64::from(factor))).await;
+        let usual = WaitOptions::new(Duration::ZERO);
+        let waiting = WaitOptions {
+            first_interval: usual.first_interval / factor,
+            max_interval: usual.max_interval / factor,
+            ..usual
+        };
+        Self { cluster: lab.cluster.clone().waiting(waiting), ..lab }
+    }
+
+    /// The same lab, reached another way.
+    pub(crate) fn by(self, cluster: Cluster) -> Self {
+        Self { cluster, ..self }
+    }
+
+    async fn start_at(world: World, time_scale: TimeScale) -> Self {
+        let options = pvx_sim::Options { time_scale, ..Default::default() };
         let sim = Sim::start(world, options).await.unwrap();
         let (id, secret) = sim.token();
         let token = TokenSource::Inline(format!("{id}={secret}").into()).load().await.unwrap();

@@ -11,6 +11,7 @@
 mod convergence;
 mod drives;
 mod effects;
+mod failover;
 mod harness;
 mod keys;
 mod observe;

@@ -27,8 +27,8 @@ mod waiters;
 #[derive(Debug, Default)]
 pub(super) struct Poller {
     waiters: Mutex<Waiters>,
-    /// Held by the one that asks.
-    asking: tokio::sync::Mutex<()>,
+    /// Held by the one that asks. What is under way outlasts it.
+    asking: tokio::sync::Mutex<UnderWay>,
     /// Someone came to wait.
     changed: Notify,
 }
@@ -42,7 +42,11 @@ pub(super) struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.poller.waiters().remove(self.key);
+        let nobody = self.poller.waiters().remove(self.key);
+        // Requests hold the client, and the client holds them.
+        if nobody && let Ok(mut under_way) = self.poller.asking.try_lock() {
+            *under_way = UnderWay::default();
+        }
     }
 }
 
@@ -63,7 +67,15 @@ impl Waiting<'_> {
     }
 }
 
-type Asked<'a> = BoxFuture<'a, (Ask, Instant, Result<Answer, ApiError>)>;
+type Asked = BoxFuture<'static, (Ask, Instant, Result<Answer, ApiError>)>;
+
+/// Requests that have no answer yet. They go on beside each other: a node that does not answer holds
+/// up no other.
+#[derive(Debug, Default)]
+struct UnderWay {
+    asks: BTreeSet<Ask>,
+    answers: FuturesUnordered<Asked>,
+}
 
 impl Poller {
     pub(super) fn wait(&self, upid: &Upid, options: WaitOptions) -> Waiting<'_> {
@@ -79,10 +91,8 @@ impl Poller {
 
     /// Asks for everybody, as soon as nobody else does.
     async fn ask_for_all(&self, client: &Client) -> std::convert::Infallible {
-        let _asking = self.asking.lock().await;
-        // Requests go on beside each other: a node that does not answer holds up no other.
-        let mut asked: FuturesUnordered<Asked<'_>> = FuturesUnordered::new();
-        let mut open = BTreeSet::new();
+        let mut under_way = self.asking.lock().await;
+        let UnderWay { asks, answers } = &mut *under_way;
         loop {
             let due = self.waiters().due();
             let tick = async {
@@ -93,16 +103,16 @@ impl Poller {
             };
             tokio::select! {
                 biased;
-                Some((ask, began, answer)) = asked.next(), if !asked.is_empty() => {
-                    open.remove(&ask);
+                Some((ask, began, answer)) = answers.next(), if !answers.is_empty() => {
+                    asks.remove(&ask);
                     self.waiters().take(&ask, began, answer, Instant::now());
                 }
                 () = self.changed.notified() => {}
                 () = tick => {
                     let now = Instant::now();
-                    for (ask, since) in self.waiters().tick(now, &open) {
-                        open.insert(ask.clone());
-                        asked.push(exchange(client, ask, since, now).boxed());
+                    for (ask, since) in self.waiters().tick(now, asks) {
+                        asks.insert(ask.clone());
+                        answers.push(exchange(client.clone(), ask, since, now).boxed());
                     }
                 }
             }
@@ -111,11 +121,11 @@ impl Poller {
 }
 
 async fn exchange(
-    client: &Client,
+    client: Client,
     ask: Ask,
     since: u32,
     began: Instant,
 ) -> (Ask, Instant, Result<Answer, ApiError>) {
-    let answer = ask::send(client, &ask, since).await;
+    let answer = ask::send(&client, &ask, since).await;
     (ask, began, answer)
 }

@@ -91,8 +91,10 @@ impl Waiters {
         key
     }
 
-    pub(super) fn remove(&mut self, key: u64) {
+    /// Whether nobody is left.
+    pub(super) fn remove(&mut self, key: u64) -> bool {
         self.waiting.remove(&key);
+        self.waiting.is_empty()
     }
 
     pub(super) fn last_error(&self, key: u64) -> Option<String> {
