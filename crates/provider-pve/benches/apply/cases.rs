@@ -140,7 +140,7 @@ fn vm(number: usize, share: usize, changed: bool) -> String {
     let cores = if on(13..17) { 3 } else { 2 };
     let mut text = format!(
         "---\nname: vm-{number:03}\ntemplate: debian-13\nclone: linked\nvmid: {}\nnode: {node}\n\
-         placement: pinned\nmemory: 2048\ncores: {cores}\ndisk: {disk}G\ntags: [{tags}]\n\
+         placement: pinned\nmemory: 1024\ncores: {cores}\ndisk: {disk}G\ntags: [{tags}]\n\
          apply_changes: reboot\n",
         FIRST + number
     );

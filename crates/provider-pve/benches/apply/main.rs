@@ -64,6 +64,7 @@ async fn measure(case: Case) {
     let lab = case.lab(guests, scale).await;
     let documents = lab.documents(&[("fleet.yaml", case.documents(guests))]);
     lab.sim.clear_requests();
+    lab.sim.edit(pvx_sim::World::clear_locks);
     let before = lab.cluster.client().stats();
     let (options, memory) = (Options::default(), lab.memory());
     let (_, plan) = lab.preflight(&documents, case.intent(), &options, &memory).await;
