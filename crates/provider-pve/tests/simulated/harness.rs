@@ -79,11 +79,8 @@ impl Lab {
         let options = pvx_sim::Options { time_scale, ..Default::default() };
         let sim = Sim::start(world, options).await.unwrap();
         let (id, secret) = sim.token();
-        let token = TokenSource::Inline(format!("{id}={secret}").into()).load().await.unwrap();
-        let endpoint: Endpoint = sim.addr().to_string().parse().unwrap();
-        let pin: Fingerprint = sim.fingerprint().parse().unwrap();
-        let options = ClientOptions::new(vec![endpoint], TlsTrust::Fingerprints(vec![pin]), token);
-        let cluster = Cluster::new(Client::new(options).unwrap());
+        let (address, token) = (sim.addr().to_string(), format!("{id}={secret}"));
+        let cluster = connect(&address, &sim.fingerprint(), &token).await;
         Self {
             sim,
             cluster,
@@ -96,6 +93,13 @@ impl Lab {
     /// The same, with a state that remembers what was applied.
     pub(crate) async fn remembering(world: World) -> Self {
         Self { remembers: true, ..Self::start(world).await }
+    }
+
+    /// A simulator whose tasks take their time, with a state from before.
+    #[allow(dead_code, reason = "for the benchmarks")]
+    pub(crate) async fn paced(world: World, time_scale: TimeScale, memory: Memory) -> Self {
+        let memory = Mutex::new(memory);
+        Self { remembers: true, memory, ..Self::start_at(world, time_scale).await }
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -224,25 +228,7 @@ impl Lab {
     }
 
     async fn run(&self, plan: &Plan) -> (Report, Vec<ProviderError>) {
-        let failures = Mutex::new(Vec::new());
-        let sink = |event: &execute::Event| {
-            if let execute::Event::Failed { error, .. } = event {
-                failures.lock().unwrap().push(error.clone());
-            }
-        };
-        let context = Context {
-            plan,
-            writer: &self.cluster,
-            kind: &Qemu,
-            limits: &Limits::default(),
-            patience: &Patience::default(),
-            estimates: &Estimates::default(),
-            sink: &sink,
-            now: || 0,
-        };
-        let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
-        let report = execute::run(&context, &mut Forgetful, stop).await;
-        (report, failures.into_inner().unwrap())
+        execute(&self.cluster, plan, &Limits::default()).await
     }
 
     /// Plans, carries out, and expects that nothing is left to do.
@@ -284,4 +270,40 @@ impl Lab {
         assert!(self.plan(documents, Intent::Destroy).await.is_empty());
         plan
     }
+}
+
+/// A client of a simulator at this address, with the token `user@realm!name=secret`.
+pub(crate) async fn connect(address: &str, fingerprint: &str, token: &str) -> Cluster {
+    let token = TokenSource::Inline(token.to_owned().into()).load().await.unwrap();
+    let endpoint: Endpoint = address.parse().unwrap();
+    let pin: Fingerprint = fingerprint.parse().unwrap();
+    let options = ClientOptions::new(vec![endpoint], TlsTrust::Fingerprints(vec![pin]), token);
+    Cluster::new(Client::new(options).unwrap())
+}
+
+/// Carries a plan out; what fails.
+pub(crate) async fn execute(
+    cluster: &Cluster,
+    plan: &Plan,
+    limits: &Limits,
+) -> (Report, Vec<ProviderError>) {
+    let failures = Mutex::new(Vec::new());
+    let sink = |event: &execute::Event| {
+        if let execute::Event::Failed { error, .. } = event {
+            failures.lock().unwrap().push(error.clone());
+        }
+    };
+    let context = Context {
+        plan,
+        writer: cluster,
+        kind: &Qemu,
+        limits,
+        patience: &Patience::default(),
+        estimates: &Estimates::default(),
+        sink: &sink,
+        now: || 0,
+    };
+    let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
+    let report = execute::run(&context, &mut Forgetful, stop).await;
+    (report, failures.into_inner().unwrap())
 }

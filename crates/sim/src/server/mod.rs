@@ -377,6 +377,12 @@ impl Sim {
         }
     }
 
+    /// Sim time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.shared.clock.moment().now
+    }
+
     /// Puts the clock forward by so many milliseconds of sim time.
     pub fn advance(&self, ms: i64) {
         self.shared.clock.advance(ms);
