@@ -16,6 +16,7 @@ pub(crate) mod report;
 mod review;
 pub(crate) mod saved;
 pub(crate) mod show;
+pub(crate) mod state;
 pub(crate) mod status;
 mod units;
 

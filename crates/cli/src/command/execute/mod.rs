@@ -3,6 +3,7 @@
 
 mod after;
 mod carry_out;
+mod lock;
 mod locked;
 mod settle;
 mod work;
@@ -10,7 +11,6 @@ mod work;
 use pvx_core::execute::Outcome;
 use pvx_core::plan::Plan;
 use pvx_core::planner::Options;
-use pvx_core::state::Histories;
 use serde_json::json;
 
 use crate::args::{Format, RunOptions};
@@ -36,8 +36,7 @@ pub(super) async fn run(
         saved::check_cluster(session, path, saved, &inventory).await?;
     }
     let folder = session.folder(&inventory);
-    let profiles = session.profiles();
-    let histories = Histories::lock(folder, profiles.iter().map(String::as_str))?;
+    let histories = lock::take(session, run, work.intent(), &folder).await?;
     let (inventory, all_known) = settle::last_run(session, run, inventory).await?;
     let options = work.options(run);
     let reading = locked::read(session, run, inventory, &options).await?;
