@@ -29,6 +29,7 @@ fn owner(host: &str) -> Owner {
         user: "ann".to_owned(),
         host: host.to_owned(),
         pid: std::process::id(),
+        boot: None,
         since: 1_700_000_000,
         command: "apply".to_owned(),
         run: "test".to_owned(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use pvx_core::address::Address;
 use pvx_core::document;
-use pvx_core::state::{Alive, Condition, Folder, Locks, StateError};
+use pvx_core::state::{Alive, Condition, Folder, Locks, Owner, StateError};
 use serde_json::json;
 
 use crate::args::{Format, Global, StateCommand, StateOptions};
@@ -70,12 +70,12 @@ fn known(all: &[Folder]) -> String {
 }
 
 fn list(global: &Global, cluster: Option<&str>) -> Result<Code, CliError> {
-    let host = owner::host();
+    let here = owner::owner("state list");
     let mut listings = Vec::new();
     for folder in folders(global, cluster)? {
         let mut listing = Listing::new(&folder);
         for profile in folder.profiles()? {
-            match folder.condition(&profile, &host) {
+            match folder.condition(&profile, &here) {
                 Ok(condition) => listing.profiles.push(condition),
                 // One that cannot be read does not hide the others.
                 Err(error) => listing.unreadable.push(error),
@@ -98,7 +98,7 @@ fn unlock(
     yes: bool,
     force: bool,
 ) -> Result<Code, CliError> {
-    let Some(held) = folder.held(profile, &owner::host())? else {
+    let Some(held) = folder.held(profile, &owner::owner("state unlock"))? else {
         match global.format {
             Format::Json => output::json(&json!({ "profile": profile, "unlocked": false })),
             _ => output::text(&format!("{profile} is not locked: nothing to do\n")),
@@ -131,13 +131,13 @@ fn unlock(
 }
 
 async fn repair(global: &Global, folder: &Folder, asked: &[String]) -> Result<Code, CliError> {
-    let damaged = damaged(folder, asked)?;
+    let owner = owner::owner("state repair");
+    let damaged = damaged(folder, asked, &owner)?;
     // Only what a damaged state file said has to be read from the cluster.
     let members = match damaged.iter().any(|found| found.state_damage.is_some()) {
         true => members(global, folder).await?,
         false => BTreeMap::new(),
     };
-    let owner = owner::owner("state repair");
     let mut done = Vec::new();
     for found in damaged {
         let of_profile = |address: &Address| address.key() == found.profile;
@@ -154,7 +154,7 @@ async fn repair(global: &Global, folder: &Folder, asked: &[String]) -> Result<Co
 }
 
 /// Those of the profiles that are damaged. One that is named and sound is an error.
-fn damaged(folder: &Folder, asked: &[String]) -> Result<Vec<Condition>, CliError> {
+fn damaged(folder: &Folder, asked: &[String], here: &Owner) -> Result<Vec<Condition>, CliError> {
     let there = folder.profiles()?;
     let names: Vec<&String> =
         if asked.is_empty() { there.iter().collect() } else { asked.iter().collect() };
@@ -166,7 +166,7 @@ fn damaged(folder: &Folder, asked: &[String]) -> Result<Vec<Condition>, CliError
                 "`pvx state list` shows all",
             ));
         }
-        match folder.condition(name, &owner::host()) {
+        match folder.condition(name, here) {
             Ok(found) if found.is_damaged() => damaged.push(found),
             Ok(_) if asked.is_empty() => {}
             // What a newer pvx wrote is not damaged.

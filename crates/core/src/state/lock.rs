@@ -23,6 +23,10 @@ pub struct Owner {
     pub host: String,
     /// Process id.
     pub pid: u32,
+    /// Tells one running system kernel from all others, where it can be told: containers with names of
+    /// their own share a kernel, and so its locks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
     /// Since when, in seconds since the Unix epoch.
     pub since: i64,
     /// `apply`, `destroy`
@@ -70,11 +74,11 @@ pub trait Locks {
     /// [`StateError::Locked`] when someone else has it.
     fn lock(&self, profile: &str, owner: &Owner) -> Result<ProfileLock, StateError>;
 
-    /// Who has the profile's lock. `host` is this machine's name.
+    /// Who has the profile's lock. `here` is this process.
     ///
     /// # Errors
     /// When that cannot be read.
-    fn held(&self, profile: &str, host: &str) -> Result<Option<Held>, StateError>;
+    fn held(&self, profile: &str, here: &Owner) -> Result<Option<Held>, StateError>;
 
     /// Takes the lock away from whoever has it. A process that runs and does not know goes on.
     ///
@@ -160,7 +164,7 @@ impl Locks for Folder {
         }
         let before = match content.map_err(io)? {
             Content::Nothing => None,
-            Content::Owner(before) if before.host == owner.host => Some(before),
+            Content::Owner(before) if before.is_near(owner) => Some(before),
             other => return Err(refused(other, false)),
         };
         let mut lock = LockedFile(file);
@@ -168,7 +172,7 @@ impl Locks for Folder {
         Ok(ProfileLock::new(before, lock))
     }
 
-    fn held(&self, profile: &str, host: &str) -> Result<Option<Held>, StateError> {
+    fn held(&self, profile: &str, here: &Owner) -> Result<Option<Held>, StateError> {
         let path = self.file(profile, "lock");
         let io = |source| StateError::Io { path: path.clone(), source };
         let mut file = match File::open(&path) {
@@ -185,7 +189,7 @@ impl Locks for Folder {
         let owner = content.owner();
         let alive = match &owner {
             _ if runs => Alive::Runs,
-            Some(owner) if owner.host == host => Alive::Ended,
+            Some(owner) if owner.is_near(here) => Alive::Ended,
             _ => Alive::Unseen,
         };
         Ok(Some(Held { owner, alive }))
@@ -250,6 +254,12 @@ pub(super) fn age(seconds: i64) -> String {
 }
 
 impl Owner {
+    /// Does the system's lock reach from one to the other? The same name with another kernel is a
+    /// machine that was started again.
+    fn is_near(&self, other: &Self) -> bool {
+        self.host == other.host || (self.boot.is_some() && self.boot == other.boot)
+    }
+
     /// For how long it has had the lock at `now` (seconds since the Unix epoch), for people.
     pub fn age(&self, now: i64) -> String {
         age(now.saturating_sub(self.since))
@@ -277,7 +287,7 @@ mod tests {
     fn owner(host: &str, pid: u32, since: i64) -> Owner {
         let version = "0.1.0".to_owned();
         let (user, command, run) = ("ann".to_owned(), "apply".to_owned(), format!("run-{pid}"));
-        Owner { user, host: host.to_owned(), pid, since, command, run, version }
+        Owner { user, host: host.to_owned(), pid, boot: None, since, command, run, version }
     }
 
     #[test]
@@ -302,11 +312,11 @@ mod tests {
         folder.make_folder().unwrap();
         let dead = owner("ws1", 17, 1000);
         fs::write(folder.lock_file("k3s"), serde_json::to_vec(&dead).unwrap()).unwrap();
-        let held = folder.held("k3s", "ws1").unwrap().unwrap();
+        let held = folder.held("k3s", &owner("ws1", 1, 0)).unwrap().unwrap();
         assert_eq!((held.owner.as_ref(), held.alive), (Some(&dead), Alive::Ended));
         let lock = folder.lock("k3s", &owner("ws1", 18, 2000)).unwrap();
         assert_eq!(lock.before, Some(dead));
-        assert_eq!(folder.held("k3s", "ws1").unwrap().unwrap().alive, Alive::Runs);
+        assert_eq!(folder.held("k3s", &owner("ws1", 1, 0)).unwrap().unwrap().alive, Alive::Runs);
     }
 
     #[test]
@@ -320,11 +330,31 @@ mod tests {
             assert!(error.to_string().contains(said), "{error}");
             assert!(error.help().unwrap().contains("pvx state unlock k3s"), "{error}");
             assert_eq!(fs::read(folder.lock_file("k3s")).unwrap(), text, "it is not touched");
-            assert_eq!(folder.held("k3s", "ws1").unwrap().unwrap().alive, Alive::Unseen);
+            assert_eq!(
+                folder.held("k3s", &owner("ws1", 1, 0)).unwrap().unwrap().alive,
+                Alive::Unseen
+            );
             folder.unlock("k3s").unwrap();
-            assert_eq!(folder.held("k3s", "ws1").unwrap(), None);
+            assert_eq!(folder.held("k3s", &owner("ws1", 1, 0)).unwrap(), None);
             folder.lock("k3s", &owner("ws1", 18, 1010)).unwrap();
         }
+    }
+
+    /// Containers have names of their own and one kernel, which knows what has ended.
+    #[test]
+    fn a_lock_of_another_container_is_taken_over_when_its_process_has_ended() {
+        let (_root, folder) = folder();
+        let boot =
+            |boot: &str, host| Owner { boot: Some(boot.to_owned()), ..owner(host, 17, 1000) };
+        let first = folder.lock("k3s", &boot("a", "job-1")).unwrap();
+        assert!(folder.lock("k3s", &boot("a", "job-2")).is_err(), "it runs");
+        let left = fs::read(folder.lock_file("k3s")).unwrap();
+        drop(first);
+        fs::write(folder.lock_file("k3s"), &left).unwrap();
+        assert!(folder.lock("k3s", &boot("b", "job-2")).is_err(), "on another machine");
+        assert!(folder.lock("k3s", &owner("job-2", 18, 1000)).is_err(), "nobody can tell");
+        let taken = folder.lock("k3s", &boot("a", "job-2")).unwrap();
+        assert_eq!(taken.before.as_ref().map(|owner| owner.host.as_str()), Some("job-1"));
     }
 
     /// Who was pushed out releases its own lock at its end, and not that of the next.
@@ -336,7 +366,10 @@ mod tests {
         folder.unlock("k3s").unwrap();
         let second = folder.lock("k3s", &owner("ws1", 18, 1010)).unwrap();
         drop(first);
-        assert_eq!(folder.held("k3s", "ws1").unwrap().unwrap().owner.unwrap().pid, 18);
+        assert_eq!(
+            folder.held("k3s", &owner("ws1", 1, 0)).unwrap().unwrap().owner.unwrap().pid,
+            18
+        );
         assert!(folder.lock("k3s", &owner("ws1", 19, 1020)).is_err());
         drop(second);
     }

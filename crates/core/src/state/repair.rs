@@ -49,11 +49,11 @@ pub struct Repaired {
 }
 
 impl Folder {
-    /// Looks at the files of a profile and changes nothing. `host` is this machine's name.
+    /// Looks at the files of a profile and changes nothing. `here` is this process.
     ///
     /// # Errors
     /// When a file cannot be read, or a newer pvx wrote it.
-    pub fn condition(&self, profile: &str, host: &str) -> Result<Condition, StateError> {
+    pub fn condition(&self, profile: &str, here: &Owner) -> Result<Condition, StateError> {
         let (stored, state_damage) = match self.read(profile) {
             Ok(stored) => (stored, None),
             Err(damaged @ StateError::Damaged { .. }) => (None, Some(damaged)),
@@ -70,7 +70,7 @@ impl Folder {
             state_damage,
             open: last.open,
             journal_damage: last.damage,
-            lock: self.held(profile, host)?,
+            lock: self.held(profile, here)?,
         })
     }
 
@@ -86,7 +86,7 @@ impl Folder {
         owner: &Owner,
     ) -> Result<Option<Repaired>, StateError> {
         let _lock = self.lock(profile, owner)?;
-        let found = self.condition(profile, &owner.host)?;
+        let found = self.condition(profile, owner)?;
         if !found.is_damaged() {
             return Ok(None);
         }

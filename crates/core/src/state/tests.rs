@@ -26,6 +26,7 @@ pub(super) fn owner() -> Owner {
         user: "ann".to_owned(),
         host: "ws1".to_owned(),
         pid: 17,
+        boot: None,
         since: 0,
         command: "apply".to_owned(),
         run: "run-17".to_owned(),
@@ -425,7 +426,7 @@ fn what_can_be_is_rebuilt_from_the_cluster() {
     drop(cut_off);
     let path = folder.path().join("k3s.json");
     fs::write(&path, "{").unwrap();
-    let found = folder.condition("k3s", "ws1").unwrap();
+    let found = folder.condition("k3s", &owner()).unwrap();
     assert!(found.is_damaged() && found.serial.is_none());
     let done = repair().unwrap();
     assert_eq!((done.guests.len(), done.lines, done.state), (3, 0, true));
