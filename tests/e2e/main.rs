@@ -31,4 +31,5 @@ mod saved;
 mod secrets;
 mod served;
 mod sim;
+mod state;
 mod workspace;

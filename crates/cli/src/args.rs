@@ -1,5 +1,11 @@
 //! The command line, as clap reads it.
 
+mod schema;
+mod state;
+
+pub(crate) use schema::{SchemaKind, SchemaOptions};
+pub(crate) use state::{LockOptions, StateCommand, StateOptions};
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -19,7 +25,7 @@ use crate::events::WatchOptions;
 #[command(name = "pvx", version, propagate_version = false, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done or nothing to do · 1 error, nothing was changed · \
     2 changes are planned (plan --detailed-exitcode) · 3 carried out in part · \
-    4 refused: not confirmed · 5 refused: a saved plan that does not hold any more · \
+    4 refused: not confirmed, or another pvx is at work · 5 refused: a saved plan that does not hold any more · \
     130 stopped by Ctrl-C")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -182,6 +188,8 @@ pub(crate) enum Command {
     Graph(GraphOptions),
     /// List or print the JSON schemas, or the reference of all keys
     Schema(SchemaOptions),
+    /// Look at what is remembered here, at locks and journals, and mend them
+    State(StateOptions),
     /// The embedded simulator
     Sim(SimOptions),
     /// Print the version
@@ -458,6 +466,8 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, hide = true)]
     pub(crate) queue_timeout: u64,
     #[command(flatten)]
+    pub(crate) lock: LockOptions,
+    #[command(flatten)]
     pub(crate) shutdown: ShutdownOptions,
     #[command(flatten)]
     pub(crate) policy: PolicyOptions,
@@ -510,38 +520,6 @@ pub(crate) struct ShowOptions {
     pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) documents: Documents,
-}
-
-/// `pvx schema`
-#[derive(Debug, clap::Args)]
-pub(crate) struct SchemaOptions {
-    /// Which; without it, all are listed
-    #[arg(value_enum)]
-    pub(crate) kind: Option<SchemaKind>,
-    /// Write all JSON schemas into this folder
-    #[arg(long, value_name = "DIR", conflicts_with = "kind")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-/// What `pvx schema` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SchemaKind {
-    /// JSON schema of cluster-config.yaml
-    Config,
-    /// JSON schema of a cluster profile
-    Cluster,
-    /// JSON schema of a standalone VM
-    Vm,
-    /// JSON schema of a file of rules
-    Policy,
-    /// JSON schema of what `plan --format json` prints
-    Plan,
-    /// JSON schema of a line that `apply --events` writes
-    Events,
-    /// JSON schema of a world file of the simulator
-    World,
-    /// The reference of all keys, as Markdown
-    Reference,
 }
 
 /// `pvx sim`

@@ -23,7 +23,7 @@ pub(crate) enum Code {
     Changes,
     /// Carried out in part.
     Partial,
-    /// Not confirmed.
+    /// Not confirmed, or another pvx is at work.
     Refused,
     /// A saved plan that does not hold any more; nothing was changed.
     Stale,
@@ -94,7 +94,8 @@ impl CliError {
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Stale { .. } => Code::Stale,
-            Self::Refused { .. } => Code::Refused,
+            // Nothing is wrong, and nothing was changed: later it may go on as it is.
+            Self::Refused { .. } | Self::State(StateError::Locked { .. }) => Code::Refused,
             _ => Code::Error,
         }
     }
@@ -115,12 +116,13 @@ impl CliError {
     }
 
     /// What to do next.
-    pub(crate) fn help(&self) -> Option<&str> {
+    pub(crate) fn help(&self) -> Option<String> {
         match self {
-            Self::Documents { .. } | Self::State(_) => None,
-            Self::Provider(error) => error.help.as_deref(),
-            Self::Refused { help, .. } | Self::Stale { help, .. } => Some(help),
-            Self::Message { help, .. } => help.as_deref(),
+            Self::Documents { .. } => None,
+            Self::State(error) => error.help(),
+            Self::Provider(error) => error.help.clone(),
+            Self::Refused { help, .. } | Self::Stale { help, .. } => Some(help.clone()),
+            Self::Message { help, .. } => help.clone(),
         }
     }
 }
@@ -158,7 +160,7 @@ fn print_error(error: &CliError) {
         output::errors(&view::saved::refusal(message, details, help));
         return;
     }
-    output::errors(&view::problem(&error.text(), error.help()));
+    output::errors(&view::problem(&error.text(), error.help().as_deref()));
     if let CliError::Provider(error) = error {
         output::errors(&view::log_tail(&error.log));
     }

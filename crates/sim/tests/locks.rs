@@ -60,7 +60,8 @@ fn a_guest_goes_and_its_volume_stays_without_the_lock() {
     assert_eq!(lab.exit(&upid), "WARNINGS: 1");
     let world = lab.direct.world();
     assert!(world.guest(200).is_none());
-    let (volid, _) = world.volumes_on("shared", "pve1").find(|(name, _)| name.starts_with("200/")).unwrap();
+    let (volid, _) =
+        world.volumes_on("shared", "pve1").find(|(name, _)| name.starts_with("200/")).unwrap();
     let task = world.tasks().find(|task| task.upid == upid).unwrap();
     let said = format!(
         "WARN: Could not remove disk 'shared:{volid}', check manually: \

@@ -17,6 +17,7 @@ pub(crate) mod report;
 mod review;
 pub(crate) mod saved;
 pub(crate) mod show;
+pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod timings;
 mod units;

@@ -1,103 +1,222 @@
 //! Journals and state files of all profiles that a plan touches, as the executor's history.
+//!
+//! While a run goes on only its journals are written, what is remembered of guests included: one
+//! wait for the disk before each request. State files are written once, at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Folder, Journal, ProfileLock, Record, Remembered, StateError, Unfinished};
+use super::journal::{Line, Remark};
+use super::{
+    Damage, Folder, Journal, Locks, Owner, ProfileLock, Record, Remembered, StateError, Unfinished,
+    Watch,
+};
 use crate::address::Address;
 use crate::execute::History;
-use crate::plan::{ActionId, Change, Plan, Verb};
+use crate::plan::{Change, Plan, Verb};
 
 /// One open journal a profile, under the profile's lock.
 #[derive(Debug)]
 pub struct Histories {
     folder: Folder,
-    locks: Vec<(String, ProfileLock)>,
-    journals: BTreeMap<String, Journal>,
+    owner: Owner,
+    locks: BTreeMap<String, ProfileLock>,
+    runs: BTreeMap<String, Run>,
     begun: BTreeSet<Address>,
-    /// What earlier runs began and nobody knows the end of: it comes along into new journals.
-    open: Vec<(String, Unfinished)>,
+    /// What earlier runs left open and is settled since: by profile and number.
+    settled: BTreeSet<(String, u32)>,
+    notes: Vec<String>,
+    watch: Watch,
+}
+
+/// What this run writes of one profile.
+#[derive(Debug)]
+struct Run {
+    journal: Journal,
+    /// What the state file does not say yet.
+    remarks: Vec<Remark>,
+    /// Those of them that the journal does not have yet either.
+    waiting: Vec<Remark>,
 }
 
 impl Histories {
-    /// Locks the profiles, so that no other pvx on this machine works on them.
+    /// Locks the profiles, so that no other pvx works on them: all, or none. They are locked in the
+    /// order of their names, and two runs never wait for each other crosswise. A journal that is
+    /// damaged is kept aside, and what its whole lines say goes on in a new one.
     ///
     /// # Errors
-    /// [`StateError::Locked`] when one is taken.
+    /// [`StateError::Locked`] when one is taken; [`StateError::Newer`] when a newer pvx wrote one of
+    /// the journals.
     pub fn lock<'a>(
         folder: Folder,
         profiles: impl IntoIterator<Item = &'a str>,
+        owner: Owner,
     ) -> Result<Self, StateError> {
-        let lock = |profile: &str| Ok((profile.to_owned(), folder.lock(profile)?));
-        let locks = profiles.into_iter().map(lock).collect::<Result<_, _>>()?;
-        Ok(Self {
+        let profiles: BTreeSet<&str> = profiles.into_iter().collect();
+        let lock = |profile: &str| Ok((profile.to_owned(), folder.lock(profile, &owner)?));
+        let locks: BTreeMap<_, _> = profiles.into_iter().map(lock).collect::<Result<_, _>>()?;
+        let dead = |(profile, lock): (&String, &ProfileLock)| {
+            let before = lock.before.as_ref()?;
+            Some(format!("the lock of {profile} is taken over: its process has ended ({before})"))
+        };
+        let mut all = Self {
+            notes: locks.iter().filter_map(dead).collect(),
             folder,
+            owner,
             locks,
-            journals: BTreeMap::new(),
+            runs: BTreeMap::new(),
             begun: BTreeSet::new(),
-            open: Vec::new(),
-        })
+            settled: BTreeSet::new(),
+            watch: Watch::default(),
+        };
+        all.keep_damaged_aside()?;
+        Ok(all)
     }
 
-    /// What an earlier run of a profile began stays open: its outcome could not be told.
-    pub fn keep_open(&mut self, profile: &str, unfinished: Unfinished) {
-        self.open.push((profile.to_owned(), unfinished));
+    /// The same, with somebody who is told of every record.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch, ..self }
     }
 
-    /// A new journal, with what stays open of the one before. Numbers are counted down from the highest:
-    /// those of this run are counted up.
-    fn begin(&self, key: &str) -> Result<Journal, StateError> {
-        let mut journal = Journal::begin(&self.folder, key)?;
-        let open = self.open.iter().filter(|(profile, _)| profile == key).map(|(_, open)| open);
-        for (number, open) in (0..=u32::MAX).rev().zip(open) {
-            let mut action = open.action.clone();
-            action.id = ActionId(number);
-            journal.append(&Record::Begin { action, at: open.at })?;
-            if let Some(upid) = open.upid.clone() {
-                journal.append(&Record::Task { action: number, upid })?;
-            }
+    /// What an earlier run had begun is settled: it does not come along into the next journal.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn settled_open(
+        &mut self,
+        profile: &str,
+        open: &Unfinished,
+        ok: bool,
+    ) -> Result<(), StateError> {
+        let action = open.action.id.0;
+        if self.runs.contains_key(profile) {
+            let end = Line::Record(Record::End { action, ok });
+            return self.append(profile, vec![end], false);
         }
-        Ok(journal)
+        self.settled.insert((profile.to_owned(), action));
+        Ok(())
     }
 
-    /// Says what the plan found unchanged, and closes the journals when every outcome is known:
-    /// those of earlier runs too, which this run has looked at.
+    /// What is worth knowing of what earlier runs left, each in one sentence.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Says what the plan found unchanged, writes the state files, and closes the journals when every
+    /// outcome is known: those of earlier runs too, which this run has looked at. The run may go on
+    /// with another plan.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn close(mut self, plan: &Plan, all_known: bool) -> Result<(), StateError> {
-        if all_known {
-            for (profile, _) in &self.locks {
-                match self.journals.get_mut(profile) {
-                    Some(journal) => journal.append(&Record::Closed)?,
-                    None if Journal::unfinished(&self.folder, profile)?.is_empty() => {}
-                    None => Journal::begin(&self.folder, profile)?.append(&Record::Closed)?,
-                }
-            }
-        }
+    pub fn checkpoint(&mut self, plan: &Plan, all_known: bool) -> Result<(), StateError> {
         let changed: BTreeSet<&Address> = plan.changes.iter().map(|c| &c.address).collect();
         // One write a profile: its file holds all of its guests.
         let mut unchanged: BTreeMap<String, Vec<(&Address, &Remembered)>> = BTreeMap::new();
         for (address, remembered) in plan.outcomes.iter().filter(|(a, _)| !changed.contains(a)) {
             unchanged.entry(address.key()).or_default().push((address, remembered));
         }
-        for (profile, outcomes) in unchanged {
-            self.folder.update(&profile, |guests| {
-                guests.extend(outcomes.iter().map(|(a, r)| ((*a).clone(), (*r).clone())));
-            })?;
+        let profiles: BTreeSet<String> =
+            self.locks.keys().chain(unchanged.keys()).chain(self.runs.keys()).cloned().collect();
+        for profile in &profiles {
+            let outcomes = unchanged.remove(profile).unwrap_or_default();
+            self.fold(profile, &outcomes)?;
             for (address, _) in &outcomes {
                 self.forget_old(plan, address)?;
             }
+            self.end(profile, all_known)?;
         }
-        drop(self.locks);
         Ok(())
     }
-}
 
-impl Histories {
+    /// [`Self::checkpoint`], and the locks are released.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn close(mut self, plan: &Plan, all_known: bool) -> Result<(), StateError> {
+        self.checkpoint(plan, all_known)
+    }
+
+    /// Brings a state file up to date.
+    fn fold(
+        &mut self,
+        profile: &str,
+        outcomes: &[(&Address, &Remembered)],
+    ) -> Result<(), StateError> {
+        let run = self.runs.get_mut(profile);
+        let remarks = run.as_ref().map(|run| run.remarks.as_slice()).unwrap_or_default();
+        if remarks.is_empty() && outcomes.is_empty() {
+            return Ok(());
+        }
+        self.folder.update(profile, |guests| {
+            remarks.iter().for_each(|remark| remark.apply(guests));
+            guests.extend(outcomes.iter().map(|(a, r)| ((*a).clone(), (*r).clone())));
+        })?;
+        if let Some(run) = run {
+            run.remarks.clear();
+        }
+        Ok(())
+    }
+
+    /// The state file says all: the journal says that, and, when it is so, that nothing is open.
+    fn end(&mut self, profile: &str, all_known: bool) -> Result<(), StateError> {
+        if !self.runs.contains_key(profile) && !Journal::is_left(&self.folder, profile)? {
+            return Ok(());
+        }
+        let line = match all_known {
+            true => Line::Record(Record::Closed),
+            false => Line::Remark(Remark::Folded),
+        };
+        self.append(profile, vec![line], true)
+    }
+
     /// A guest that was renamed in the documents is remembered under its new address alone.
-    fn forget_old(&self, plan: &Plan, address: &crate::address::Address) -> Result<(), StateError> {
+    fn forget_old(&self, plan: &Plan, address: &Address) -> Result<(), StateError> {
         let Some(old) = plan.moved.get(address) else { return Ok(()) };
         self.folder.forget(&old.key(), old)
+    }
+
+    fn keep_damaged_aside(&mut self) -> Result<(), StateError> {
+        for profile in self.locks.keys().cloned().collect::<Vec<_>>() {
+            let damage = Journal::unfinished(&self.folder, &profile)?.damage;
+            if !damage.is_empty() {
+                self.run(&profile)?;
+                let damage = Damage::tell(&damage);
+                self.notes.push(format!(
+                    "the journal of {profile} is damaged in {damage}: what else it says counts, and \
+                     what it does not the cluster shows"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The journal of this run, which is begun when it is needed.
+    fn run(&mut self, profile: &str) -> Result<&mut Run, StateError> {
+        use std::collections::btree_map::Entry;
+        match self.runs.entry(profile.to_owned()) {
+            Entry::Occupied(run) => Ok(run.into_mut()),
+            Entry::Vacant(free) => {
+                let settled = &self.settled;
+                let open = |id: u32| !settled.contains(&(profile.to_owned(), id));
+                let (journal, aside) =
+                    Journal::begin(&self.folder, profile, &self.owner, &open, &mut self.watch)?;
+                if let Some(aside) = aside {
+                    self.notes.push(format!("{} is kept", aside.display()));
+                }
+                Ok(free.insert(Run { journal, remarks: Vec::new(), waiting: Vec::new() }))
+            }
+        }
+    }
+
+    /// Appends lines, and before them what waited for some.
+    fn append(&mut self, profile: &str, lines: Vec<Line>, sync: bool) -> Result<(), StateError> {
+        let run = self.run(profile)?;
+        let waiting = std::mem::take(&mut run.waiting);
+        let lines: Vec<Line> = waiting.into_iter().map(Line::Remark).chain(lines).collect();
+        match self.runs.get_mut(profile) {
+            Some(run) => run.journal.append(&lines, sync, &mut self.watch),
+            None => Ok(()),
+        }
     }
 }
 
@@ -107,35 +226,31 @@ impl History for Histories {
         if !self.begun.insert(change.address.clone()) {
             return Ok(());
         }
-        self.folder.update(&change.address.key(), |guests| match guests.get_mut(&change.address) {
-            Some(known) => {
-                known.managed.extend(wanted.managed.iter().cloned());
-                known.prevent_destroy |= wanted.prevent_destroy;
-            }
-            None => drop(guests.insert(change.address.clone(), wanted.clone())),
-        })
+        let (address, remembered) = (change.address.clone(), wanted.clone());
+        let remark = Remark::Manages { address, remembered };
+        let run = self.run(&change.address.key())?;
+        run.remarks.push(remark.clone());
+        // Nothing has begun yet: the begin record goes to the disk together with it.
+        run.waiting.push(remark);
+        Ok(())
     }
 
     fn record(&mut self, change: &Change, record: &Record) -> Result<(), StateError> {
-        let key = change.address.key();
-        if !self.journals.contains_key(&key) {
-            let journal = self.begin(&key)?;
-            self.journals.insert(key.clone(), journal);
-        }
-        self.journals.get_mut(&key).map_or(Ok(()), |journal| journal.append(record))
+        // An end that the power takes away costs a look, and no more.
+        let sync = !matches!(record, Record::End { .. });
+        self.append(&change.address.key(), vec![Line::Record(record.clone())], sync)
     }
 
     fn settled(&mut self, plan: &Plan, change: &Change) -> Result<(), StateError> {
         let address = change.address.clone();
         let remembered = plan.outcomes.get(&address).cloned();
-        self.folder.update(&address.key(), |guests| match remembered {
-            Some(remembered) if change.verb != Verb::Destroy => {
-                guests.insert(address, remembered);
-            }
-            _ => {
-                guests.remove(&address);
-            }
-        })?;
+        let remembered = remembered.filter(|_| change.verb != Verb::Destroy);
+        let remark = Remark::Settled { address, remembered };
+        let profile = change.address.key();
+        self.run(&profile)?.remarks.push(remark.clone());
+        self.append(&profile, vec![Line::Remark(remark)], false)?;
+        // The next plan may change it again.
+        self.begun.remove(&change.address);
         self.forget_old(plan, &change.address)
     }
 }

@@ -3,6 +3,7 @@
 
 mod after;
 mod carry_out;
+mod lock;
 mod locked;
 mod rounds;
 mod settle;
@@ -12,7 +13,6 @@ use pvx_core::execute::Outcome;
 use pvx_core::plan::Plan;
 use pvx_core::planner::Options;
 use pvx_core::provider::ErrorClass;
-use pvx_core::state::Histories;
 use serde_json::json;
 
 use crate::args::{Format, RunOptions};
@@ -51,8 +51,7 @@ async fn watched(
         saved::check_cluster(session, path, saved, &inventory).await?;
     }
     let folder = session.folder(&inventory);
-    let profiles = session.profiles();
-    let mut histories = Histories::lock(folder, profiles.iter().map(String::as_str))?;
+    let mut histories = lock::take(session, run, work.intent(), &folder).await?;
     let (inventory, all_known) = settle::last_run(session, run, inventory, &mut histories).await?;
     let options = work.options(run);
     let reading = locked::read(session, run, inventory, &options).await?;

@@ -32,9 +32,9 @@ pub(super) async fn last_run(
     }
     let mut all_known = true;
     for (profile, unfinished, became) in settle(session, &patience(run), open).await {
-        if let Became::Unknown(_) = became {
-            all_known = false;
-            histories.keep_open(&profile, unfinished);
+        match became {
+            Became::Unknown(_) => all_known = false,
+            became => histories.settled_open(&profile, &unfinished, became == Became::Done)?,
         }
     }
     Ok((session.inventory().await?, all_known))
