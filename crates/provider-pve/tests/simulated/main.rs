@@ -14,6 +14,7 @@ mod effects;
 mod harness;
 mod keys;
 mod observe;
+mod outcomes;
 mod placement;
 mod preflight;
 mod privileges;
