@@ -27,6 +27,7 @@ mod reference;
 mod reuse;
 mod review;
 mod root_keys;
+mod rounds;
 mod saved;
 mod secrets;
 mod served;

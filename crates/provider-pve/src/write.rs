@@ -106,7 +106,11 @@ impl Cluster {
     async fn failed(&self, upid: &Upid, text: &str) -> ProviderError {
         // The log is for people: that it cannot be read must not hide the failure itself.
         let log = self.client.task_log_tail(upid, LOG_LINES).await.unwrap_or_default();
-        let class = if is_busy_text(text) { ErrorClass::Busy } else { ErrorClass::Failed };
+        let class = match text {
+            text if is_busy_text(text) => ErrorClass::Busy,
+            text if is_taken(text) => ErrorClass::Exists,
+            _ => ErrorClass::Failed,
+        };
         let message = format!("task {} on {} failed: {text}", upid.kind, upid.node);
         let mut error = ProviderError::new(class, message);
         error.upid = Some(upid.to_string());
@@ -119,6 +123,12 @@ impl Cluster {
 /// a run that was cut off or by hand, was faster.
 fn is_reached(upid: &Upid, text: &str) -> bool {
     upid.kind == "qmstart" && text.contains("already running")
+}
+
+/// A VMID that somebody else took while the task ran: pmxcfs knows it on one node only.
+fn is_taken(text: &str) -> bool {
+    let file = text.contains("/qemu-server/") && text.contains(".conf");
+    (file && text.contains("File exists")) || text.contains("config file already exists")
 }
 
 /// Whatever keeps us from watching a task, the task itself goes on.

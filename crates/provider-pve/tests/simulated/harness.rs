@@ -37,6 +37,17 @@ pub(crate) struct Lab {
 /// Keeps nothing: what pvx needs is on the cluster.
 pub(crate) struct Forgetful;
 
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+/// Tasks of the simulator end at once: nothing is waited for that takes long.
+pub(crate) fn patience() -> Patience {
+    let millis = std::time::Duration::from_millis;
+    Patience { pause: millis(10), late: millis(200), ..Patience::default() }
+}
+
 impl History for Forgetful {
     fn begins(&mut self, _: &Plan, _: &Change) -> Result<(), StateError> {
         Ok(())
@@ -106,7 +117,7 @@ impl Lab {
         self.memory.lock().unwrap().clone()
     }
 
-    fn remember(&self, plan: &Plan) {
+    pub(crate) fn remember(&self, plan: &Plan) {
         if !self.remembers {
             return;
         }
@@ -298,10 +309,10 @@ pub(crate) async fn execute(
         writer: cluster,
         kind: &Qemu,
         limits,
-        patience: &Patience::default(),
+        patience: &patience(),
         estimates: &Estimates::default(),
         sink: &sink,
-        now: || 0,
+        now,
     };
     let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
     let report = execute::run(&context, &mut Forgetful, stop).await;

@@ -15,6 +15,7 @@ mod failover;
 mod harness;
 mod keys;
 mod observe;
+mod outcomes;
 mod placement;
 mod preflight;
 mod privileges;
