@@ -6,3 +6,4 @@ mod model;
 mod order;
 mod preconditions;
 mod stop;
+mod walks;
