@@ -26,3 +26,16 @@ fn bounds_are_read() {
     let limits = lab.load(&[]).config.as_ref().unwrap().apply.limits();
     assert_eq!((limits.per_storage, limits.storages.len(), limits.total), (Some(5), 0, 256));
 }
+
+#[test]
+fn what_is_wrong_has_its_place() {
+    let lab = Lab::bare();
+    let text =
+        "apply:\n  parallel: 0\n  per_storage: { local: many }\n  lock_wait: 9\n  per_nodes: 3\n";
+    lab.write("cluster-config.yaml", text);
+    let problems = lab.problems(&["."]);
+    for place in ["2:13", "3:25", "4:14", "5:3"] {
+        assert!(problems.contains(&format!("cluster-config.yaml:{place}")), "{place}\n{problems}");
+    }
+    assert!(problems.contains("did you mean 'per_node'?"), "{problems}");
+}
