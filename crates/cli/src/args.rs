@@ -453,9 +453,12 @@ pub(crate) struct RunOptions {
     /// Do not ask
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
-    /// Actions in flight at most
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub(crate) parallel: usize,
+    /// Actions in flight at most; else `apply.parallel` of the configuration, else 256
+    #[arg(long, value_name = "N")]
+    pub(crate) parallel: Option<usize>,
+    /// Seconds for the whole run: then nothing more is begun, and what runs is waited for
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
     /// Seconds that one task may take
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub(crate) task_timeout: u64,

@@ -28,6 +28,8 @@ pub(crate) enum SchemaKind {
     Policy,
     /// JSON schema of what `plan --format json` prints
     Plan,
+    /// JSON schema of a line that `apply --events` writes
+    Events,
     /// JSON schema of a world file of the simulator
     World,
     /// The reference of all keys, as Markdown

@@ -272,7 +272,7 @@ fn ended(run: &Run, result: &Result<Code, CliError>, summary: Option<Summary>) -
     let (code, error) = match result {
         Ok(code) => (*code, None),
         Err(error) => {
-            let trouble = Trouble { message: error.text(), help: error.help().map(str::to_owned) };
+            let trouble = Trouble { message: error.text(), help: error.help() };
             (error.code(), Some(trouble))
         }
     };

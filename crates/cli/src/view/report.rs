@@ -114,6 +114,10 @@ fn last_line(plan: &Plan, report: &Report) -> String {
             "\n{} {done} of {total} guests; run the command again when the cause is mended\n",
             paint(BAD, word)
         ),
+        Outcome::Cancelled if report.out_of_time => format!(
+            "\n{} {done} of {total} guests, then the time of --timeout was over\n{next}\n",
+            paint(WARN, word)
+        ),
         Outcome::Cancelled => {
             format!("\n{} {done} of {total} guests, then stopped\n{next}\n", paint(WARN, word))
         }

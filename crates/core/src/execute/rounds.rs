@@ -57,6 +57,8 @@ impl Rounds {
         all.abandoned.extend(report.abandoned.into_iter().map(shift));
         all.unstarted.extend(report.unstarted.into_iter().map(shift));
         all.state_errors.extend(report.state_errors);
+        all.took.extend(report.took.into_iter().map(|(id, took)| (shift(id), took)));
+        all.out_of_time |= report.out_of_time;
         self.count += 1;
     }
 

@@ -8,5 +8,6 @@ mod outcomes;
 mod preconditions;
 mod resume;
 mod stop;
+mod walks;
 
 pub(super) use fake::{plan, steps};

@@ -19,6 +19,7 @@ use crate::live;
 use crate::plan::{
     ActionKind, Change, Effect, Facts, Finding, Intent, KEEPS, Precondition, Reason, Verb,
 };
+use crate::provider::Volume;
 use crate::read::{keeper_mark, keepers};
 
 pub(super) use away::{PutAway, put_away};
@@ -250,7 +251,7 @@ pub(super) fn erase_all(builder: &mut Builder<'_>) {
             .kind
             .volumes(live)
             .into_iter()
-            .filter(|v| v.is_own())
+            .filter(Volume::is_own)
             .map(|v| v.storage)
             .collect();
         let mut steps = remove(vmid, &live.node, &proof, &reason, Effect::DataLoss);

@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::desired::{Profile, ProfileKind};
 use crate::live;
 use crate::plan::{ActionKind, Change, Effect, Facts, Finding, Precondition, Reason, Verb};
+use crate::provider::Volume;
 
 /// Members of the profiles that no document asks for any more.
 pub(super) fn orphans(builder: &mut Builder<'_>, ownership: &Ownership) {
@@ -208,7 +209,7 @@ impl Removal<'_> {
         let effect = if loses { Effect::DataLoss } else { Effect::Destroy };
         let step = Step::new(&live.node, ActionKind::Destroy, self.reason.clone(), effect);
         let step = self.guarded(step);
-        steps.push(step.on_storages(lost.into_iter().filter(|v| v.is_own()).map(|v| v.storage)));
+        steps.push(step.on_storages(lost.into_iter().filter(Volume::is_own).map(|v| v.storage)));
         steps
     }
 

@@ -33,6 +33,7 @@ const VARIABLES: Form =
 const FOR_EACH: Form =
     Either(&[List(&NAME), Named("name", "[a-z0-9-]+", &Form::Mapping(&ASSIGNMENT))]);
 const RATIO: Form = Form::Shape(Decimal(0, 1000));
+const COUNT: Form = Form::Shape(Integer(1, 1000));
 const START_IP: Form = Text("address with prefix");
 
 /// Keys of every mapping with VM keys.
@@ -104,6 +105,7 @@ pub(super) static CONFIG: Mapping = mapping(
         field("tls", Form::Mapping(&TLS), "what the nodes' certificates are checked against"),
         field("policy", Form::Mapping(&POLICY), "what plans must not do (docs/how-to/policy.md)"),
         field("preflight", Form::Mapping(&PREFLIGHT), "what a plan may promise"),
+        field("apply", Form::Mapping(&APPLY), "how much is done at once (docs/how-to/speed.md)"),
         variables(),
     ],
 );
@@ -305,6 +307,29 @@ static OVERCOMMIT: Mapping = mapping(
     "Multiples of what is there. More is an error of the plan; without a ratio, more than there is \
      is a warning.",
     &[field("storage", RATIO, "bytes of storages"), field("memory", RATIO, "memory of nodes")],
+);
+
+static APPLY: Mapping = mapping(
+    "apply",
+    "Bounds of actions in flight. What Proxmox VE does one after the other is held back by itself.",
+    &[
+        field("parallel", COUNT, "in all; `--parallel` goes before").default("256"),
+        field("per_node", COUNT, "asked at one node").default("64"),
+        field(
+            "per_storage",
+            Either(&[COUNT, Named("storage", "[A-Za-z][A-Za-z0-9_.-]*", &COUNT)]),
+            "working on one storage, copying included; of a storage that is not shared, on one \
+             node. A number for all, or numbers by storage, where `default` is for all others",
+        )
+        .default("64; 16 of one that is not shared"),
+        field("per_template", COUNT, "cloned from one template").default("64"),
+        field(
+            "lock_wait",
+            Form::Shape(Integer(1, 8)),
+            "seconds of work that may wait at the lock of a storage; Proxmox VE gives up after 10",
+        )
+        .default("3"),
+    ],
 );
 
 /// A cluster profile.

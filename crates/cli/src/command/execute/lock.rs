@@ -24,7 +24,7 @@ pub(super) async fn take(
 ) -> Result<Histories, CliError> {
     let profiles = session.profiles();
     let command = match intent {
-        Intent::Apply => "apply",
+        Intent::Apply | Intent::Undo => "apply",
         Intent::Destroy => "destroy",
     };
     let deadline = Instant::now() + Duration::from_secs(run.lock.wait_for_lock);

@@ -34,7 +34,8 @@ pub(super) async fn run(
     run: &RunOptions,
     work: Work<'_>,
 ) -> Result<Code, CliError> {
-    let watch = Watch::open(&run.watch, session.global.format, run.parallel)?;
+    let watch =
+        Watch::open(&run.watch, session.global.format, carry_out::limits(session, run).total)?;
     let result = watched(session, run, work, &watch).await;
     watch.close(&result);
     result

@@ -55,7 +55,8 @@ impl Rounder<'_> {
         histories: &mut Histories,
     ) -> Result<Rounds, CliError> {
         let deadline = Instant::now() + Duration::from_secs(self.run.task_timeout);
-        let report = carry_out(writer, self.run, &agreed, histories, self.watch).await?;
+        let report =
+            carry_out(self.session, writer, self.run, &agreed, histories, self.watch).await?;
         let mut worked = !report.done.is_empty();
         let mut tried = agreed.clone();
         let mut rounds = Rounds::new(agreed.clone(), report);
@@ -85,7 +86,7 @@ impl Rounder<'_> {
 
     async fn once_more(&self, next: &Plan, history: &mut Numbered<'_>) -> Result<Report, CliError> {
         let writer = secrets::writer(self.session, next).await?;
-        carry_out(&writer, self.run, next, history, self.watch).await
+        carry_out(self.session, &writer, self.run, next, history, self.watch).await
     }
 
     /// The plan of the next round; none when there is nothing to go on with.

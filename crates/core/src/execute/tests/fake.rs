@@ -33,6 +33,8 @@ pub(super) enum Answer {
     Hold,
     /// A lock is held.
     Busy,
+    /// The lock of this storage was not to be had in time.
+    LockTimeout(&'static str),
     /// Refused.
     Refused,
     /// The guest is not there.
@@ -141,6 +143,10 @@ impl Writer for Fake {
         match answer {
             Answer::Done => return Ok(Begun::Done),
             Answer::Busy => return Err(error(ErrorClass::Busy)),
+            Answer::LockTimeout(storage) => {
+                let text = format!("cfs-lock 'storage-{storage}' error: got lock request timeout");
+                return Err(ProviderError::new(ErrorClass::Busy, text));
+            }
             Answer::Refused => return Err(error(ErrorClass::Refused)),
             Answer::Missing => return Err(error(ErrorClass::Missing)),
             Answer::Lost => return Err(error(ErrorClass::OutcomeUnknown)),
