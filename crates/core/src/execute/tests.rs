@@ -6,4 +6,5 @@ mod order;
 mod outcomes;
 mod preconditions;
 mod resume;
+mod rounds;
 mod stop;
