@@ -20,13 +20,15 @@ pub struct Rounds {
     pub retried: BTreeSet<ActionId>,
     /// Guests that are left alone, and why.
     pub left: BTreeMap<Address, String>,
+    /// Actions whose outcome was unknown, and that are done as a later look showed.
+    settled: BTreeSet<ActionId>,
 }
 
 impl Rounds {
     /// After the first round.
     pub fn new(plan: Plan, report: Report) -> Self {
         let (retried, left) = (BTreeSet::new(), BTreeMap::new());
-        Self { plan, report, count: 1, retried, left }
+        Self { plan, report, count: 1, retried, left, settled: BTreeSet::new() }
     }
 
     /// The number of the next round's first action.
@@ -47,7 +49,13 @@ impl Rounds {
             }
         }
         for change in &next.changes {
-            self.supersede(change, change.actions.iter().copied().map(shift).collect());
+            let new = change.actions.iter().copied().map(shift).collect();
+            self.supersede(&change.address, new);
+            let found = self.plan.changes.iter_mut().find(|c| c.address == change.address);
+            if let Some(found) = found {
+                found.vmid = change.vmid;
+                found.node.clone_from(&change.node);
+            }
         }
         self.plan.outcomes.extend(next.outcomes.clone());
         let all = &mut self.report;
@@ -63,26 +71,32 @@ impl Rounds {
     }
 
     /// New actions take the place of those of a guest that were not done.
-    fn supersede(&mut self, next: &Change, new: Vec<ActionId>) {
-        let found = self.plan.changes.iter_mut().find(|change| change.address == next.address);
+    fn supersede(&mut self, address: &Address, new: Vec<ActionId>) {
+        let Self { plan, report, retried, settled, .. } = self;
+        let found = plan.changes.iter_mut().find(|change| change.address == *address);
         let Some(change) = found else { return };
-        let (done, undone): (Vec<_>, Vec<_>) =
-            change.actions.iter().copied().partition(|id| self.report.done.contains(id));
-        for id in &undone {
-            self.report.failed.remove(id);
-            self.report.skipped.remove(id);
+        for id in change.actions.iter().filter(|id| settled.contains(id)) {
+            report.failed.remove(id);
+            report.done.insert(*id);
         }
-        self.retried.extend(undone);
+        let (done, undone): (Vec<_>, Vec<_>) =
+            change.actions.iter().copied().partition(|id| report.done.contains(id));
+        for id in &undone {
+            report.failed.remove(id);
+            report.skipped.remove(id);
+        }
+        retried.extend(undone);
         change.actions = done.into_iter().chain(new).collect();
-        change.vmid = next.vmid;
-        change.node.clone_from(&next.node);
     }
 
-    /// It was looked at once more, and is done.
+    /// An action whose outcome was unknown was looked at once more, and is done.
     pub fn settle(&mut self, id: ActionId) {
-        if self.report.failed.remove(&id).is_some() {
-            self.report.done.insert(id);
-        }
+        self.settled.insert(id);
+    }
+
+    /// The guest is as was agreed on: nothing is left to do.
+    pub fn nothing_left(&mut self, address: &Address) {
+        self.supersede(address, Vec::new());
     }
 
     /// Guests that another plan may carry out: what failed did so because the world moved. None when
@@ -104,13 +118,7 @@ impl Rounds {
             let action = self.plan.actions.get(*id);
             passes(error.class) && action.is_some_and(|a| meant.contains(&a.address))
         });
-        if reason { meant } else { self.settled_only(meant) }
-    }
-
-    /// All failures may have been settled since: then what was skipped because of them goes on.
-    fn settled_only(&self, meant: BTreeSet<Address>) -> BTreeSet<Address> {
-        let settled = |cause: &ActionId| self.report.done.contains(cause);
-        if self.report.skipped.values().any(settled) { meant } else { BTreeSet::new() }
+        if reason { meant } else { BTreeSet::new() }
     }
 
     /// Was the old guest of a replacement removed already?
@@ -119,7 +127,7 @@ impl Rounds {
             let action = self.plan.actions.get(*id);
             action.is_some_and(|a| a.address == *address && a.kind == ActionKind::Destroy)
         };
-        self.report.done.iter().any(removes)
+        self.report.done.iter().chain(&self.settled).any(removes)
     }
 
     /// VMIDs that were refused because something is there, whether or not the token sees it.

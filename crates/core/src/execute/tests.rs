@@ -7,6 +7,7 @@ mod order;
 mod outcomes;
 mod preconditions;
 mod resume;
+mod rounds;
 mod stop;
 mod walks;
 

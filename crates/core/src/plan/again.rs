@@ -30,6 +30,8 @@ pub struct Again {
     pub left: BTreeMap<Address, String>,
     /// New guests that get another VMID: the one that was agreed on, and the new one.
     pub renumbered: BTreeMap<Address, (u32, u32)>,
+    /// Guests of which nothing is left to do: they are as was agreed on.
+    pub done: BTreeSet<Address>,
 }
 
 /// Which guests go on, and how far they may differ.
@@ -39,6 +41,8 @@ pub struct Scope {
     pub meant: BTreeSet<Address>,
     /// Guests whose VMID documents leave open, and nobody else has agreed on.
     pub open_vmids: BTreeSet<Address>,
+    /// VMIDs that something has now.
+    pub there: BTreeSet<u32>,
 }
 
 /// Holds `next` against the plan that was agreed on.
@@ -82,7 +86,27 @@ pub fn again(agreed: &Plan, next: &Plan, scope: &Scope) -> Again {
     }
     hold_up(next, &mut kept, &mut left);
     renumbered.retain(|address, _| kept.contains(address));
-    Again { plan: narrowed(next, &kept, &left), left, renumbered }
+    let done = done(agreed, next, scope, &left);
+    Again { plan: narrowed(next, &kept, &left), left, renumbered, done }
+}
+
+/// Guests without a change: those that were looked at, and those that are gone as they should be. One
+/// that cannot be read has no change either, and is not done.
+fn done(
+    agreed: &Plan,
+    next: &Plan,
+    scope: &Scope,
+    left: &BTreeMap<Address, String>,
+) -> BTreeSet<Address> {
+    let planned: BTreeSet<&Address> = next.changes.iter().map(|change| &change.address).collect();
+    let is_done = |change: &&Change| match change.verb {
+        Verb::Destroy => !scope.there.contains(&change.vmid),
+        _ => next.outcomes.contains_key(&change.address),
+    };
+    let meant = agreed.changes.iter().filter(|change| scope.meant.contains(&change.address));
+    let unplanned =
+        meant.filter(|c| !planned.contains(&c.address) && !left.contains_key(&c.address));
+    unplanned.filter(is_done).map(|change| change.address.clone()).collect()
 }
 
 /// Does the new change do what was agreed on, or a part of it?

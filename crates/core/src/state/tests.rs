@@ -463,3 +463,24 @@ fn a_profile_without_a_journal_gets_none() {
     lock(&folder, &["k3s"]).close(&plan(Vec::new(), &[]), true).unwrap();
     assert!(!folder.path().join("k3s.journal").exists());
 }
+
+/// What cannot be told stays open through the runs that follow, until one of them can.
+#[test]
+fn what_is_not_known_comes_along() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = Folder::new(root.path(), "lab");
+    let mut histories = Histories::lock(folder.clone(), ["k3s"]).unwrap();
+    let begun = begin();
+    let Record::Begin { action, at } = begun.clone() else { unreachable!() };
+    let upid = Some("UPID:x".to_owned());
+    histories.keep_open("k3s", super::Unfinished { action, at, upid });
+    let plan = plan(vec![change("w01", Verb::Create)], &[]);
+    let change = &plan.changes[0];
+    histories.record(change, &begun).unwrap();
+    let Record::Begin { action, .. } = &begun else { unreachable!() };
+    histories.record(change, &Record::End { action: action.id.0, ok: true }).unwrap();
+    histories.close(&plan, false).unwrap();
+    let open = Journal::unfinished(&folder, "k3s").unwrap();
+    assert_eq!(open.len(), 1);
+    assert_eq!((open[0].action.id.0, open[0].upid.as_deref()), (u32::MAX, Some("UPID:x")));
+}

@@ -59,10 +59,10 @@ impl Rounder<'_> {
             carry_out(self.session, writer, self.run, &agreed, histories, self.watch).await?;
         let mut worked = !report.done.is_empty();
         let mut tried = agreed.clone();
-        let mut rounds = Rounds::new(agreed.clone(), report);
+        let mut rounds = Rounds::new(agreed, report);
         while rounds.count < MOST && Instant::now() < deadline {
             let next = tokio::select! {
-                next = self.next(&agreed, &mut rounds, histories) => next,
+                next = self.next(&mut rounds, histories) => next,
                 () = signals::wait() => break,
             };
             let Some(next) = next.unwrap_or_else(|error| self.stopped(&error)) else { break };
@@ -92,7 +92,6 @@ impl Rounder<'_> {
     /// The plan of the next round; none when there is nothing to go on with.
     async fn next(
         &self,
-        agreed: &Plan,
         rounds: &mut Rounds,
         histories: &mut Histories,
     ) -> Result<Option<Plan>, CliError> {
@@ -108,15 +107,19 @@ impl Rounder<'_> {
             return Ok(None);
         }
         output::errors(&view::note("the cluster changed meanwhile: it is read and planned again"));
-        let options = self.options_now(agreed, rounds);
+        let options = self.options_now(rounds);
         let session = self.session;
         let reading = locked::read(session, self.run, session.inventory().await?, &options).await?;
         let next = session.plan(&reading, self.work.intent(), &options).await?;
-        let scope = Scope { open_vmids: self.open_vmids(&meant), meant };
-        let again = again(agreed, &next, &scope);
+        let there = reading.snapshot.inventory.guests.keys().copied().collect();
+        let scope = Scope { open_vmids: self.open_vmids(&meant), meant, there };
+        let again = again(&rounds.plan, &next, &scope);
         tell(&again);
         rounds.left.extend(again.left.clone());
         let plan = again.plan;
+        if !plan.is_blocked() {
+            again.done.iter().for_each(|address| rounds.nothing_left(address));
+        }
         if let Some(error) = plan.is_blocked().then(|| first_error(&plan)).flatten() {
             output::errors(&view::note(&format!("it goes no further: {error}")));
             return Ok(None);
@@ -154,7 +157,8 @@ impl Rounder<'_> {
 
     /// New guests keep their VMIDs and nodes as far as they are to be had, and what was removed to be
     /// made anew is not removed again.
-    fn options_now(&self, agreed: &Plan, rounds: &Rounds) -> Options {
+    fn options_now(&self, rounds: &Rounds) -> Options {
+        let agreed = &rounds.plan;
         let mut options = self.options.clone();
         let new = agreed.changes.iter().filter(|c| matches!(c.verb, Verb::Create | Verb::Replace));
         let seat = |c: &Change| Seat { vmid: c.vmid, node: c.node.clone() };

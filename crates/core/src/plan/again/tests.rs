@@ -161,7 +161,7 @@ fn chain(names: &[&str]) -> Plan {
 
 fn scope(names: &[&str]) -> Scope {
     let meant = names.iter().map(|name| Address::new("k3s", *name)).collect();
-    Scope { meant, open_vmids: BTreeSet::new() }
+    Scope { meant, ..Scope::default() }
 }
 
 fn names<'a>(all: impl Iterator<Item = &'a Address>) -> Vec<&'a str> {
@@ -221,4 +221,23 @@ fn another_vmid_is_told() {
         again(&agreed, &next, &scope).left[&Address::new("k3s", "a")],
         "it was not in the plan"
     );
+}
+
+#[test]
+fn nothing_is_left_of_what_is_as_agreed() {
+    let agreed = chain(&["a"]);
+    let mut next = Plan::new(Intent::Apply, "lab");
+    let a = || BTreeSet::from([Address::new("k3s", "a")]);
+    // Not looked at: it may be on a node that does not answer.
+    assert_eq!(again(&agreed, &next, &scope(&["a"])).done, BTreeSet::new());
+    next.outcomes.insert(Address::new("k3s", "a"), Remembered::default());
+    assert_eq!(again(&agreed, &next, &scope(&["a"])).done, a());
+    assert_eq!(again(&agreed, &agreed, &scope(&["a"])).done, BTreeSet::new());
+
+    let mut destroy = agreed;
+    destroy.changes[0].verb = Verb::Destroy;
+    next.outcomes.clear();
+    assert_eq!(again(&destroy, &next, &scope(&["a"])).done, a());
+    let there = Scope { there: BTreeSet::from([1003]), ..scope(&["a"]) };
+    assert_eq!(again(&destroy, &next, &there).done, BTreeSet::new());
 }
