@@ -184,7 +184,7 @@ impl Running {
 #[test]
 fn the_first_ctrl_c_waits_for_what_runs() {
     for signal in ["-INT", "-TERM"] {
-        let served = Served::start(TimeScale::times(5.0));
+        let served = Served::start(TimeScale::times(2.0));
         let environment = Environment::new();
         let mut run = Running::start(&environment, &served);
         run.until("task");

@@ -98,7 +98,7 @@ fn line(word: &str, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pvx_core::execute::{Estimates, Resource};
+    use pvx_core::execute::{Estimates, Limits, Resource};
     use pvx_core::plan::{ActionId, ActionKind, Effect, Verb};
     use pvx_core::provider::{ErrorClass, ProviderError};
 
@@ -110,8 +110,8 @@ mod tests {
         let kinds =
             vec![(ActionKind::Start, Effect::Start), (ActionKind::Destroy, Effect::Destroy)];
         add(&mut plan, change("worker01", Verb::Power, Effect::Start), kinds, &[]);
-        let mut course = Course::new(16);
-        course.round(Duration::ZERO, &plan, &Estimates::default());
+        let mut course = Course::default();
+        course.round(Duration::ZERO, &plan, &Limits::default(), &Estimates::default());
         let mut said = vec![begins(&course, &course.rounds[0])];
         let (action, why) = (ActionId(0), "can't lock\nfile".to_owned());
         let mut error = ProviderError::new(ErrorClass::Failed, "the start failed");

@@ -23,12 +23,13 @@ pub(super) async fn carry_out(
 ) -> Result<Report, CliError> {
     let estimates = Estimates::default();
     let stop = watch.stop();
-    watch.begins(plan, &estimates);
+    let limits = Limits { total: run.parallel, ..Limits::default() };
+    watch.begins(plan, &limits, &estimates);
     let context = Context {
         plan,
         writer,
         kind: &Qemu,
-        limits: &Limits { total: run.parallel, ..Limits::default() },
+        limits: &limits,
         patience: &Patience { task: Duration::from_secs(run.task_timeout), ..Patience::default() },
         estimates: &estimates,
         sink: watch,
