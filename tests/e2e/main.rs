@@ -33,4 +33,5 @@ mod secrets;
 mod served;
 mod sim;
 mod state;
+mod watch;
 mod workspace;

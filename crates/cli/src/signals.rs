@@ -13,9 +13,10 @@ pub(crate) fn listen(tell: impl Fn(Stop) + Send + 'static) -> watch::Receiver<St
     tokio::spawn(async move {
         for stop in [Stop::Drain, Stop::Leave] {
             both.recv().await;
-            tell(stop);
-            // The run is over when nobody listens any more.
+            // Before it is told, so that nothing begins after that but what was chosen already. The
+            // run is over when nobody listens any more.
             let _ = sender.send(stop);
+            tell(stop);
         }
         std::future::pending::<()>().await;
     });

@@ -28,7 +28,7 @@ pub(crate) enum SchemaKind {
     Policy,
     /// JSON schema of what `plan --format json` prints
     Plan,
-    /// JSON schema of a line that `apply --events` writes
+    /// JSON schema of a line of events, which apply and destroy write
     Events,
     /// JSON schema of a world file of the simulator
     World,

@@ -24,7 +24,7 @@ const ALL: [(SchemaKind, &str, &str, &str); 7] = [
     (SchemaKind::Vm, "vm", "vm.schema.json", "a standalone VM"),
     (SchemaKind::Policy, "policy", "policy.schema.json", "a file of rules"),
     (SchemaKind::Plan, "plan", "plan.schema.json", "what `plan --format json` prints"),
-    (SchemaKind::Events, "events", "events.schema.json", "a line of `apply --events`"),
+    (SchemaKind::Events, "events", "events.schema.json", "a line of events of apply and destroy"),
     (SchemaKind::World, "world", "world.schema.json", "a world file of the simulator"),
 ];
 

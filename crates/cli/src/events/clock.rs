@@ -17,7 +17,7 @@ pub(super) fn stamp() -> String {
 /// A name that no other run has: its time, and something random.
 pub(super) fn run_name() -> String {
     let random = RandomState::new().hash_one(std::process::id());
-    let time: String = stamp().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let time: String = stamp().chars().filter(char::is_ascii_alphanumeric).collect();
     format!("{time}-{random:016x}")
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pvx_core::execute::course::{Course, Summary};
 use pvx_core::execute::stream::{self, Body, Ended, Ending, Frame, Header, InShort, Trouble};
-use pvx_core::execute::{Estimates, Event, Outcome, Sink, Stop};
+use pvx_core::execute::{Estimates, Event, Limits, Outcome, Sink, Stop};
 use pvx_core::plan::Plan;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -69,11 +69,7 @@ pub(crate) struct Conclusion {
 
 impl Watch {
     /// Before anything is changed: a file that cannot be written is an error here.
-    pub(crate) fn open(
-        options: &WatchOptions,
-        format: Format,
-        parallel: usize,
-    ) -> Result<Self, CliError> {
+    pub(crate) fn open(options: &WatchOptions, format: Format) -> Result<Self, CliError> {
         let reader = match (options.plain, format) {
             (true, _) => Reader::Stamped,
             (false, Format::Human) if output::can_redraw() => Reader::Terminal(Arc::default()),
@@ -81,7 +77,7 @@ impl Watch {
         };
         let file = options.events.as_deref().map(EventFile::create).transpose()?;
         let run = Run {
-            course: Course::new(parallel),
+            course: Course::default(),
             began: None,
             took: None,
             busy: false,
@@ -103,10 +99,10 @@ impl Watch {
     }
 
     /// A plan is about to be carried out: the first, or one that was made because the world moved.
-    pub(crate) fn begins(&self, plan: &Plan, estimates: &Estimates) {
+    pub(crate) fn begins(&self, plan: &Plan, limits: &Limits, estimates: &Estimates) {
         let mut run = self.run();
         let began = *run.began.get_or_insert_with(Instant::now);
-        run.course.round(began.elapsed(), plan, estimates);
+        run.course.round(began.elapsed(), plan, limits, estimates);
         run.busy = true;
         let Some(round) = run.course.current() else { return };
         self.0.reader.begins(&run.course, round);

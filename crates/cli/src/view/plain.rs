@@ -95,3 +95,54 @@ fn describe(step: &Step) -> String {
 fn line(word: &str, text: &str) -> String {
     format!("{word:8} {}", flat(text).trim_end())
 }
+
+#[cfg(test)]
+mod tests {
+    use pvx_core::execute::{Estimates, Limits, Resource};
+    use pvx_core::plan::{ActionId, ActionKind, Effect, Verb};
+    use pvx_core::provider::{ErrorClass, ProviderError};
+
+    use super::*;
+    use crate::view::review::samples::{add, change, empty};
+
+    fn said(detail: Detail) -> String {
+        let mut plan = empty();
+        let kinds =
+            vec![(ActionKind::Start, Effect::Start), (ActionKind::Destroy, Effect::Destroy)];
+        add(&mut plan, change("worker01", Verb::Power, Effect::Start), kinds, &[]);
+        let mut course = Course::default();
+        course.round(Duration::ZERO, &plan, &Limits::default(), &Estimates::default());
+        let mut said = vec![begins(&course, &course.rounds[0])];
+        let (action, why) = (ActionId(0), "can't lock\nfile".to_owned());
+        let mut error = ProviderError::new(ErrorClass::Failed, "the start failed");
+        error.log = vec!["TASK ERROR: no\u{1b}[2J".to_owned()];
+        for (seconds, event) in [
+            (0, Event::Held { action, by: Resource::Node("pve1".to_owned()) }),
+            (1, Event::Started { action }),
+            (2, Event::Waiting { action, why: why.clone() }),
+            (2, Event::Bound { resource: Resource::Total, limit: 8, why: why.clone() }),
+            (3, Event::Again { action }),
+            (4, Event::Looking { action, why }),
+            (5, Event::Found { action, what: "it was not sent".to_owned() }),
+            (6, Event::Task { action, upid: "UPID:pve1:1".to_owned() }),
+            (9, Event::Failed { action, error }),
+            (9, Event::Skipped { action: ActionId(1), because: action }),
+        ] {
+            let now = Duration::from_secs(seconds);
+            course.event(now, &event);
+            said.extend(lines(&course.rounds[0], now, &event, detail));
+        }
+        said.push(stopping(&course, Stop::Drain));
+        said.join("\n")
+    }
+
+    #[test]
+    fn every_word_with_all_of_it() {
+        insta::assert_snapshot!("all", said(Detail::All));
+    }
+
+    #[test]
+    fn every_word_of_what_ends() {
+        insta::assert_snapshot!("ends", said(Detail::Ends));
+    }
+}

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use super::paint::{BAD, GOOD, WARN, help, item, paint};
 use super::{count, log_tail};
 
+/// As many guests are named that have nothing else in common with the reader's problem.
+const NAMED: usize = 8;
+
 /// Task of an action, as far as one is known.
 pub(crate) type Tasks<'a> = &'a dyn Fn(ActionId) -> Option<String>;
 
@@ -50,6 +53,7 @@ pub(crate) fn render(plan: &Plan, report: &Report, tasks: Tasks<'_>) -> String {
         text.push_str(&left_of(plan, report, change));
         text.push_str(&still_running(report, change, tasks));
     }
+    text.push_str(&not_begun(plan, report));
     for error in &report.state_errors {
         text.push_str(&item(BAD, "×", &format!("local state: {error}")));
     }
@@ -74,8 +78,30 @@ fn left_of(plan: &Plan, report: &Report, change: &Change) -> String {
         let skipped = verbs(&|id| report.skipped.get(id) == Some(&cause));
         say(skipped, &format!("not run, because {} failed", name(plan, cause)));
     }
-    say(verbs(&|id| report.unstarted.contains(id)), "not begun");
+    if !is_untouched(report, change) {
+        say(verbs(&|id| report.unstarted.contains(id)), "not begun");
+    }
     text
+}
+
+/// Was nothing of it begun, because the run was stopped?
+fn is_untouched(report: &Report, change: &Change) -> bool {
+    !change.actions.is_empty() && change.actions.iter().all(|id| report.unstarted.contains(id))
+}
+
+/// Guests of which nothing was begun: there may be many, and there is nothing to say of each.
+fn not_begun(plan: &Plan, report: &Report) -> String {
+    let guests = plan.changes.iter().filter(|change| is_untouched(report, change));
+    let names: Vec<String> = guests.map(|change| change.address.to_string()).collect();
+    let more = match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.is_empty() {
+        true => String::new(),
+        false => item(WARN, "!", &format!("not begun: {named}{more}")),
+    }
 }
 
 /// What was left running, each with its task: those are looked for.

@@ -82,3 +82,51 @@ fn nodes(summary: &Summary) -> Vec<String> {
 fn time(seconds: f64) -> String {
     units::seconds(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use pvx_core::address::Address;
+    use pvx_core::execute::Resource;
+    use pvx_core::execute::course::{Busy, Counted, Slow, WaitedFor};
+    use pvx_core::plan::ActionId;
+    use unicode_width::UnicodeWidthStr;
+
+    use super::*;
+
+    #[test]
+    fn a_handful_of_lines() {
+        let slow = |vmid: u32, seconds| Slow {
+            round: 1,
+            action: ActionId(vmid),
+            address: Address::new("k3s", "worker01"),
+            node: "pve1".to_owned(),
+            what: format!("clone 9000 → {vmid}"),
+            seconds,
+        };
+        let node = |n, seconds| Busy { node: format!("pve{n}"), actions: 24, seconds };
+        let summary = Summary {
+            seconds: 102.3,
+            estimated_seconds: 90.0,
+            rounds: 2,
+            guests: vec![
+                GuestTally { verb: Verb::Create, done: 12, of: 12 },
+                GuestTally { verb: Verb::Migrate, done: 2, of: 3 },
+            ],
+            actions: Counted { done: 51, failed: 1, ..Counted::default() },
+            held: vec![WaitedFor {
+                by: Resource::Storage("vmdata".to_owned()),
+                actions: 8,
+                seconds: 130.0,
+            }],
+            retries: 4,
+            retry_seconds: 3.0,
+            lost: 2,
+            settled: 2,
+            slowest: vec![slow(1001, 42.0), slow(1002, 40.5), slow(1003, 9.25), slow(1004, 1.0)],
+            nodes: (1..6).map(|n| node(n, f64::from(n) * 20.0)).collect(),
+        };
+        let text = render(&summary);
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        insta::assert_snapshot!("timings", text);
+    }
+}

@@ -35,7 +35,7 @@ pub(super) async fn carry_out(
     let patience = patience(run);
     let estimates = Estimates::new(plan, durations.clone());
     let stop = watch.stop();
-    watch.begins(plan, &estimates);
+    watch.begins(plan, &limits, &estimates);
     let context = Context {
         plan,
         writer,
@@ -56,7 +56,7 @@ pub(super) async fn carry_out(
 }
 
 /// How much at once: what the command says goes before what the configuration says.
-pub(super) fn limits(session: &Session<'_>, run: &RunOptions) -> Limits {
+fn limits(session: &Session<'_>, run: &RunOptions) -> Limits {
     let config = session.loaded.config.as_ref();
     let said = config.map_or_else(Limits::default, |config| config.apply.limits());
     Limits { total: run.parallel.unwrap_or(said.total), ..said }

@@ -34,8 +34,7 @@ pub(super) async fn run(
     run: &RunOptions,
     work: Work<'_>,
 ) -> Result<Code, CliError> {
-    let watch =
-        Watch::open(&run.watch, session.global.format, carry_out::limits(session, run).total)?;
+    let watch = Watch::open(&run.watch, session.global.format)?;
     let result = watched(session, run, work, &watch).await;
     watch.close(&result);
     result

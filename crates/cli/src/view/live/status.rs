@@ -28,7 +28,14 @@ pub(super) fn rows(course: &Course, round: &Round, now: Duration, size: Size) ->
     rows
 }
 
+/// With all of it when there is room, and else without what can be missed.
 fn status(course: &Course, round: &Round, now: Duration, width: usize) -> Row {
+    let whole = facts(course, round, now, true);
+    let facts = if whole.width() <= width { whole } else { facts(course, round, now, false) };
+    with_bar(facts, round.count().done, round.steps.len(), width)
+}
+
+fn facts(course: &Course, round: &Round, now: Duration, whole: bool) -> Row {
     let counted = round.count();
     let (done, all) = (counted.done, round.steps.len());
     let mut facts = Row::default().text(&format!("{done} of {all} done"));
@@ -38,7 +45,7 @@ fn status(course: &Course, round: &Round, now: Duration, width: usize) -> Row {
         (counted.failed, "failed", Some(BAD)),
         (counted.skipped, "skipped", Some(WARN)),
     ] {
-        if number > 0 {
+        if number > 0 && (whole || word != "skipped") {
             let text = format!("{number} {word}");
             facts = facts.faint(" · ");
             facts = match style {
@@ -53,9 +60,10 @@ fn status(course: &Course, round: &Round, now: Duration, width: usize) -> Row {
     facts = facts.faint(&format!(" · {}", units::clock(now)));
     let left = course.left(now).filter(|left| !left.is_zero());
     if let Some(left) = left {
-        facts = facts.faint(&format!(", about {} left", units::clock(left)));
+        let about = if whole { "about " } else { "" };
+        facts = facts.faint(&format!(", {about}{} left", units::clock(left)));
     }
-    with_bar(facts, done, all, width)
+    facts
 }
 
 /// The bar takes what the facts leave.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pvx_core::address::Address;
-use pvx_core::execute::{Estimates, Event, Resource, Stop};
+use pvx_core::execute::{Estimates, Event, Limits, Resource, Stop};
 use pvx_core::plan::{ActionId, ActionKind, Effect, Plan, Verb};
 use pvx_core::provider::{ErrorClass, ProviderError};
 use unicode_width::UnicodeWidthStr;
@@ -51,8 +51,8 @@ fn plan(guests: u32, names: &str) -> Plan {
 }
 
 fn begun(plan: &Plan) -> Course {
-    let mut course = Course::new(16);
-    course.round(at(0), plan, &Estimates::default());
+    let mut course = Course::default();
+    course.round(at(0), plan, &Limits::default(), &Estimates::default());
     course
 }
 

@@ -47,16 +47,19 @@ fn cause(round: &Round, step: &Step) -> Option<Cause> {
 
 fn row(course: &Course, cause: &Cause, steps: &[&Step]) -> Row {
     let who = match steps {
-        [one] => format!("{} waits", one.address),
-        many => format!("{} steps wait", many.len()),
+        [one] => format!("{} {}", one.address, one.verb),
+        many => format!("{} steps", many.len()),
     };
-    let what = match cause {
+    let held = if steps.len() == 1 { "is held back" } else { "are held back" };
+    let text = match cause {
         Cause::Full(by) => match course.bounds.get(by) {
-            Some(limit) => format!("held back by {by}: {limit} at once"),
-            None => format!("held back by {by}"),
+            Some(limit) => format!("{who} {held} by {by}: {limit} at once"),
+            None => format!("{who} {held} by {by}"),
         },
-        Cause::Guest(need) => format!("for {need}"),
-        Cause::Own => "for their guests' steps before".to_owned(),
+        Cause::Guest(need) if steps.len() == 1 => format!("{who} waits for {need}"),
+        Cause::Guest(need) => format!("{who} wait for {need}"),
+        // Rows of those say as much.
+        Cause::Own => who,
     };
-    Row::default().faint(&format!("{who} {what}"))
+    Row::default().faint(&text)
 }

@@ -15,7 +15,7 @@ pub use summary::{Busy, Counted, GuestTally, Slow, Summary, WaitedFor};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Estimates, Event, Resource, Stop};
+use super::{Estimates, Event, Limits, Resource, Stop};
 use crate::address::Address;
 use crate::plan::{ActionId, Plan, Verb};
 
@@ -63,13 +63,9 @@ pub struct Course {
 }
 
 impl Course {
-    /// A run that has not begun, with so many actions in flight at most.
-    pub fn new(width: usize) -> Self {
-        Self { width: width.max(1), ..Self::default() }
-    }
-
-    /// A plan is about to be carried out.
-    pub fn round(&mut self, at: Duration, plan: &Plan, estimates: &Estimates) {
+    /// A plan is about to be carried out, within these bounds.
+    pub fn round(&mut self, at: Duration, plan: &Plan, limits: &Limits, estimates: &Estimates) {
+        self.width = limits.total.max(1);
         let steps = plan.actions.iter().map(|action| Step::new(plan, action, estimates)).collect();
         let guest = |change: &crate::plan::Change| GuestCourse {
             address: change.address.clone(),

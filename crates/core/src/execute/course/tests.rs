@@ -23,10 +23,15 @@ fn done(course: &mut Course, seconds: u64, number: u32) {
     course.event(at(seconds), &Event::Finished { action: id(number), warnings: 0 });
 }
 
+fn round(course: &mut Course, seconds: u64, plan: &Plan) {
+    let limits = Limits { total: 2, ..Limits::default() };
+    course.round(at(seconds), plan, &limits, &Estimates::default());
+}
+
 /// Guests of two, one and one actions: #0 before #1, #2, #3.
 fn course() -> Course {
-    let mut course = Course::new(2);
-    course.round(at(0), &plan(vec![steps(2), steps(1), steps(1)]), &Estimates::default());
+    let mut course = Course::default();
+    round(&mut course, 0, &plan(vec![steps(2), steps(1), steps(1)]));
     course
 }
 
@@ -98,7 +103,7 @@ fn a_later_plan_says_whether_a_guest_is_done() {
     course.event(at(5), &Event::Failed { action: id(3), error });
     let mut again = plan(vec![steps(2), steps(1), steps(1)]);
     again.changes.drain(..2);
-    course.round(at(6), &again, &Estimates::default());
+    round(&mut course, 6, &again);
     begun(&mut course, 6, 3);
     done(&mut course, 9, 3);
     let summary = course.summary(at(9));
