@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use pvx_core::execute::{Outcome, Report};
-use pvx_core::plan::{ActionId, Change, Intent, Plan};
+use pvx_core::plan::{ActionId, Change, Intent, Plan, Verb};
 use serde_json::{Value, json};
 
 use super::paint::{BAD, GOOD, WARN, help, item, paint};
 use super::{count, log_tail};
+use crate::command::Undone;
 
 /// For people: failures with the last lines of their logs, then what is left, then one line.
-pub(crate) fn render(plan: &Plan, report: &Report) -> String {
+pub(crate) fn render(plan: &Plan, report: &Report, undone: Option<&Undone>) -> String {
     let mut text = String::new();
     for (id, error) in &report.failed {
         text.push_str(&item(BAD, "×", &format!("{}: {}", name(plan, *id), error.message)));
@@ -22,11 +23,39 @@ pub(crate) fn render(plan: &Plan, report: &Report) -> String {
     }
     for change in &plan.changes {
         text.push_str(&left_of(plan, report, change));
+        text.push_str(&half_made(report, change, undone).unwrap_or_default());
     }
     for error in &report.state_errors {
         text.push_str(&item(BAD, "×", &format!("local state: {error}")));
     }
-    text + &last_line(plan, report)
+    text.push_str(&last_line(plan, report));
+    if let Some(undone) = undone.filter(|undone| !undone.plan.is_empty()) {
+        text.push_str(&render(&undone.plan, &undone.report, None));
+    }
+    text
+}
+
+/// A guest whose making failed, and what becomes of it.
+fn half_made(report: &Report, change: &Change, undone: Option<&Undone>) -> Option<String> {
+    let any = |of: &dyn Fn(&ActionId) -> bool| change.actions.iter().any(of);
+    let makes = matches!(change.verb, Verb::Create | Verb::Replace);
+    let failed = any(&|id| report.failed.contains_key(id));
+    let begun = any(&|id| report.done.contains(id));
+    // What takes it back says what it leaves.
+    let told = undone.is_some_and(|undone| {
+        let mut about = undone.plan.findings.iter().filter_map(|finding| finding.address.as_ref());
+        let mut removed = undone.plan.changes.iter().map(|change| &change.address);
+        removed.any(|a| *a == change.address) || about.any(|a| *a == change.address)
+    });
+    let address = &change.address;
+    (makes && failed && begun && !told).then(|| {
+        let stays = format!(
+            "{address} ({} on {}) is half-made and stays: `pvx apply` goes on with it, \
+             `pvx destroy --target {address}` removes it",
+            change.vmid, change.node
+        );
+        item(WARN, "!", &stays)
+    })
 }
 
 /// What was not done of one guest, in one line for each cause.
@@ -90,14 +119,19 @@ fn name(plan: &Plan, id: ActionId) -> String {
 }
 
 /// For programs.
-pub(crate) fn to_json(plan: &Plan, report: &Report, left: Option<&Plan>) -> Value {
+pub(crate) fn to_json(
+    plan: &Plan,
+    report: &Report,
+    undone: Option<&Undone>,
+    left: Option<&Plan>,
+) -> Value {
     let failed = |(id, error): (&ActionId, &pvx_core::provider::ProviderError)| {
         json!({
             "action": id, "class": error.class, "message": error.message,
             "help": error.help, "upid": error.upid, "log": error.log,
         })
     };
-    json!({
+    let mut value = json!({
         "plan": plan,
         "result": report.outcome(),
         "done": report.done,
@@ -106,5 +140,9 @@ pub(crate) fn to_json(plan: &Plan, report: &Report, left: Option<&Plan>) -> Valu
         "abandoned": report.abandoned,
         "unstarted": report.unstarted,
         "converged": left.map(Plan::is_empty),
-    })
+    });
+    if let (Some(object), Some(undone)) = (value.as_object_mut(), undone) {
+        object.insert("undo".to_owned(), to_json(&undone.plan, &undone.report, None, None));
+    }
+    value
 }

@@ -181,7 +181,7 @@ impl Lab {
     pub(crate) fn plan(&self, intent: Intent) -> Plan {
         let input = self.input();
         let plan = match intent {
-            Intent::Apply => planner::apply(&input),
+            Intent::Apply | Intent::Undo => planner::apply(&input),
             Intent::Destroy => planner::destroy(&input),
         };
         assert_eq!(lint::check(&plan), []);

@@ -166,7 +166,7 @@ impl Lab {
             sources: &documents.1,
         };
         let plan = match intent {
-            Intent::Apply => planner::apply(&input),
+            Intent::Apply | Intent::Undo => planner::apply(&input),
             Intent::Destroy => planner::destroy(&input),
         };
         assert_eq!(lint::check(&plan), []);

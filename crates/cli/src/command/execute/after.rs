@@ -4,6 +4,8 @@ use pvx_core::execute::{Outcome, Report};
 use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::Options;
 
+use super::undo::Undone;
+
 use crate::args::Format;
 use crate::exit::{CliError, Code};
 use crate::output;
@@ -15,6 +17,7 @@ pub(super) async fn after(
     session: &Session<'_>,
     plan: &Plan,
     report: &Report,
+    undone: Option<&Undone>,
     options: &Options,
 ) -> Result<Code, CliError> {
     let looked = match report.outcome() {
@@ -25,9 +28,9 @@ pub(super) async fn after(
     let left = looked.as_ref().ok().and_then(Option::as_ref);
     let remains = left.is_some_and(|plan| !plan.is_empty());
     match session.global.format {
-        Format::Json => output::json(&view::report::to_json(plan, report, left)),
+        Format::Json => output::json(&view::report::to_json(plan, report, undone, left)),
         _ => {
-            output::text(&view::report::render(plan, report));
+            output::text(&view::report::render(plan, report, undone));
             if let Some(left) = left.filter(|_| remains) {
                 output::errors(&view::problem(
                     "the cluster differs from the documents again already",

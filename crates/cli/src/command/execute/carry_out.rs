@@ -11,7 +11,6 @@ use pvx_provider_pve::Cluster;
 use pvx_provider_pve::guest::Qemu;
 
 use crate::args::RunOptions;
-use crate::exit::CliError;
 use crate::session::Session;
 use crate::signals;
 use crate::view::progress::Progress;
@@ -21,8 +20,8 @@ pub(super) async fn carry_out(
     writer: &Cluster,
     run: &RunOptions,
     plan: &Plan,
-    mut histories: Histories,
-) -> Result<Report, CliError> {
+    histories: &mut Histories,
+) -> Report {
     let progress = Progress::new(plan, session.global.format);
     let sink = |event: &execute::Event| progress.event(event);
     let context = Context {
@@ -35,14 +34,14 @@ pub(super) async fn carry_out(
         sink: &sink,
         now: || Timestamp::now().as_second(),
     };
-    let mut report =
-        execute::run(&context, &mut histories, signals::listen(progress.announcer())).await;
+    let report = execute::run(&context, histories, signals::listen(progress.announcer())).await;
     progress.finish();
+    report
+}
+
+/// Is every outcome known?
+pub(super) fn all_known(report: &Report) -> bool {
     let mut failures = report.failed.values();
     let unknown = failures.any(|error| error.class == ErrorClass::OutcomeUnknown);
-    let all_known = report.abandoned.is_empty() && !unknown;
-    if let Err(error) = histories.close(plan, all_known) {
-        report.state_errors.push(error.to_string());
-    }
-    Ok(report)
+    report.abandoned.is_empty() && !unknown
 }
