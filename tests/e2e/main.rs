@@ -30,4 +30,5 @@ mod saved;
 mod secrets;
 mod served;
 mod sim;
+mod undo;
 mod workspace;

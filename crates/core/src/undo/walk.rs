@@ -39,7 +39,7 @@ pub(super) struct Walk<'a> {
     /// The action that is taken back.
     of: Option<(usize, ActionId)>,
     /// Guests that steps were made for: the first asks for the digest.
-    touched: BTreeSet<u32>,
+    pub(super) touched: BTreeSet<u32>,
 }
 
 impl<'a> Walk<'a> {

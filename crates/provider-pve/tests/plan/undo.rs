@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use pvx_core::address::Address;
 use pvx_core::desired::{Affinity, ApplyChanges, OnFailure};
 use pvx_core::execute::Report;
 use pvx_core::live::{Guest, Snapshot};
@@ -105,6 +106,8 @@ fn check(mut lab: Lab, plan: &Plan, failing: ActionId) -> Result<(), TestCaseErr
     let before = lab.snapshot.clone();
     let undo = lab.back(plan, &[failing]);
     let told = || format!("fails {failing}\n{}\n--- undo\n{}", text::of(plan), text::of(&undo));
+    let mistaken = undo.findings.iter().find(|f| f.message.contains("someone else"));
+    prop_assert_eq!(mistaken, None, "{}", told());
     let given_up = given_up(&undo);
     let names = |guests: &BTreeMap<u32, Guest>| -> BTreeMap<u32, _> {
         let kept = guests.iter().filter(|(_, guest)| {
@@ -139,6 +142,7 @@ fn documents(
     affinities: (Option<Affinity>, Option<Affinity>),
     mode: ApplyChanges,
     foreign: &BTreeMap<u32, (bool, u8)>,
+    rename: bool,
 ) -> Option<(Lab, Plan)> {
     let mut lab = Lab::new();
     lab.options.apply_changes = mode;
@@ -152,12 +156,16 @@ fn documents(
     }
     lab.carry_out(&first);
     lab.desired.profiles[0].guests = names(&mut lab, after, affinities.1);
+    if rename {
+        lab.first().address = Address::new("k3s", "renamed");
+        lab.first().moved_from = Some(Address::new("k3s", "w01"));
+    }
     let plan = lab.plan(Intent::Apply);
     (!plan.is_blocked() && !plan.is_empty()).then_some((lab, plan))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
 
     #[test]
     fn any_run_that_fails_anywhere_leads_back(
@@ -166,9 +174,10 @@ proptest! {
         foreign in foreign(),
         mode in prop::sample::select(vec![ApplyChanges::Live, ApplyChanges::Reboot]),
         affinities in (affinity(), affinity()),
+        rename in any::<bool>(),
         at in any::<prop::sample::Index>(),
     ) {
-        let Some((lab, plan)) = documents(&before, &after, affinities, mode, &foreign) else {
+        let Some((lab, plan)) = documents(&before, &after, affinities, mode, &foreign, rename) else {
             return Ok(());
         };
         let failing = ActionId(u32::try_from(at.index(plan.actions.len())).unwrap());
