@@ -33,5 +33,6 @@ mod secrets;
 mod served;
 mod sim;
 mod state;
+mod undo;
 mod watch;
 mod workspace;

@@ -498,6 +498,9 @@ pub(crate) struct ApplyOptions {
     pub(crate) anew: AnewOptions,
     #[command(flatten)]
     pub(crate) apply_changes: ApplyChangesOption,
+    /// When something fails, take back what this run changed, as far as there is a way back
+    #[arg(long)]
+    pub(crate) rollback_on_failure: bool,
 }
 
 /// `pvx destroy`

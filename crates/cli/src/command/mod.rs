@@ -16,3 +16,5 @@ pub(crate) mod validate;
 pub(crate) mod version;
 
 mod execute;
+
+pub(crate) use execute::Undone;

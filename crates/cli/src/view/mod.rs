@@ -23,6 +23,7 @@ pub(crate) mod timings;
 mod units;
 
 use pvx_core::diagnostic::{Diagnostic, Sources};
+use pvx_core::plan::Plan;
 use pvx_provider_pve::client::Stats;
 
 use paint::{FAINT, WARN, item, paint};
@@ -48,6 +49,15 @@ pub(crate) fn problem(message: &str, help: Option<&str>) -> String {
     }
     let commands: String = commands.lines().map(|line| format!("        {line}\n")).collect();
     format!("{}\n{commands}\n", text.trim_end())
+}
+
+/// What a run that failed takes back.
+pub(crate) fn undo(plan: &Plan, sources: &Sources) -> String {
+    format!(
+        "\n{}\n{}",
+        paint(WARN, "taking back what this run changed"),
+        plan::render(plan, sources)
+    )
 }
 
 /// Something worth knowing.

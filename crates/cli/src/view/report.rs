@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use pvx_core::execute::course::Summary;
 use pvx_core::execute::{Outcome, Report};
-use pvx_core::plan::{ActionId, Change, Intent, Plan};
+use pvx_core::plan::{ActionId, Change, Intent, Plan, Verb};
 use pvx_core::provider::{ErrorClass, ProviderError};
 use serde_json::{Value, json};
 
 use super::paint::{BAD, GOOD, WARN, help, item, paint};
 use super::{count, log_tail};
+use crate::command::Undone;
 
 /// As many guests are named that have nothing else in common with the reader's problem.
 const NAMED: usize = 8;
@@ -39,7 +40,12 @@ pub(crate) fn changed_nothing(report: &Report) -> bool {
 }
 
 /// For people: failures with the last lines of their logs, then what is left, then one line.
-pub(crate) fn render(plan: &Plan, report: &Report, tasks: Tasks<'_>) -> String {
+pub(crate) fn render(
+    plan: &Plan,
+    report: &Report,
+    undone: Option<&Undone>,
+    tasks: Tasks<'_>,
+) -> String {
     let mut text = String::new();
     for (id, error) in &report.failed {
         text.push_str(&item(BAD, "×", &format!("{}: {}", name(plan, *id), error.message)));
@@ -52,12 +58,40 @@ pub(crate) fn render(plan: &Plan, report: &Report, tasks: Tasks<'_>) -> String {
     for change in &plan.changes {
         text.push_str(&left_of(plan, report, change));
         text.push_str(&still_running(report, change, tasks));
+        text.push_str(&half_made(report, change, undone).unwrap_or_default());
     }
     text.push_str(&not_begun(plan, report));
     for error in &report.state_errors {
         text.push_str(&item(BAD, "×", &format!("local state: {error}")));
     }
-    text + &last_line(plan, report)
+    text.push_str(&last_line(plan, report));
+    if let Some(undone) = undone.filter(|undone| !undone.plan.is_empty()) {
+        text.push_str(&render(&undone.plan, &undone.report, None, tasks));
+    }
+    text
+}
+
+/// A guest whose making failed, and what becomes of it.
+fn half_made(report: &Report, change: &Change, undone: Option<&Undone>) -> Option<String> {
+    let any = |of: &dyn Fn(&ActionId) -> bool| change.actions.iter().any(of);
+    let makes = matches!(change.verb, Verb::Create | Verb::Replace);
+    let failed = any(&|id| report.failed.contains_key(id));
+    let begun = any(&|id| report.done.contains(id));
+    // What takes it back says what it leaves.
+    let told = undone.is_some_and(|undone| {
+        let mut about = undone.plan.findings.iter().filter_map(|finding| finding.address.as_ref());
+        let mut removed = undone.plan.changes.iter().map(|change| &change.address);
+        removed.any(|a| *a == change.address) || about.any(|a| *a == change.address)
+    });
+    let address = &change.address;
+    (makes && failed && begun && !told).then(|| {
+        let stays = format!(
+            "{address} ({} on {}) is half-made and stays: `pvx apply` goes on with it, \
+             `pvx destroy --target {address}` removes it",
+            change.vmid, change.node
+        );
+        item(WARN, "!", &stays)
+    })
 }
 
 /// What was not done of one guest, in one line for each cause.
@@ -169,6 +203,7 @@ fn name(plan: &Plan, id: ActionId) -> String {
 pub(crate) fn to_json(
     plan: &Plan,
     report: &Report,
+    undone: Option<&Undone>,
     left: Option<&Plan>,
     tasks: Tasks<'_>,
     summary: Option<&Summary>,
@@ -179,7 +214,7 @@ pub(crate) fn to_json(
             "help": error.help, "upid": error.upid, "log": error.log,
         })
     };
-    json!({
+    let mut value = json!({
         "plan": plan,
         "result": report.outcome(),
         "done": report.done,
@@ -190,5 +225,10 @@ pub(crate) fn to_json(
         "unstarted": report.unstarted,
         "converged": left.map(Plan::is_empty),
         "summary": summary,
-    })
+    });
+    if let (Some(object), Some(undone)) = (value.as_object_mut(), undone) {
+        let undo = to_json(&undone.plan, &undone.report, None, None, tasks, None);
+        object.insert("undo".to_owned(), undo);
+    }
+    value
 }

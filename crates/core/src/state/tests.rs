@@ -467,20 +467,28 @@ fn a_profile_without_a_journal_gets_none() {
 /// What cannot be told stays open through the runs that follow, until one of them can.
 #[test]
 fn what_is_not_known_comes_along() {
-    let root = tempfile::tempdir().unwrap();
-    let folder = Folder::new(root.path(), "lab");
-    let mut histories = Histories::lock(folder.clone(), ["k3s"]).unwrap();
-    let begun = begin();
-    let Record::Begin { action, at } = begun.clone() else { unreachable!() };
-    let upid = Some("UPID:x".to_owned());
-    histories.keep_open("k3s", super::Unfinished { action, at, upid });
+    let (_root, folder) = folder();
     let plan = plan(vec![change("w01", Verb::Create)], &[]);
     let change = &plan.changes[0];
-    histories.record(change, &begun).unwrap();
-    let Record::Begin { action, .. } = &begun else { unreachable!() };
-    histories.record(change, &Record::End { action: action.id.0, ok: true }).unwrap();
-    histories.close(&plan, false).unwrap();
-    let open = Journal::unfinished(&folder, "k3s").unwrap();
-    assert_eq!(open.len(), 1);
-    assert_eq!((open[0].action.id.0, open[0].upid.as_deref()), (u32::MAX, Some("UPID:x")));
+    let begun = begin();
+    let task = Record::Task { action: 0, upid: "UPID:x".to_owned() };
+    let mut first = lock(&folder, &["k3s"]);
+    first.record(change, &begun).unwrap();
+    first.record(change, &task).unwrap();
+    drop(first);
+    let open = || Journal::unfinished(&folder, "k3s").unwrap().open;
+    // A run that cannot tell either, with an action of the same number of its own.
+    let mut second = lock(&folder, &["k3s"]);
+    second.record(change, &begun).unwrap();
+    second.record(change, &Record::End { action: 0, ok: true }).unwrap();
+    second.close(&plan, false).unwrap();
+    assert_eq!((open().len(), open()[0].action.id.0), (1, u32::MAX));
+    assert_eq!(open()[0].upid.as_deref(), Some("UPID:x"));
+    // One that can.
+    let mut third = lock(&folder, &["k3s"]);
+    third.settled_open("k3s", &open()[0], true).unwrap();
+    third.record(change, &begun).unwrap();
+    third.record(change, &Record::End { action: 0, ok: true }).unwrap();
+    third.close(&plan, false).unwrap();
+    assert_eq!(open(), []);
 }

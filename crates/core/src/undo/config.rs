@@ -21,7 +21,7 @@ pub(super) fn back(
         let (was, is) = (walk.was(vmid, key), walk.is(vmid, key));
         if SECRET_KEYS.contains(&key.as_str()) && was.is_some() {
             // Proxmox shows none, so that nobody knows the old one.
-            if walk.returned.insert(format!("secret {key}")) {
+            if walk.returned.insert(format!("secret {vmid} {key}")) {
                 walk.lose(format!("{key} stays as written: nobody knows what it was before"));
             }
             continue;

@@ -103,12 +103,12 @@ pub(super) fn attach(walk: &mut Walk<'_>, vmid: u32, slot: &str) {
         return; // its bytes are gone, as is said of the action that erased them
     }
     // Proxmox makes a cloud-init drive anew; of any other it takes what is there.
-    let value = match volume(walk, slot, &was) {
-        Some(volume) if volume.cloudinit => fresh_cloudinit(&volume, &was),
-        _ => was.clone(),
+    let (value, background) = match volume(walk, slot, &was) {
+        Some(volume) if volume.cloudinit => (fresh_cloudinit(&volume, &was), true),
+        _ => (was.clone(), false),
     };
     let set = [(slot.to_owned(), value)].into();
-    let kind = ActionKind::Configure { set, delete: Vec::new(), background: false };
+    let kind = ActionKind::Configure { set, delete: Vec::new(), background };
     walk.step_on(vmid, kind, Effect::Live, storage(&was).into_iter().collect());
     walk.tell(slot, None, Some(was.clone()));
     walk.follow(vmid, slot, Some(was));

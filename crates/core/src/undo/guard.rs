@@ -145,12 +145,11 @@ impl<'a> Touched<'a> {
         if follows && !self.drives.is_empty() {
             return true;
         }
+        let mut written = self.set.get(key).into_iter().flatten();
         match now {
-            None => self.deleted.contains(key),
-            Some(now) => {
-                let written = self.set.get(key).into_iter().flatten();
-                written.clone().any(|written| covers(now, written))
-            }
+            // Text that is empty is none.
+            None => self.deleted.contains(key) || written.any(|text| text.trim().is_empty()),
+            Some(now) => written.any(|written| covers(now, written)),
         }
     }
 }

@@ -1,32 +1,82 @@
 //! The HA manager is told again what it was told before.
 
 use super::walk::Walk;
-use crate::live::{Ha, Properties};
+use crate::live::{self, Properties};
 use crate::plan::{Action, ActionKind, Effect, HaChange};
 
 /// Takes back one write to its configuration.
 pub(super) fn back(walk: &mut Walk<'_>, action: &Action, change: &HaChange) {
-    let nothing = Ha::default();
-    let before = walk.input.before.ha.as_ref().unwrap_or(&nothing);
-    let Some(now) = walk.input.now.ha.as_ref() else { return };
     let vmid = action.vmid;
-    let (key, inverse) = match change {
-        HaChange::Add { .. } | HaChange::Update { .. } | HaChange::Remove => {
-            let (was, is) = (before.resources.get(&vmid), now.resources.get(&vmid));
-            (format!("ha {vmid}"), resource(was, is))
-        }
+    match change {
         HaChange::AddRule { rule: name, .. }
         | HaChange::UpdateRule { rule: name, .. }
-        | HaChange::RemoveRule { rule: name } => {
-            let inverse = rule(name, before.rules.get(name), now.rules.get(name));
-            (format!("rule {name}"), inverse)
+        | HaChange::RemoveRule { rule: name } => rule_back(walk, vmid, name),
+        HaChange::Add { .. } | HaChange::Update { .. } => resource_back(walk, vmid),
+        HaChange::Remove => {
+            resource_back(walk, vmid);
+            // Who leaves is taken out of the rules (pve-ha-manager, API2/HA/Resources.pm, purge).
+            let Some(before) = &walk.input.before.ha else { return };
+            let names = |properties: &Properties| {
+                properties
+                    .get("resources")
+                    .is_some_and(|list| live::ha::vmids(list).contains(&vmid))
+            };
+            for (name, _) in before.rules.iter().filter(|(_, rule)| names(rule)) {
+                rule_back(walk, vmid, name);
+            }
         }
-    };
-    // All writes to one entry are taken back by one.
-    let Some(inverse) = inverse.filter(|_| walk.returned.insert(key)) else { return };
-    let word = |ha: &Ha| ha.resources.get(&vmid).and_then(|r| r.get("state")).cloned();
-    walk.tell("ha", word(now), word(before));
-    walk.step(vmid, ActionKind::Ha { change: inverse }, Effect::Live);
+    }
+}
+
+/// All writes to one guest's entry are taken back by one.
+fn resource_back(walk: &mut Walk<'_>, vmid: u32) {
+    let was = walk.input.before.ha.as_ref().and_then(|ha| ha.resources.get(&vmid));
+    let is = walk.input.now.ha.as_ref().and_then(|ha| ha.resources.get(&vmid));
+    let Some(change) = resource(was, is) else { return };
+    if !walk.guests.contains_key(&vmid) || !walk.returned.insert(format!("ha {vmid}")) {
+        return;
+    }
+    let state = |resource: Option<&Properties>| resource.and_then(|r| r.get("state")).cloned();
+    if state(is) != state(was) {
+        walk.tell("ha", state(is), state(was));
+    }
+    walk.step(vmid, ActionKind::Ha { change }, Effect::Live);
+    walk.governed = was.and_then(power);
+    if let (Some(runs), Some(guest)) = (walk.governed, walk.guests.get_mut(&vmid)) {
+        guest.running = runs;
+    }
+}
+
+/// And all writes to one rule, whoever they were for.
+fn rule_back(walk: &mut Walk<'_>, vmid: u32, name: &str) {
+    let was = walk.input.before.ha.as_ref().and_then(|ha| ha.rules.get(name));
+    let is = walk.input.now.ha.as_ref().and_then(|ha| ha.rules.get(name));
+    let Some(change) = rule(name, was, is) else { return };
+    if !walk.guests.contains_key(&vmid) || !walk.returned.insert(format!("rule {name}")) {
+        return;
+    }
+    if let HaChange::AddRule { set, .. } | HaChange::UpdateRule { set, .. } = &change
+        && let Some(gone) = gone(walk, set)
+    {
+        let text = format!("rule {name} stays as it is: guest {gone}, which it was about, is gone");
+        return walk.lose(text);
+    }
+    walk.step(vmid, ActionKind::Ha { change }, Effect::Live);
+}
+
+/// What the manager brings about by itself; none when it leaves the guest alone.
+fn power(resource: &Properties) -> Option<bool> {
+    match resource.get("state").map_or("started", String::as_str) {
+        "started" | "enabled" => Some(true),
+        "stopped" | "disabled" => Some(false),
+        _ => None,
+    }
+}
+
+/// A guest that a rule names and that is not there: Proxmox makes no rules for it.
+fn gone(walk: &Walk<'_>, set: &Properties) -> Option<u32> {
+    let named = live::ha::vmids(set.get("resources")?);
+    named.into_iter().find(|vmid| !walk.input.now.inventory.guests.contains_key(vmid))
 }
 
 fn resource(was: Option<&Properties>, is: Option<&Properties>) -> Option<HaChange> {

@@ -148,6 +148,8 @@ pub(super) fn hand_back(
     };
     let moved = walk.guests.get(&source).map(|to| walk.input.kind.with_disk(to, disk, &value));
     walk.step_on(target, kind, Effect::Live, action.storages.clone());
+    // Both files are written.
+    walk.touched.insert(source);
     walk.follow(target, target_disk, None);
     let value = moved.and_then(|guest| guest.config.get(disk).cloned()).unwrap_or(value);
     walk.follow(source, disk, Some(value));

@@ -6,7 +6,7 @@
 //! far as it came. Where no inverse exists, a finding of the plan says why.
 //!
 //! `work` collects what was begun, guest by guest; `guard` says which guests are left alone;
-//! `walk` goes through a guest's actions in reverse, with `config`, `drive`, `ha` and `made` for
+//! `order` joins them; `walk` goes through a guest's actions in reverse, with `config`, `drive`, `ha` and `made` for
 //! single kinds of actions; `forecast` says beforehand what could not be taken back.
 
 mod config;
@@ -15,21 +15,23 @@ mod forecast;
 mod guard;
 mod ha;
 mod made;
+mod order;
 mod walk;
 mod work;
 
 pub use forecast::forecast;
 pub use work::guests;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::address::Address;
 use crate::execute::Report;
 use crate::live::Snapshot;
-use crate::plan::{ActionId, Change, Effect, Facts, Finding, Intent, Plan, Verb, lint};
+use crate::plan::{ActionId, ActionKind, Change, Effect, Facts, Finding, Intent, Plan, Verb, lint};
 use crate::provider::GuestKind;
 use crate::state::Memory;
 
+use order::Inverse;
 use walk::{Step, Walk};
 use work::Work;
 
@@ -78,24 +80,22 @@ pub fn undo(input: &Input<'_>) -> Plan {
         quorate: inventory.quorate,
         ..Plan::new(Intent::Undo, &inventory.cluster)
     };
-    let mut inverse: BTreeMap<(usize, ActionId), Vec<ActionId>> = BTreeMap::new();
+    let mut inverse = Inverse::new();
+    let mut returned = BTreeSet::new();
     // The last first, as their actions.
     for work in Work::all(input).into_iter().rev() {
-        let walk = Walk::through(input, &work);
+        let mut walk = Walk::through(input, &work, returned);
+        returned = std::mem::take(&mut walk.returned);
         add(&mut plan, &mut inverse, &work, walk);
     }
-    order(input, &mut plan, &inverse);
+    order::reversed(input, &mut plan, &inverse);
+    order::rules(&mut plan);
     plan.findings.extend(lint::check(&plan));
     plan
 }
 
 /// Adds what a guest's walk came to.
-fn add(
-    plan: &mut Plan,
-    inverse: &mut BTreeMap<(usize, ActionId), Vec<ActionId>>,
-    work: &Work<'_>,
-    walk: Walk<'_>,
-) {
+fn add(plan: &mut Plan, inverse: &mut Inverse, work: &Work<'_>, walk: Walk<'_>) {
     let address = work.filed_under();
     let is_made = walk.removes_guest();
     plan.findings.extend(walk.findings.iter().cloned());
@@ -128,7 +128,7 @@ fn change(work: &Work<'_>, walk: &Walk<'_>) -> Change {
     let now = walk.input.now.guests.get(&work.vmid);
     let kinds = || walk.steps.iter().map(|step| &step.action.kind);
     let target = kinds().find_map(|kind| match kind {
-        crate::plan::ActionKind::Migrate { target, .. } => Some(target.clone()),
+        ActionKind::Migrate { target, .. } => Some(target.clone()),
         _ => None,
     });
     let verb = match () {
@@ -156,21 +156,6 @@ fn change(work: &Work<'_>, walk: &Walk<'_>) -> Change {
         position: None,
         on_failure: crate::desired::OnFailure::Keep,
         actions: Vec::new(),
-    }
-}
-
-/// What waited for something else is taken back before it.
-fn order(input: &Input<'_>, plan: &mut Plan, inverse: &BTreeMap<(usize, ActionId), Vec<ActionId>>) {
-    for (round, Round { plan: done, .. }) in input.rounds.iter().enumerate() {
-        for action in done.actions.iter() {
-            let Some(last) = inverse.get(&(round, action.id)) else { continue };
-            for need in done.actions.needs(action.id) {
-                let Some(first) = inverse.get(&(round, need)) else { continue };
-                if let (Some(earlier), Some(later)) = (last.last(), first.first()) {
-                    plan.actions.order(*earlier, *later);
-                }
-            }
-        }
     }
 }
 

@@ -27,22 +27,28 @@ pub(super) struct Walk<'a> {
     pub(super) findings: Vec<Finding>,
     /// The guest and the keeper of its disks, as they are after the steps so far.
     pub(super) guests: BTreeMap<u32, Guest>,
-    /// Pools and rules that were taken back already.
+    /// What was taken back already, by this guest or by another: rules are about several.
     pub(super) returned: BTreeSet<String>,
     /// Drives came or went: Proxmox changes the boot order along.
     pub(super) drives: bool,
+    /// The HA manager was told again to keep it running, or stopped.
+    pub(super) governed: Option<bool>,
     /// A configuration was written.
     pub(super) wrote: bool,
     proofs: Vec<Precondition>,
     /// The action that is taken back.
     of: Option<(usize, ActionId)>,
     /// Guests that steps were made for: the first asks for the digest.
-    touched: BTreeSet<u32>,
+    pub(super) touched: BTreeSet<u32>,
 }
 
 impl<'a> Walk<'a> {
     /// What takes back everything of this guest.
-    pub(super) fn through(input: &'a Input<'a>, work: &'a Work<'a>) -> Self {
+    pub(super) fn through(
+        input: &'a Input<'a>,
+        work: &'a Work<'a>,
+        returned: BTreeSet<String>,
+    ) -> Self {
         let mut proofs = guard::proofs(&input.now.inventory.cluster, work);
         let obstacle = guard::obstacle(input, work, &proofs);
         proofs.push(guard::keeper_proof(&input.now.inventory.cluster, work));
@@ -59,8 +65,9 @@ impl<'a> Walk<'a> {
                 .into_iter()
                 .filter(|(v, _)| concerns(work, *v))
                 .collect(),
-            returned: BTreeSet::new(),
+            returned,
             drives: false,
+            governed: None,
             wrote: false,
             proofs,
             of: None,
@@ -271,6 +278,19 @@ impl<'a> Walk<'a> {
         self.step(vmid, ActionKind::Start, Effect::Start);
     }
 
+    /// What the HA manager started or stopped meanwhile, unless it does so itself.
+    fn power(&mut self, vmid: u32) {
+        let ha = |b: &Begun<'_>| matches!(b.action.kind, ActionKind::Ha { .. });
+        if self.governed.is_some() || !self.work.begun.iter().any(ha) {
+            return;
+        }
+        self.start(vmid);
+        let ran = self.input.before.guests.get(&vmid).is_none_or(|guest| guest.running);
+        if !ran && self.guests.get(&vmid).is_some_and(|guest| guest.running) {
+            self.shut_down(vmid);
+        }
+    }
+
     fn migrate(&mut self, action: &Action, with_local_disks: bool) {
         let vmid = action.vmid;
         let Some(before) = self.input.before.guests.get(&vmid) else { return };
@@ -306,6 +326,7 @@ impl<'a> Walk<'a> {
         if self.drives {
             config::boot_order(self, vmid);
         }
+        self.power(vmid);
         let reboots = self.work.begun.iter().find_map(|b| match b.action.kind {
             ActionKind::Reboot { timeout } if b.done => Some(timeout),
             _ => None,

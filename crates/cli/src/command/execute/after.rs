@@ -7,6 +7,8 @@ use pvx_core::plan::{Intent, Plan};
 use pvx_core::planner::Options;
 use serde_json::{Value, json};
 
+use super::undo::Undone;
+
 use crate::args::Format;
 use crate::events::{Conclusion, Watch};
 use crate::exit::{CliError, Code};
@@ -39,6 +41,7 @@ impl Look {
 pub(super) async fn after(
     session: &Session<'_>,
     rounds: &Rounds,
+    undone: Option<&Undone>,
     options: &Options,
     watch: &Watch,
 ) -> Result<Code, CliError> {
@@ -53,7 +56,7 @@ pub(super) async fn after(
         still_running: report.abandoned.iter().filter_map(|id| watch.upid(*id)).collect(),
     });
     // What was done is said whatever becomes of the look.
-    say(session, rounds, &look, watch);
+    say(session, rounds, undone, &look, watch);
     Ok(code(report, &look))
 }
 
@@ -68,13 +71,19 @@ fn code(report: &Report, look: &Look) -> Code {
     }
 }
 
-fn say(session: &Session<'_>, rounds: &Rounds, look: &Look, watch: &Watch) {
+fn say(
+    session: &Session<'_>,
+    rounds: &Rounds,
+    undone: Option<&Undone>,
+    look: &Look,
+    watch: &Watch,
+) {
     let (plan, report) = (&rounds.plan, &rounds.report);
     let tasks = |id| watch.upid(id);
     let summary = watch.summary();
     if session.global.format == Format::Json {
         let left = look.left();
-        let mut value = view::report::to_json(plan, report, left, &tasks, summary.as_ref());
+        let mut value = view::report::to_json(plan, report, undone, left, &tasks, summary.as_ref());
         if let Some(fields) = value.as_object_mut() {
             fields.extend(rounds_json(rounds));
         }
@@ -82,7 +91,7 @@ fn say(session: &Session<'_>, rounds: &Rounds, look: &Look, watch: &Watch) {
     } else {
         let timings = summary.as_ref().map(view::timings::render);
         output::errors(&timings.map(|text| format!("\n{text}")).unwrap_or_default());
-        output::text(&view::report::render(plan, report, &tasks));
+        output::text(&view::report::render(plan, report, undone, &tasks));
         if let Some(left) = look.left().filter(|left| !left.is_empty()) {
             output::errors(&view::problem(
                 "the cluster differs from the documents again already",

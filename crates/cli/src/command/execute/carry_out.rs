@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pvx_core::execute::{self, Context, Estimates, History, Limits, Patience, Report};
 use pvx_core::plan::Plan;
+use pvx_core::provider::ErrorClass;
 use pvx_core::state::Folder;
 use pvx_provider_pve::Cluster;
 use pvx_provider_pve::guest::Qemu;
 
 use crate::args::RunOptions;
 use crate::events::Watch;
-use crate::exit::CliError;
 use crate::output;
 use crate::session::Session;
 use crate::view;
@@ -25,7 +25,7 @@ pub(super) async fn carry_out(
     plan: &Plan,
     histories: &mut impl History,
     watch: &Watch,
-) -> Result<Report, CliError> {
+) -> Report {
     let folder = Folder::new(&session.global.state_root(&session.loaded.root), &plan.cluster);
     let (mut durations, note) = folder.durations();
     if let Some(note) = note {
@@ -52,7 +52,14 @@ pub(super) async fn carry_out(
     if let Err(error) = folder.keep_durations(&durations) {
         output::errors(&view::note(&format!("how long actions took is not kept: {error}")));
     }
-    Ok(report)
+    report
+}
+
+/// Is every outcome known?
+pub(super) fn all_known(report: &Report) -> bool {
+    let mut failures = report.failed.values();
+    let unknown = failures.any(|error| error.class == ErrorClass::OutcomeUnknown);
+    report.abandoned.is_empty() && !unknown
 }
 
 /// How much at once: what the command says goes before what the configuration says.

@@ -7,12 +7,13 @@ mod lock;
 mod locked;
 mod rounds;
 mod settle;
+mod undo;
 mod work;
 
 use pvx_core::execute::Outcome;
 use pvx_core::plan::Plan;
 use pvx_core::planner::Options;
-use pvx_core::provider::ErrorClass;
+use pvx_core::undo::Round;
 use serde_json::json;
 
 use crate::args::{Format, RunOptions};
@@ -27,15 +28,18 @@ use crate::view;
 
 use after::after;
 use rounds::Rounder;
+use undo::Ended;
+pub(crate) use undo::Undone;
 pub(super) use work::Work;
 
 pub(super) async fn run(
     session: &Session<'_>,
     run: &RunOptions,
     work: Work<'_>,
+    rollback: bool,
 ) -> Result<Code, CliError> {
     let watch = Watch::open(&run.watch, session.global.format)?;
-    let result = watched(session, run, work, &watch).await;
+    let result = watched(session, run, work, rollback, &watch).await;
     watch.close(&result);
     result
 }
@@ -44,6 +48,7 @@ async fn watched(
     session: &Session<'_>,
     run: &RunOptions,
     work: Work<'_>,
+    rollback: bool,
     watch: &Watch,
 ) -> Result<Code, CliError> {
     let inventory = session.inventory().await?;
@@ -58,6 +63,9 @@ async fn watched(
     let mut plan = session.plan(&reading, work.intent(), &options).await?;
     if let Work::Saved { path, saved } = &work {
         plan = saved::agree(session, path, saved, &reading, plan)?;
+    }
+    if rollback {
+        plan.findings.extend(pvx_core::undo::forecast(&plan));
     }
     watch.planned(&plan);
     show(session, &plan);
@@ -76,9 +84,15 @@ async fn watched(
     let rounder =
         Rounder { session, run, work: &work, options: &options, folder: folder.clone(), watch };
     let mut rounds = rounder.carry_out(plan, &writer, &mut histories).await?;
-    let mut failures = rounds.report.failed.values();
-    let unknown = failures.any(|error| error.class == ErrorClass::OutcomeUnknown);
-    let all_known = all_known && rounds.report.abandoned.is_empty() && !unknown;
+    let undone = {
+        let (before, offset) = (&reading, rounds.offset());
+        let of = &[Round { plan: &rounds.plan, report: &rounds.report }];
+        let ended =
+            Ended { session, writer: &writer, run, rollback, before, rounds: of, offset, watch };
+        undo::after_failure(&ended, &mut histories).await
+    };
+    let all_known =
+        all_known && carry_out::all_known(&rounds.report) && Undone::all_known(undone.as_ref());
     if let Err(error) = histories.close(&rounds.plan, all_known) {
         rounds.report.state_errors.push(error.to_string());
     }
@@ -87,7 +101,7 @@ async fn watched(
     }
     // What was made anew is not made anew again.
     let options = Options { replace: Vec::new(), ..options };
-    after(session, &rounds, &options, watch).await
+    after(session, &rounds, undone.as_ref(), &options, watch).await
 }
 
 fn show(session: &Session<'_>, plan: &Plan) {

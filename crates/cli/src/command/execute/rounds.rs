@@ -56,7 +56,7 @@ impl Rounder<'_> {
     ) -> Result<Rounds, CliError> {
         let deadline = Instant::now() + Duration::from_secs(self.run.task_timeout);
         let report =
-            carry_out(self.session, writer, self.run, &agreed, histories, self.watch).await?;
+            carry_out(self.session, writer, self.run, &agreed, histories, self.watch).await;
         let mut worked = !report.done.is_empty();
         let mut tried = agreed.clone();
         let mut rounds = Rounds::new(agreed, report);
@@ -86,7 +86,7 @@ impl Rounder<'_> {
 
     async fn once_more(&self, next: &Plan, history: &mut Numbered<'_>) -> Result<Report, CliError> {
         let writer = secrets::writer(self.session, next).await?;
-        carry_out(self.session, &writer, self.run, next, history, self.watch).await
+        Ok(carry_out(self.session, &writer, self.run, next, history, self.watch).await)
     }
 
     /// The plan of the next round; none when there is nothing to go on with.
@@ -210,9 +210,9 @@ fn first_error(plan: &Plan) -> Option<String> {
 }
 
 /// The journal numbers the actions of all rounds on.
-struct Numbered<'a> {
-    histories: &'a mut Histories,
-    offset: u32,
+pub(super) struct Numbered<'a> {
+    pub(super) histories: &'a mut Histories,
+    pub(super) offset: u32,
 }
 
 impl History for Numbered<'_> {
