@@ -114,7 +114,7 @@ async fn idle(cluster: &Cluster, guests: usize) {
     let limits = Limits {
         total: guests,
         per_node: guests,
-        per_storage: guests,
+        per_storage: Some(guests),
         per_template: guests,
         ..Limits::default()
     };
