@@ -212,22 +212,27 @@ fn way_back(change: impl FnOnce(&mut Lab)) -> String {
     let other = lab.guest("k3s", "w02");
     lab.desired.profiles[0].guests.push(other);
     let plan = lab.plan(Intent::Apply);
+    assert!(!plan.is_blocked(), "{}", text::of(&plan));
     let create = plan.changes.iter().find(|c| c.address.guest() == "w02").unwrap();
     let last = *create.actions.last().unwrap();
     let undo = lab.back(&plan, &[last]);
     text::of(&undo).lines().filter(|line| !line.contains("1001")).collect::<Vec<_>>().join("\n")
 }
 
+/// A change by its name.
+type Case<'a> = (&'a str, &'a dyn Fn(&mut Lab));
+
 #[test]
 fn every_kind_of_action_has_its_way_back() {
     let spec = |lab: &mut Lab, change: fn(&mut pvx_core::desired::GuestSpec)| {
         change(&mut lab.first().spec);
     };
-    let table: [(&str, &dyn Fn(&mut Lab)); 8] = [
+    let table: [Case<'_>; 8] = [
         ("configure", &|lab| spec(lab, |s| s.set("cores", "4"))),
         ("a new disk", &|lab| {
             spec(lab, |s| {
-                let disk = Disk { size: Some(1 << 30), ..Disk::default() };
+                let storage = Some("shared".to_owned());
+                let disk = Disk { size: Some(1 << 30), storage, ..Disk::default() };
                 s.disks.insert("scsi2".into(), disk);
             });
         }),
