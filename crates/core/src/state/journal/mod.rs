@@ -6,6 +6,7 @@
 //! new file, with what was still open in the last one. What is remembered of guests is in it too, so
 //! that the state file is written once a run.
 
+mod flush;
 mod legacy;
 mod line;
 mod read;
@@ -16,9 +17,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use flush::Flusher;
+use flush::Log;
 use line::{Header, VERSION};
 pub(super) use line::{Line, Remark};
 use read::Reading;
@@ -141,7 +145,7 @@ impl std::fmt::Debug for Watch {
 /// Appends records of one run.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    log: Arc<Log>,
     path: PathBuf,
     torn: bool,
 }
@@ -176,7 +180,8 @@ impl Journal {
         Ok(!(open.is_empty() && damage.is_empty() && remarks.is_empty()))
     }
 
-    /// Begins a new journal in the place of the last one, with what is still open. That one is kept
+    /// Begins a new journal in the place of the last one, with what is still open in that and the
+    /// `first` lines of this run; when this returns they are on disk. The last one is kept
     /// as `.journal.old`; a damaged one under a name that stays, which is returned. At every moment
     /// one of the two is there.
     ///
@@ -186,6 +191,7 @@ impl Journal {
         folder: &Folder,
         profile: &str,
         owner: &Owner,
+        first: Vec<Line>,
         watch: &mut Watch,
     ) -> Result<(Self, Option<PathBuf>), StateError> {
         folder.make_folder()?;
@@ -205,7 +211,7 @@ impl Journal {
         };
         let partial = folder.file(profile, "journal.new");
         let file = File::create(&partial).map_err(io)?;
-        let mut journal = Self { file, path: partial.clone(), torn: false };
+        let mut journal = Self { log: Log::new(file), path: partial.clone(), torn: false };
         let header = Line::Journal(Header {
             version: VERSION,
             cluster: folder.cluster().to_owned(),
@@ -214,16 +220,20 @@ impl Journal {
             pvx: owner.version.clone(),
             plan: plan::VERSION,
         });
-        let lines: Vec<Line> =
-            [header].into_iter().chain(open.into_iter().flat_map(again)).collect();
-        journal.append(&lines, true, watch)?;
+        let open = open.into_iter().flat_map(again);
+        let lines: Vec<Line> = [header].into_iter().chain(open).chain(first).collect();
+        // They come into the journal all at once.
+        lines.iter().for_each(|_| watch.0(Moment::Before));
+        journal.append(&lines, None, &mut Watch::default())?;
         fs::rename(&partial, &path).map_err(io)?;
         folder.sync()?;
         journal.path.clone_from(&path);
+        lines.iter().for_each(|_| watch.0(Moment::After));
         Ok((journal, aside))
     }
 
-    /// Appends lines; with `sync`, waits until they are on disk.
+    /// Appends lines and waits until they are on disk; with somebody who does that (`later`) it does
+    /// not wait.
     ///
     /// # Errors
     /// When they cannot be written: then the side effect must not begin. After that nothing more
@@ -231,21 +241,24 @@ impl Journal {
     pub(super) fn append(
         &mut self,
         lines: &[Line],
-        sync: bool,
+        later: Option<&mut Flusher>,
         watch: &mut Watch,
     ) -> Result<(), StateError> {
         let io = |source| StateError::Io { path: self.path.clone(), source };
-        if self.torn {
+        if self.torn || self.log.has_failed() {
             return Err(io(io::Error::other("a record before this one could not be written")));
         }
         let mut written = Ok(());
         for line in lines {
             let bytes = line.encode().map_err(io)?;
             watch.0(Moment::Before);
-            written = written.and_then(|()| self.file.write_all(&bytes));
+            written = written.and_then(|()| (&self.log.file).write_all(&bytes));
             watch.0(Moment::After);
         }
-        let written = written.and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
+        let written = written.and_then(|()| match later {
+            Some(flusher) => flusher.soon(&self.log),
+            None => self.log.sync(),
+        });
         self.torn = written.is_err();
         written.map_err(io)
     }
