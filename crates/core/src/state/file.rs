@@ -91,6 +91,16 @@ impl Folder {
         profile: &str,
         change: impl FnOnce(&mut BTreeMap<Address, Remembered>),
     ) -> Result<(), StateError> {
+        self.change(profile, change)?;
+        self.sync()
+    }
+
+    /// [`Self::update`] of several profiles, which are on disk after one [`Self::sync`].
+    pub(super) fn change(
+        &self,
+        profile: &str,
+        change: impl FnOnce(&mut BTreeMap<Address, Remembered>),
+    ) -> Result<(), StateError> {
         let stored = self.read(profile)?;
         let mut stored = stored.unwrap_or_else(|| Stored::new(&self.cluster, profile));
         let before = stored.guests.clone();
@@ -108,8 +118,7 @@ impl Folder {
             .text()
             .map_err(io::Error::from)
             .and_then(|text| write_atomically(&path, &text))
-            .map_err(|source| StateError::Io { path, source })?;
-        self.sync()
+            .map_err(|source| StateError::Io { path, source })
     }
 
     /// Forgets one guest of a profile; a file that does not know it is not touched.
@@ -134,7 +143,7 @@ impl Folder {
     /// Waits until names of new files are on disk.
     pub(super) fn sync(&self) -> Result<(), StateError> {
         // Other systems cannot open a folder, and keep its names in order by themselves.
-        if !cfg!(unix) {
+        if !cfg!(unix) || !self.path.exists() {
             return Ok(());
         }
         File::open(&self.path)

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::journal::{Line, Remark};
+use super::journal::{Flusher, Line, Remark};
 use super::{
     Damage, Folder, Journal, Locks, Owner, ProfileLock, Record, Remembered, StateError, Unfinished,
     Watch,
@@ -19,23 +19,19 @@ use crate::plan::{Change, Plan, Verb};
 pub struct Histories {
     folder: Folder,
     owner: Owner,
+    /// Before the locks: all is on disk when they are released.
+    flusher: Flusher,
     locks: BTreeMap<String, ProfileLock>,
-    runs: BTreeMap<String, Run>,
+    journals: BTreeMap<String, Journal>,
+    /// What state files do not say yet.
+    remarks: BTreeMap<String, Vec<Remark>>,
+    /// Those of them that journals do not have yet either.
+    waiting: BTreeMap<String, Vec<Remark>>,
     begun: BTreeSet<Address>,
     /// What earlier runs left open and is settled since: by profile and number.
     settled: BTreeSet<(String, u32)>,
     notes: Vec<String>,
     watch: Watch,
-}
-
-/// What this run writes of one profile.
-#[derive(Debug)]
-struct Run {
-    journal: Journal,
-    /// What the state file does not say yet.
-    remarks: Vec<Remark>,
-    /// Those of them that the journal does not have yet either.
-    waiting: Vec<Remark>,
 }
 
 impl Histories {
@@ -63,7 +59,10 @@ impl Histories {
             folder,
             owner,
             locks,
-            runs: BTreeMap::new(),
+            flusher: Flusher::default(),
+            journals: BTreeMap::new(),
+            remarks: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             begun: BTreeSet::new(),
             settled: BTreeSet::new(),
             watch: Watch::default(),
@@ -89,7 +88,7 @@ impl Histories {
         ok: bool,
     ) -> Result<(), StateError> {
         let action = open.action.id.0;
-        if self.runs.contains_key(profile) {
+        if self.journals.contains_key(profile) {
             let end = Line::Record(Record::End { action, ok });
             return self.append(profile, vec![end], false);
         }
@@ -115,17 +114,17 @@ impl Histories {
         for (address, remembered) in plan.outcomes.iter().filter(|(a, _)| !changed.contains(a)) {
             unchanged.entry(address.key()).or_default().push((address, remembered));
         }
-        let profiles: BTreeSet<String> =
-            self.locks.keys().chain(unchanged.keys()).chain(self.runs.keys()).cloned().collect();
+        let profiles = self.locks.keys().chain(unchanged.keys()).chain(self.remarks.keys());
+        let profiles: BTreeSet<String> = profiles.cloned().collect();
         for profile in &profiles {
-            let outcomes = unchanged.remove(profile).unwrap_or_default();
-            self.fold(profile, &outcomes)?;
-            for (address, _) in &outcomes {
-                self.forget_old(plan, address)?;
-            }
-            self.end(profile, all_known)?;
+            self.fold(profile, unchanged.get(profile).map(Vec::as_slice).unwrap_or_default())?;
         }
-        Ok(())
+        // State is on disk before a journal says that it is.
+        self.folder.sync()?;
+        for (address, _) in unchanged.values().flatten() {
+            self.forget_old(plan, address)?;
+        }
+        profiles.iter().try_for_each(|profile| self.end(profile, all_known))
     }
 
     /// [`Self::checkpoint`], and the locks are released.
@@ -142,31 +141,28 @@ impl Histories {
         profile: &str,
         outcomes: &[(&Address, &Remembered)],
     ) -> Result<(), StateError> {
-        let run = self.runs.get_mut(profile);
-        let remarks = run.as_ref().map(|run| run.remarks.as_slice()).unwrap_or_default();
+        let remarks = self.remarks.get(profile).map(Vec::as_slice).unwrap_or_default();
         if remarks.is_empty() && outcomes.is_empty() {
             return Ok(());
         }
-        self.folder.update(profile, |guests| {
+        self.folder.change(profile, |guests| {
             remarks.iter().for_each(|remark| remark.apply(guests));
             guests.extend(outcomes.iter().map(|(a, r)| ((*a).clone(), (*r).clone())));
         })?;
-        if let Some(run) = run {
-            run.remarks.clear();
-        }
+        self.remarks.remove(profile);
         Ok(())
     }
 
     /// The state file says all: the journal says that, and, when it is so, that nothing is open.
     fn end(&mut self, profile: &str, all_known: bool) -> Result<(), StateError> {
-        if !self.runs.contains_key(profile) && !Journal::is_left(&self.folder, profile)? {
+        if !self.journals.contains_key(profile) && !Journal::is_left(&self.folder, profile)? {
             return Ok(());
         }
         let line = match all_known {
             true => Line::Record(Record::Closed),
             false => Line::Remark(Remark::Folded),
         };
-        self.append(profile, vec![line], true)
+        self.append(profile, vec![line], false)
     }
 
     /// A guest that was renamed in the documents is remembered under its new address alone.
@@ -179,7 +175,7 @@ impl Histories {
         for profile in self.locks.keys().cloned().collect::<Vec<_>>() {
             let damage = Journal::unfinished(&self.folder, &profile)?.damage;
             if !damage.is_empty() {
-                self.run(&profile)?;
+                self.append(&profile, Vec::new(), true)?;
                 let damage = Damage::tell(&damage);
                 self.notes.push(format!(
                     "the journal of {profile} is damaged in {damage}: what else it says counts, and \
@@ -190,33 +186,28 @@ impl Histories {
         Ok(())
     }
 
-    /// The journal of this run, which is begun when it is needed.
-    fn run(&mut self, profile: &str) -> Result<&mut Run, StateError> {
-        use std::collections::btree_map::Entry;
-        match self.runs.entry(profile.to_owned()) {
-            Entry::Occupied(run) => Ok(run.into_mut()),
-            Entry::Vacant(free) => {
-                let settled = &self.settled;
-                let open = |id: u32| !settled.contains(&(profile.to_owned(), id));
-                let (journal, aside) =
-                    Journal::begin(&self.folder, profile, &self.owner, &open, &mut self.watch)?;
-                if let Some(aside) = aside {
-                    self.notes.push(format!("{} is kept", aside.display()));
-                }
-                Ok(free.insert(Run { journal, remarks: Vec::new(), waiting: Vec::new() }))
-            }
+    /// Appends lines to the profile's journal of this run, which is begun with the first ones, and
+    /// before them what waited for some. With `wait` they are on disk when this returns.
+    fn append(&mut self, profile: &str, lines: Vec<Line>, wait: bool) -> Result<(), StateError> {
+        let waiting = self.waiting.remove(profile).unwrap_or_default();
+        let lines: Vec<Line> = waiting.into_iter().map(Line::Remark).chain(lines).collect();
+        if let Some(journal) = self.journals.get_mut(profile) {
+            let later = (!wait).then_some(&mut self.flusher);
+            return journal.append(&lines, later, &mut self.watch);
         }
+        let settled = &self.settled;
+        let open = |id: u32| !settled.contains(&(profile.to_owned(), id));
+        let (folder, watch) = (&self.folder, &mut self.watch);
+        let (journal, aside) = Journal::begin(folder, profile, &self.owner, &open, lines, watch)?;
+        if let Some(aside) = aside {
+            self.notes.push(format!("{} is kept", aside.display()));
+        }
+        self.journals.insert(profile.to_owned(), journal);
+        Ok(())
     }
 
-    /// Appends lines, and before them what waited for some.
-    fn append(&mut self, profile: &str, lines: Vec<Line>, sync: bool) -> Result<(), StateError> {
-        let run = self.run(profile)?;
-        let waiting = std::mem::take(&mut run.waiting);
-        let lines: Vec<Line> = waiting.into_iter().map(Line::Remark).chain(lines).collect();
-        match self.runs.get_mut(profile) {
-            Some(run) => run.journal.append(&lines, sync, &mut self.watch),
-            None => Ok(()),
-        }
+    fn remember(&mut self, profile: &str, remark: Remark) {
+        self.remarks.entry(profile.to_owned()).or_default().push(remark);
     }
 }
 
@@ -228,17 +219,18 @@ impl History for Histories {
         }
         let (address, remembered) = (change.address.clone(), wanted.clone());
         let remark = Remark::Manages { address, remembered };
-        let run = self.run(&change.address.key())?;
-        run.remarks.push(remark.clone());
+        let profile = change.address.key();
+        self.remember(&profile, remark.clone());
         // Nothing has begun yet: the begin record goes to the disk together with it.
-        run.waiting.push(remark);
+        self.waiting.entry(profile).or_default().push(remark);
         Ok(())
     }
 
     fn record(&mut self, change: &Change, record: &Record) -> Result<(), StateError> {
-        // An end that the power takes away costs a look, and no more.
-        let sync = !matches!(record, Record::End { .. });
-        self.append(&change.address.key(), vec![Line::Record(record.clone())], sync)
+        // What comes after a side effect need not hold up another: if the power takes it away, the
+        // next run looks for what it said.
+        let wait = matches!(record, Record::Begin { .. });
+        self.append(&change.address.key(), vec![Line::Record(record.clone())], wait)
     }
 
     fn settled(&mut self, plan: &Plan, change: &Change) -> Result<(), StateError> {
@@ -247,7 +239,7 @@ impl History for Histories {
         let remembered = remembered.filter(|_| change.verb != Verb::Destroy);
         let remark = Remark::Settled { address, remembered };
         let profile = change.address.key();
-        self.run(&profile)?.remarks.push(remark.clone());
+        self.remember(&profile, remark.clone());
         self.append(&profile, vec![Line::Remark(remark)], false)?;
         // The next plan may change it again.
         self.begun.remove(&change.address);

@@ -104,10 +104,11 @@ impl Folder {
             stored.guests = members.iter().map(member).collect();
             Journal::replay(self, profile, &mut stored.guests)?;
             self.write(stored)?;
+            self.sync()?;
         }
         if done.lines > 0 {
             let (_, aside) =
-                Journal::begin(self, profile, owner, &|_| true, &mut Watch::default())?;
+                Journal::begin(self, profile, owner, &|_| true, Vec::new(), &mut Watch::default())?;
             done.kept.extend(aside);
         }
         done.guests = self.read(profile)?.map(|stored| stored.guests).unwrap_or_default();

@@ -6,6 +6,7 @@
 //! new file, with what was still open in the last one. What is remembered of guests is in it too, so
 //! that the state file is written once a run.
 
+mod flush;
 mod legacy;
 mod line;
 mod read;
@@ -16,9 +17,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use flush::Flusher;
+use flush::Log;
 use line::{Header, VERSION};
 pub(super) use line::{Line, Remark};
 use read::Reading;
@@ -141,7 +145,7 @@ impl std::fmt::Debug for Watch {
 /// Appends records of one run.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    log: Arc<Log>,
     path: PathBuf,
     torn: bool,
 }
@@ -176,8 +180,9 @@ impl Journal {
         Ok(!(open.is_empty() && damage.is_empty() && remarks.is_empty()))
     }
 
-    /// Begins a new journal in the place of the last one, with what is `still_open` of it, by number:
-    /// those are counted down from the highest, as the new run's are counted up. That one is kept
+    /// Begins a new journal in the place of the last one, with what is `still_open` of it, by number,
+    /// and the `first` lines of this run; when this returns they are on disk. Numbers of old actions
+    /// are counted down from the highest, as the new run's are counted up. The last one is kept
     /// as `.journal.old`; a damaged one under a name that stays, which is returned. At every moment
     /// one of the two is there.
     ///
@@ -188,6 +193,7 @@ impl Journal {
         profile: &str,
         owner: &Owner,
         still_open: &dyn Fn(u32) -> bool,
+        first: Vec<Line>,
         watch: &mut Watch,
     ) -> Result<(Self, Option<PathBuf>), StateError> {
         folder.make_folder()?;
@@ -207,7 +213,7 @@ impl Journal {
         };
         let partial = folder.file(profile, "journal.new");
         let file = File::create(&partial).map_err(io)?;
-        let mut journal = Self { file, path: partial.clone(), torn: false };
+        let mut journal = Self { log: Log::new(file), path: partial.clone(), torn: false };
         let header = Line::Journal(Header {
             version: VERSION,
             cluster: folder.cluster().to_owned(),
@@ -218,15 +224,19 @@ impl Journal {
         });
         let open = open.into_iter().filter(|open| still_open(open.action.id.0));
         let open = (0..=u32::MAX).rev().zip(open).flat_map(|(number, open)| again(number, open));
-        let lines: Vec<Line> = [header].into_iter().chain(open).collect();
-        journal.append(&lines, true, watch)?;
+        let lines: Vec<Line> = [header].into_iter().chain(open).chain(first).collect();
+        // They come into the journal all at once.
+        lines.iter().for_each(|_| watch.0(Moment::Before));
+        journal.append(&lines, None, &mut Watch::default())?;
         fs::rename(&partial, &path).map_err(io)?;
         folder.sync()?;
         journal.path.clone_from(&path);
+        lines.iter().for_each(|_| watch.0(Moment::After));
         Ok((journal, aside))
     }
 
-    /// Appends lines; with `sync`, waits until they are on disk.
+    /// Appends lines and waits until they are on disk; with somebody who does that (`later`) it does
+    /// not wait.
     ///
     /// # Errors
     /// When they cannot be written: then the side effect must not begin. After that nothing more
@@ -234,21 +244,24 @@ impl Journal {
     pub(super) fn append(
         &mut self,
         lines: &[Line],
-        sync: bool,
+        later: Option<&mut Flusher>,
         watch: &mut Watch,
     ) -> Result<(), StateError> {
         let io = |source| StateError::Io { path: self.path.clone(), source };
-        if self.torn {
+        if self.torn || self.log.has_failed() {
             return Err(io(io::Error::other("a record before this one could not be written")));
         }
         let mut written = Ok(());
         for line in lines {
             let bytes = line.encode().map_err(io)?;
             watch.0(Moment::Before);
-            written = written.and_then(|()| self.file.write_all(&bytes));
+            written = written.and_then(|()| (&self.log.file).write_all(&bytes));
             watch.0(Moment::After);
         }
-        let written = written.and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
+        let written = written.and_then(|()| match later {
+            Some(flusher) => flusher.soon(&self.log),
+            None => self.log.sync(),
+        });
         self.torn = written.is_err();
         written.map_err(io)
     }

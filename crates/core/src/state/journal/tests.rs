@@ -153,13 +153,13 @@ fn newer_ones_and_those_of_others() {
 #[cfg(target_os = "linux")]
 fn after_a_record_that_was_not_written_none_is() {
     let file = File::options().write(true).open("/dev/full").unwrap();
-    let mut journal = Journal { file, path: "journal".into(), torn: false };
+    let mut journal = Journal { log: Log::new(file), path: "journal".into(), torn: false };
     let append = |journal: &mut Journal| {
-        journal.append(&[Line::Record(begin(0))], true, &mut Watch::default())
+        journal.append(&[Line::Record(begin(0))], None, &mut Watch::default())
     };
     assert!(append(&mut journal).is_err());
     let space = tempfile::NamedTempFile::new().unwrap();
-    journal.file = space.reopen().unwrap();
+    journal.log = Log::new(space.reopen().unwrap());
     let error = append(&mut journal).unwrap_err().to_string();
     assert!(error.contains("a record before this one"), "{error}");
     assert_eq!(fs::read(space.path()).unwrap(), b"");
@@ -174,12 +174,20 @@ fn what_is_open_goes_on_in_the_next_journal() {
     let old = bytes(&[begin(0), task(0), begin(1), end(1), begin(2)]);
     fs::write(folder.file("k3s", "journal"), &old).unwrap();
     let before = Journal::unfinished(&folder, "k3s").unwrap();
-    let (mut journal, aside) =
-        Journal::begin(&folder, "k3s", &owner(), &|_| true, &mut Watch::default()).unwrap();
+    let (mut journal, aside) = Journal::begin(
+        &folder,
+        "k3s",
+        &owner(),
+        &|_| true,
+        vec![Line::Record(begin(7))],
+        &mut Watch::default(),
+    )
+    .unwrap();
     assert_eq!(aside, None);
-    assert_eq!(Journal::unfinished(&folder, "k3s").unwrap(), before);
+    let now = Journal::unfinished(&folder, "k3s").unwrap();
+    assert_eq!((now.open.len(), &now.open[..2]), (3, &before.open[..]));
     assert_eq!(fs::read(folder.file("k3s", "journal.old")).unwrap(), old);
-    journal.append(&[Line::Record(Record::Closed)], true, &mut Watch::default()).unwrap();
+    journal.append(&[Line::Record(Record::Closed)], None, &mut Watch::default()).unwrap();
     assert_eq!(Journal::unfinished(&folder, "k3s").unwrap(), Unsettled::default());
 }
 
