@@ -232,3 +232,48 @@ pub(crate) fn to_json(
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use pvx_core::plan::{ActionKind, Effect, Verb};
+
+    use super::*;
+    use crate::view::review::samples::{add, change, empty};
+
+    fn failed(class: ErrorClass, upid: Option<&str>) -> Report {
+        let mut error = ProviderError::new(class, "no");
+        error.upid = upid.map(str::to_owned);
+        Report { failed: [(ActionId(0), error)].into(), ..Report::default() }
+    }
+
+    #[test]
+    fn nothing_was_changed_only_where_that_is_certain() {
+        assert!(changed_nothing(&failed(ErrorClass::Denied, None)));
+        assert!(changed_nothing(&failed(ErrorClass::Exists, None)));
+        assert!(!changed_nothing(&failed(ErrorClass::Failed, Some("UPID:pve1:1"))));
+        assert!(!changed_nothing(&failed(ErrorClass::Refused, Some("UPID:pve1:1"))));
+        assert!(!changed_nothing(&failed(ErrorClass::OutcomeUnknown, None)));
+        assert!(!changed_nothing(&failed(ErrorClass::Protocol, None)));
+        let mut report = failed(ErrorClass::Denied, None);
+        report.done.insert(ActionId(1));
+        assert!(!changed_nothing(&report));
+    }
+
+    /// One guest's start runs on, ten others were not begun.
+    #[test]
+    fn what_was_left() {
+        let mut plan = empty();
+        for n in 0..11 {
+            let guest = change(&format!("worker{n:02}"), Verb::Power, Effect::Start);
+            add(&mut plan, guest, vec![(ActionKind::Start, Effect::Start)], &[]);
+        }
+        let report = Report {
+            abandoned: [ActionId(0)].into(),
+            unstarted: (1..11).map(ActionId).collect(),
+            ..Report::default()
+        };
+        let tasks = |id: ActionId| (id.0 == 0).then(|| "UPID:pve1:1".to_owned());
+        let text = render(&plan, &report, &tasks);
+        insta::assert_snapshot!("left", anstream::adapter::strip_str(&text).to_string());
+    }
+}
