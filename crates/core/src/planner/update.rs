@@ -86,8 +86,8 @@ fn one(
     }
     check(builder, guest, live, &difference);
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
-    let owned = ownership.proof(input, &guest.address).unwrap_or(owned);
-    let steps = difference.steps(builder, live, owned);
+    let before = ownership.proof(input, &guest.address).unwrap_or_else(|| owned.clone());
+    let steps = difference.steps(builder, live, (&before, &owned));
     let steps = keep::with_return(back, steps);
     let starts_it =
         |step: &Step| matches!(step.kind, ActionKind::Start | ActionKind::Reboot { .. });
@@ -201,7 +201,15 @@ impl Difference {
         self.restart == Some(Restart::Offline) || self.power == Some(Power::Stopped)
     }
 
-    fn steps(&self, builder: &Builder<'_>, live: &live::Guest, owned: Precondition) -> Vec<Step> {
+    /// All steps, each with the proof that the guest carries by then: `before`, and from the write on
+    /// that gives a renamed guest its mark and identity, `then`.
+    fn steps(
+        &self,
+        builder: &Builder<'_>,
+        live: &live::Guest,
+        (before, then): (&Precondition, &Precondition),
+    ) -> Vec<Step> {
+        let mut owned = before;
         let mut steps = match self.at_rest() {
             true => self.at_rest_steps(builder, live),
             false => self.running_steps(builder, live),
@@ -209,8 +217,11 @@ impl Difference {
         for (place, step) in steps.iter_mut().enumerate() {
             // A file on a storage is nobody's; but the first step of all asks whose guest it is.
             let asks = place == 0 || !matches!(step.kind, ActionKind::Snippet { .. });
-            if asks && !step.preconditions.contains(&owned) {
+            if asks && !step.preconditions.contains(owned) {
                 step.preconditions.insert(0, owned.clone());
+            }
+            if matches!(step.kind, ActionKind::Configure { .. }) {
+                owned = then;
             }
         }
         steps
