@@ -51,6 +51,24 @@ fn what_frees_on_one_storage_goes_one_after_the_other() {
 }
 
 #[test]
+fn who_asks_first_gets_a_lock_first() {
+    let mut lab = lab();
+    // The older task comes back for its second volume when others wait already.
+    let clone = "newid=300 full=1 name=old";
+    let old = lab.begin(&format!("POST 100/clone {clone}"));
+    lab.direct.advance(300);
+    let new: Vec<String> =
+        (301..304).map(|vmid| lab.begin(&format!("POST 100/clone newid={vmid} full=1"))).collect();
+    lab.exit(&old);
+    new.iter().for_each(|upid| assert_eq!(lab.exit(upid), "OK"));
+    let spans = lab.direct.world().lock_spans();
+    let shared = spans.iter().filter(|span| span.lock == "storage shared");
+    let asked: Vec<(i64, i64)> = shared.map(|span| (span.asked_ms, span.from_ms)).collect();
+    assert_eq!(asked.len(), 8);
+    assert!(asked.windows(2).all(|two| two[0].0 <= two[1].0), "{asked:?}");
+}
+
+#[test]
 fn a_guest_goes_and_its_volume_stays_without_the_lock() {
     let mut lab = lab();
     let fault = r#"{"lock": {"storage": "shared", "for_ms": 60000}}"#;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pvx_sim::{LockSpan, Sim, World};
+use pvx_sim::{LockSpan, Sim, TaskState, World};
 
 use crate::bound::guest_of;
 
@@ -14,6 +14,8 @@ pub(crate) fn print(sim: &Sim, began_ms: i64, ended_ms: i64) {
     for span in world.lock_spans().into_iter().filter(|span| span.exclusive) {
         locks.entry(span.lock.clone()).or_default().push(span);
     }
+    requests(sim);
+    kinds(&world, began_ms);
     let held = |spans: &[LockSpan]| spans.iter().map(|span| span.to_ms - span.from_ms).sum::<i64>();
     let mut locks: Vec<(String, Vec<LockSpan>)> = locks.into_iter().collect();
     locks.sort_by_key(|(_, spans)| -held(spans));
@@ -39,6 +41,38 @@ pub(crate) fn print(sim: &Sim, began_ms: i64, ended_ms: i64) {
                 task(&world, &after.upid)
             );
         }
+    }
+}
+
+/// What was asked, most often first.
+fn requests(sim: &Sim) {
+    let mut totals = sim.request_totals();
+    totals.sort_by_key(|one| std::cmp::Reverse(one.count));
+    for one in totals.iter().take(12) {
+        println!("  {} {} {}: {} bytes", one.count, one.method, one.template, one.bytes_out);
+    }
+}
+
+/// When tasks of each kind began and ended, ms from the beginning.
+fn kinds(world: &World, began_ms: i64) {
+    let mut kinds: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
+    for task in world.tasks().filter(|task| task.start_ms >= began_ms) {
+        let TaskState::Stopped { end_ms, .. } = task.state else { continue };
+        kinds.entry(&task.kind).or_default().push((task.start_ms - began_ms, end_ms - began_ms));
+    }
+    for (kind, times) in kinds {
+        let (starts, ends): (Vec<i64>, Vec<i64>) = times.into_iter().unzip();
+        let first = |of: &[i64]| of.iter().min().copied().unwrap_or(0);
+        let last = |of: &[i64]| of.iter().max().copied().unwrap_or(0);
+        let (begun, ended) = ((first(&starts), last(&starts)), (first(&ends), last(&ends)));
+        println!(
+            "  {} {kind}: begun {} to {} ms, ended {} to {} ms",
+            starts.len(),
+            begun.0,
+            begun.1,
+            ended.0,
+            ended.1
+        );
     }
 }
 

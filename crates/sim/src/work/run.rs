@@ -83,7 +83,7 @@ pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     loop {
         world.locks.freed = false;
         let mut again = false;
-        for key in world.tasks.active() {
+        for key in in_turn(world) {
             again |= advance(world, moment, key);
         }
         again |= crate::ha::run(world, moment);
@@ -98,6 +98,18 @@ pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     world.ha.settled = world.revision;
     world.tasks.quiet_until = Some(tasks_due(world).unwrap_or(i64::MAX));
     changed
+}
+
+/// The tasks in the order in which they go on: those that wait for a lock after those that may give
+/// one back, and who asked first gets it first.
+fn in_turn(world: &World) -> Vec<u64> {
+    let asked = |key: &u64| {
+        let wait = world.tasks.get(*key).and_then(|task| task.waits.as_ref());
+        wait.map(|wait| wait.deadline_ms - wait.wait_ms)
+    };
+    let mut keys = world.tasks.active();
+    keys.sort_by_key(asked);
+    keys
 }
 
 /// A node that was switched on starts the guests that start with it.
