@@ -273,7 +273,7 @@ mod tests {
             ..Report::default()
         };
         let tasks = |id: ActionId| (id.0 == 0).then(|| "UPID:pve1:1".to_owned());
-        let text = render(&plan, &report, &tasks);
+        let text = render(&plan, &report, None, &tasks);
         insta::assert_snapshot!("left", anstream::adapter::strip_str(&text).to_string());
     }
 }

@@ -18,7 +18,9 @@ impl World {
         let mut held = BTreeSet::new();
         for guest in self.guests() {
             let vmid = guest.vmid;
-            if let Some(lock) = guest.get("lock").filter(|_| !self.tasks().any(|t| t.running())) {
+            if let Some(lock) =
+                guest.get("lock").filter(|_| !self.tasks().any(super::task::Task::running))
+            {
                 ends.insert(format!("guest {vmid} is locked ({lock}) and no task runs"));
             }
             for (key, place, volume) in self.held_by(guest) {
