@@ -30,7 +30,7 @@ pub struct Report {
     /// its task included; of one that was tried again, the last try.
     pub took: BTreeMap<ActionId, Duration>,
     /// What the run showed of how long actions take, for [`Report::teach`].
-    pub(super) learned: BTreeMap<String, Duration>,
+    pub learned: BTreeMap<String, Duration>,
 }
 
 /// A report in one word.
