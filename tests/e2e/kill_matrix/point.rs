@@ -15,7 +15,7 @@ use crate::environment::{Environment, Run};
 use crate::served::Served;
 
 /// The apply under test.
-const APPLY: [&str; 5] = ["apply", "--yes", "--replace", "vm/anew-a", "vms.yaml"];
+const APPLY: [&str; 5] = ["apply", "--yes", "--replace", "app/cp-anew-a", "vms.yaml"];
 /// The one after the kill: what was made anew is not made anew again.
 const AGAIN: [&str; 3] = ["apply", "--yes", "vms.yaml"];
 /// The longest that a run may take before it counts as hanging.
@@ -111,7 +111,10 @@ impl Stage {
         assert_eq!(world.loose_ends(), Vec::<String>::new());
         stage.expected = account::picture(&world);
         for name in scene::wanted() {
-            assert!(stage.expected.contains_key(name), "{name}: {:#?}", stage.expected);
+            assert!(stage.expected.contains_key(&name), "{name}: {:#?}", stage.expected);
+        }
+        for gone in ["cp-gone-a", "cp-gone-b", "cp-gone-c"] {
+            assert!(!stage.expected.contains_key(gone), "{gone}: {:#?}", stage.expected);
         }
         served.stop();
         stage
@@ -165,7 +168,7 @@ impl Stage {
         if point.lose_state {
             // Nobody knows any more that the document said this.
             for picture in [&mut found, &mut expected] {
-                picture.remove("cfg-c");
+                picture.remove("cp-cfg-c");
             }
         }
         wrong.extend(account::difference(&expected, &found));
