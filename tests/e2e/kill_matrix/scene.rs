@@ -158,7 +158,7 @@ pub(super) fn world() -> World {
     let keys: [&[(&str, &str)]; 4] = [
         &[("name", "theirs"), ("description", "made by hand")],
         &[
-            ("name", "cp-new-b"),
+            ("name", "copy"),
             ("tags", "pvx-app"),
             ("smbios1", "uuid=00000000-0000-4000-8000-000000001002"),
         ],

@@ -111,6 +111,13 @@ pub(crate) fn at_the_end(world: &World, wishes: &Wishes) -> Vec<String> {
     names.sort();
     if names != wishes.names() {
         wrong.push(format!("guests are {names:?}, wanted are {:?}", wishes.names()));
+        let twice = |guest: &&Guest| names.iter().filter(|name| **name == guest.name()).count() > 1;
+        wrong.extend(
+            world
+                .guests()
+                .filter(twice)
+                .map(|guest| format!("{} on {}, twice:\n{}", guest.vmid, guest.node, guest.text())),
+        );
     }
     wrong
 }
