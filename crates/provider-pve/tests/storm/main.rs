@@ -54,7 +54,7 @@ async fn play(seed: u64) -> Result<String, String> {
         return Err(format!("without any fault: {}\n{}", run.told(), said.join("\n")));
     }
     let world = calm.sim.world();
-    calm.sim.shutdown().await;
+    calm.close().await;
 
     let lab = Lab::start(world, TimeScale::times(FAST)).await;
     let after = lab.documents(&wishes.after());
@@ -74,7 +74,7 @@ async fn play(seed: u64) -> Result<String, String> {
     }
     wrong.extend(account::at_the_end(&lab.sim.world(), &wishes));
     let told = format!("{} in the storm, then {}", storm.told(), calm.told());
-    lab.sim.shutdown().await;
+    lab.close().await;
     if wrong.is_empty() { Ok(told) } else { Err(format!("{}\n{told}", wrong.join("\n"))) }
 }
 

@@ -1,7 +1,7 @@
 //! Read, plan, carry out, and again while something failed: what `pvx apply` does with one set of
 //! documents, without a terminal.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pvx_core::desired::Desired;
@@ -26,9 +26,14 @@ use tempfile::TempDir;
 type Documents = (Desired, Sources);
 
 pub(crate) struct Lab {
-    pub(crate) sim: Sim,
+    pub(crate) sim: Arc<Sim>,
     cluster: Cluster,
     folder: TempDir,
+}
+
+tokio::task_local! {
+    /// The cluster whose clock is looked at: sim time runs faster than that of the machine.
+    static CLOCK: Arc<Sim>;
 }
 
 /// Milliseconds of sim time until the next try.
@@ -118,7 +123,7 @@ impl Lab {
             ..ClientOptions::new(vec![endpoint], TlsTrust::Fingerprints(vec![pin]), token)
         };
         let cluster = Cluster::new(Client::new(options).unwrap());
-        Self { sim, cluster, folder: tempfile::tempdir().unwrap() }
+        Self { sim: Arc::new(sim), cluster, folder: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn documents(&self, text: &str) -> Documents {
@@ -187,6 +192,11 @@ impl Lab {
         ran
     }
 
+    /// Stops the cluster.
+    pub(crate) async fn close(self) {
+        Arc::into_inner(self.sim).unwrap().shutdown().await;
+    }
+
     async fn carry_out(&self, plan: &Plan) -> Report {
         let failures = Mutex::new(Vec::new());
         let sink = |event: &execute::Event| failures.lock().unwrap().push(format!("{event:?}"));
@@ -199,9 +209,10 @@ impl Lab {
             patience: &Patience { task: Duration::from_secs(3), pause, ..Patience::default() },
             estimates: &Estimates::default(),
             sink: &sink,
-            now: || 0,
+            now: || CLOCK.with(|sim| sim.now_ms() / 1000),
         };
         let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
-        execute::run(&context, &mut Forgetful, stop).await
+        let run = async { execute::run(&context, &mut Forgetful, stop).await };
+        CLOCK.scope(Arc::clone(&self.sim), run).await
     }
 }

@@ -328,6 +328,12 @@ impl Sim {
         }
     }
 
+    /// Sim time, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.shared.clock.moment().now
+    }
+
     /// Puts the clock forward by so many milliseconds of sim time.
     pub fn advance(&self, ms: i64) {
         self.shared.clock.advance(ms);
