@@ -44,11 +44,13 @@ pub(super) struct Point {
     pub(super) lose_state: bool,
     /// Tasks take time: some still run when the next run begins.
     pub(super) slow: bool,
+    /// The next run is killed too, when the effect of its request of this number is there.
+    pub(super) twice: Option<usize>,
 }
 
 impl Point {
     pub(super) fn request(number: usize, at: At) -> Self {
-        Self { record: false, number, at, lose_state: false, slow: false }
+        Self { record: false, number, at, lose_state: false, slow: false, twice: None }
     }
 
     pub(super) fn record(number: usize, at: At) -> Self {
@@ -70,7 +72,11 @@ impl fmt::Display for Point {
         let at = format!("{:?}", self.at).to_lowercase();
         write!(f, "{what} {} {at}", self.number)?;
         f.write_str(if self.slow { ", tasks take time" } else { "" })?;
-        f.write_str(if self.lose_state { ", state lost" } else { "" })
+        f.write_str(if self.lose_state { ", state lost" } else { "" })?;
+        match self.twice {
+            Some(number) => write!(f, ", and the next run at its request {number}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -135,7 +141,7 @@ impl Stage {
         let killed = if point.record {
             kill_at_record(&environment, &served, point)
         } else {
-            kill_at_request(&environment, &served, point)
+            kill_at_request(&environment, &served, point, &APPLY)
         };
         let result = killed.and_then(|killed| {
             self.go_on(point, &served, &environment)?;
@@ -148,6 +154,9 @@ impl Stage {
     fn go_on(&self, point: &Point, served: &Served, lab: &Environment) -> Result<(), String> {
         if point.lose_state {
             let _ = std::fs::remove_dir_all(lab.path("state"));
+        }
+        if let Some(number) = point.twice {
+            kill_at_request(lab, served, &Point::request(number, At::After), &AGAIN)?;
         }
         let again = pvx(lab, served, &AGAIN);
         let said = format!("-- the second run\n{}{}", again.stdout, again.stderr);
@@ -181,8 +190,13 @@ fn pvx(environment: &Environment, served: &Served, args: &[&str]) -> Run {
     Run::of(&output)
 }
 
-fn spawn(environment: &Environment, served: &Served, variables: &[(&str, String)]) -> Child {
-    let mut command = environment.command(&APPLY);
+fn spawn(
+    environment: &Environment,
+    served: &Served,
+    args: &[&str],
+    variables: &[(&str, String)],
+) -> Child {
+    let mut command = environment.command(args);
     command.envs(served.variables()).envs(variables.iter().cloned());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
@@ -192,9 +206,10 @@ fn kill_at_request(
     environment: &Environment,
     served: &Served,
     point: &Point,
+    args: &[&str],
 ) -> Result<bool, String> {
     let id = served.sim.add_fault(point.rule()).unwrap();
-    let mut child = spawn(environment, served, &[]);
+    let mut child = spawn(environment, served, args, &[]);
     let come = served.wait_for_fault(&id, PATIENCE, || child.try_wait().unwrap().is_some());
     let ended = child.try_wait().unwrap().is_some();
     let _ = child.kill();
@@ -214,7 +229,7 @@ fn kill_at_record(
 ) -> Result<bool, String> {
     let at = if point.at == At::Before { ":before" } else { "" };
     let variable = ("PVX_KILL_AT_RECORD", format!("{}{at}", point.number));
-    let mut child = spawn(environment, served, &[variable]);
+    let mut child = spawn(environment, served, &APPLY, &[variable]);
     let began = Instant::now();
     loop {
         match child.try_wait().unwrap() {
