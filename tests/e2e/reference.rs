@@ -31,7 +31,7 @@ fn the_reference_of_documents() {
 
 #[test]
 fn json_schemas() {
-    for kind in ["config", "cluster", "vm", "policy", "plan"] {
+    for kind in ["config", "cluster", "vm", "policy", "plan", "events"] {
         check(kind, &format!("{kind}.schema.json"));
     }
 }

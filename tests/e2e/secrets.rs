@@ -30,10 +30,12 @@ fn a_talkative_run_does_not_say_the_secret() {
     assert!(canary.len() >= 16);
     let lab = Environment::new();
     let example = std::fs::read_to_string(repository().join("examples/clusters/k3s.yaml")).unwrap();
-    lab.write("k3s.yaml", &example);
-    for command in
-        [vec!["apply", "--yes"], vec!["plan", "--format", "json"], vec!["destroy", "--yes"]]
-    {
+    lab.write("k3s.yaml", &example).write("state/README", "");
+    for command in [
+        vec!["apply", "--yes", "--plain", "--events", "state/events.jsonl"],
+        vec!["plan", "--format", "json"],
+        vec!["destroy", "--yes"],
+    ] {
         let run = lab.sim(&[command.as_slice(), &["-vvv", "k3s.yaml"]].concat()).expect(0);
         assert!(run.stderr.contains("/cluster/resources"), "the log is on: {}", run.stderr);
         assert!(!holds(run.stdout.as_bytes(), &canary), "{command:?} printed it");
@@ -41,6 +43,7 @@ fn a_talkative_run_does_not_say_the_secret() {
     }
     let mut found = Vec::new();
     files(lab.path("state").as_path(), &mut found);
+    assert!(found.iter().any(|(name, _)| name.ends_with("events.jsonl")), "{found:?}");
     assert!(found.iter().any(|(name, _)| name.ends_with(".journal")), "{id}: {found:?}");
     for (name, bytes) in found {
         // The simulator's own world holds the tokens it accepts.

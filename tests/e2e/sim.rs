@@ -41,7 +41,9 @@ fn a_world_file_is_served_and_says_where() {
     let environment = Environment::new();
     environment.write("w.yaml", "cluster: tiny\nnodes: 2\nguests: [{name: web}]\n");
     let args = ["sim", "serve", "--world", "w.yaml", "--listen", "127.0.0.1:0"];
-    let mut command = environment.command(&[&args[..], &["--ssh-listen", "127.0.0.1:0"]].concat());
+    let mut command = environment.command(
+        &[&args[..], &["--ssh-listen", "127.0.0.1:0"], &["--node-listen", "127.0.0.1:0"]].concat(),
+    );
     let mut server = Server(command.stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
     let mut screen = Vec::new();
@@ -60,7 +62,9 @@ fn a_world_file_is_served_and_says_where() {
     }
     assert!(screen.iter().all(|line| line.chars().count() <= 80), "{text}");
 
-    let address = text.split_once("PVX_ENDPOINT=").unwrap().1.lines().next().unwrap();
+    let (_, named) = text.split_once("PVX_ENDPOINT=\\\n").unwrap();
+    assert_eq!(named.lines().next().unwrap().matches("127.0.0.1:").count(), 2, "{text}");
+    let address = text.split_once("serving https://").unwrap().1.lines().next().unwrap();
     let taken = environment.pvx(&["sim", "serve", "--listen", address]);
     assert_eq!(taken.code, 1);
     let said = taken.stderr.split_whitespace().collect::<Vec<_>>().join(" ");

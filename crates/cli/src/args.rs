@@ -1,5 +1,11 @@
 //! The command line, as clap reads it.
 
+mod schema;
+mod state;
+
+pub(crate) use schema::{SchemaKind, SchemaOptions};
+pub(crate) use state::{LockOptions, StateCommand, StateOptions};
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,13 +17,15 @@ use pvx_core::plan::Intent;
 use pvx_core::planner::Options;
 use secrecy::SecretString;
 
+use crate::events::WatchOptions;
+
 /// A declarative reconciler for Proxmox VE: YAML in, plan out, apply, and nothing when nothing
 /// changed.
 #[derive(Debug, Parser)]
 #[command(name = "pvx", version, propagate_version = false, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done or nothing to do · 1 error, nothing was changed · \
     2 changes are planned (plan --detailed-exitcode) · 3 carried out in part · \
-    4 refused: not confirmed · 5 refused: a saved plan that does not hold any more · \
+    4 refused: not confirmed, or another pvx is at work · 5 refused: a saved plan that does not hold any more · \
     130 stopped by Ctrl-C")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -180,6 +188,8 @@ pub(crate) enum Command {
     Graph(GraphOptions),
     /// List or print the JSON schemas, or the reference of all keys
     Schema(SchemaOptions),
+    /// Look at what is remembered here, at locks and journals, and mend them
+    State(StateOptions),
     /// The embedded simulator
     Sim(SimOptions),
     /// Print the version
@@ -443,19 +453,29 @@ pub(crate) struct RunOptions {
     /// Do not ask
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
-    /// Actions in flight at most
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub(crate) parallel: usize,
+    /// Actions in flight at most; else `apply.parallel` of the configuration, else 256
+    #[arg(long, value_name = "N")]
+    pub(crate) parallel: Option<usize>,
+    /// Seconds for the whole run: then nothing more is begun, and what runs is waited for
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
     /// Seconds that one task may take
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub(crate) task_timeout: u64,
     /// Seconds to wait for guests that another task has locked
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) lock_timeout: u64,
+    /// Seconds that a request whose answer was lost may still wait in a node's queue
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, hide = true)]
+    pub(crate) queue_timeout: u64,
+    #[command(flatten)]
+    pub(crate) lock: LockOptions,
     #[command(flatten)]
     pub(crate) shutdown: ShutdownOptions,
     #[command(flatten)]
     pub(crate) policy: PolicyOptions,
+    #[command(flatten)]
+    pub(crate) watch: WatchOptions,
 }
 
 /// What plan and apply share.
@@ -478,6 +498,9 @@ pub(crate) struct ApplyOptions {
     pub(crate) anew: AnewOptions,
     #[command(flatten)]
     pub(crate) apply_changes: ApplyChangesOption,
+    /// When something fails, take back what this run changed, as far as there is a way back
+    #[arg(long)]
+    pub(crate) rollback_on_failure: bool,
 }
 
 /// `pvx destroy`
@@ -503,36 +526,6 @@ pub(crate) struct ShowOptions {
     pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) documents: Documents,
-}
-
-/// `pvx schema`
-#[derive(Debug, clap::Args)]
-pub(crate) struct SchemaOptions {
-    /// Which; without it, all are listed
-    #[arg(value_enum)]
-    pub(crate) kind: Option<SchemaKind>,
-    /// Write all JSON schemas into this folder
-    #[arg(long, value_name = "DIR", conflicts_with = "kind")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-/// What `pvx schema` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SchemaKind {
-    /// JSON schema of cluster-config.yaml
-    Config,
-    /// JSON schema of a cluster profile
-    Cluster,
-    /// JSON schema of a standalone VM
-    Vm,
-    /// JSON schema of a file of rules
-    Policy,
-    /// JSON schema of what `plan --format json` prints
-    Plan,
-    /// JSON schema of a world file of the simulator
-    World,
-    /// The reference of all keys, as Markdown
-    Reference,
 }
 
 /// `pvx sim`
@@ -576,6 +569,13 @@ pub(crate) struct ServeOptions {
     /// Without it there is no SSH
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) ssh_listen: Option<SocketAddr>,
+    /// Where the first node's own API port is, the others on the next ports; port 0 takes free ones.
+    /// Without it one port stands for all nodes
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) node_listen: Option<SocketAddr>,
+    /// At the port of a node that is off, connections are reset, or nothing is heard
+    #[arg(long, default_value = "reset", value_name = "reset|silent", value_enum)]
+    pub(crate) node_off: NodeOff,
     /// How many times faster than on a real cluster tasks run; 0 ends them at once
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     pub(crate) time_scale: f64,
@@ -588,6 +588,15 @@ pub(crate) struct ServeOptions {
     /// Keep the world in this file between runs; once it is there, --world is not read
     #[arg(long, value_name = "FILE")]
     pub(crate) state_file: Option<PathBuf>,
+}
+
+/// What is seen at the port of a simulated node that is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum NodeOff {
+    /// Connections are reset
+    Reset,
+    /// Packets vanish
+    Silent,
 }
 
 /// `pvx completions`

@@ -23,7 +23,7 @@ pub(crate) enum Code {
     Changes,
     /// Carried out in part.
     Partial,
-    /// Not confirmed.
+    /// Not confirmed, or another pvx is at work.
     Refused,
     /// A saved plan that does not hold any more; nothing was changed.
     Stale,
@@ -31,17 +31,24 @@ pub(crate) enum Code {
     Interrupted,
 }
 
+impl Code {
+    /// What the caller of pvx gets.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Error => 1,
+            Self::Changes => 2,
+            Self::Partial => 3,
+            Self::Refused => 4,
+            Self::Stale => 5,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
-        Self::from(match code {
-            Code::Success => 0,
-            Code::Error => 1,
-            Code::Changes => 2,
-            Code::Partial => 3,
-            Code::Refused => 4,
-            Code::Stale => 5,
-            Code::Interrupted => 130,
-        })
+        Self::from(code.number())
     }
 }
 
@@ -83,10 +90,12 @@ impl CliError {
         Self::Stale { message, details, help }
     }
 
-    fn code(&self) -> Code {
+    /// The exit code that it becomes.
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Stale { .. } => Code::Stale,
-            Self::Refused { .. } => Code::Refused,
+            // Nothing is wrong, and nothing was changed: later it may go on as it is.
+            Self::Refused { .. } | Self::State(StateError::Locked { .. }) => Code::Refused,
             _ => Code::Error,
         }
     }
@@ -106,12 +115,14 @@ impl CliError {
         }
     }
 
-    fn help(&self) -> Option<&str> {
+    /// What to do next.
+    pub(crate) fn help(&self) -> Option<String> {
         match self {
-            Self::Documents { .. } | Self::State(_) => None,
-            Self::Provider(error) => error.help.as_deref(),
-            Self::Refused { help, .. } | Self::Stale { help, .. } => Some(help),
-            Self::Message { help, .. } => help.as_deref(),
+            Self::Documents { .. } => None,
+            Self::State(error) => error.help(),
+            Self::Provider(error) => error.help.clone(),
+            Self::Refused { help, .. } | Self::Stale { help, .. } => Some(help.clone()),
+            Self::Message { help, .. } => help.clone(),
         }
     }
 }
@@ -149,7 +160,7 @@ fn print_error(error: &CliError) {
         output::errors(&view::saved::refusal(message, details, help));
         return;
     }
-    output::errors(&view::problem(&error.text(), error.help()));
+    output::errors(&view::problem(&error.text(), error.help().as_deref()));
     if let CliError::Provider(error) = error {
         output::errors(&view::log_tail(&error.log));
     }

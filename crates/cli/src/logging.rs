@@ -20,7 +20,7 @@ pub(crate) fn init(verbose: u8) {
     );
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+        .with_writer(|| crate::output::Log)
         .without_time()
         .with_ansi(false)
         .with_target(verbose > 2)

@@ -4,10 +4,15 @@ mod args;
 mod cluster;
 mod command;
 mod confirm;
+mod events;
 mod exit;
 mod format;
+#[cfg(debug_assertions)]
+mod kill;
+mod limits;
 mod logging;
 mod output;
+mod owner;
 mod saved;
 mod secrets;
 mod session;
@@ -28,6 +33,7 @@ fn main() -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     logging::init(args.global.verbose);
+    limits::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -56,6 +62,7 @@ async fn run(args: &Args) -> Result<Code, CliError> {
         Command::Show(options) => command::show::run(global, options).await,
         Command::Graph(options) => command::graph::run(global, options).await,
         Command::Schema(options) => command::schema::run(global, options),
+        Command::State(options) => command::state::run(global, options).await,
         Command::Sim(options) => command::sim::run(global, options).await,
         Command::Version => command::version::run(global),
         Command::Completions(options) => command::completions::run(options),

@@ -2,6 +2,8 @@
 //! is not a terminal, and when NO_COLOR is set (anstream). A closed pipe (`pvx plan | head`) ends
 //! the writing, not the work.
 
+pub(crate) mod frame;
+
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +11,7 @@ use serde::Serialize;
 
 /// Data, for people.
 pub(crate) fn text(text: &str) {
-    write(anstream::stdout().lock(), text);
+    frame::above(|| write(anstream::stdout().lock(), text));
 }
 
 /// Data, for programs: one JSON value.
@@ -22,12 +24,31 @@ pub(crate) fn json<T: Serialize>(value: &T) {
 
 /// Problems and progress.
 pub(crate) fn errors(text: &str) {
-    write(anstream::stderr().lock(), text);
+    frame::above(|| write(anstream::stderr().lock(), text));
 }
 
-/// Is standard error a terminal that shows progress bars?
+/// The log of pvx itself, a line at a time.
+pub(crate) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        frame::above(|| write_bytes(std::io::stderr().lock(), line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Is standard error a terminal?
 pub(crate) fn is_interactive() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+/// Can lines on standard error be drawn over?
+pub(crate) fn can_redraw() -> bool {
+    is_interactive() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Is there a terminal at both ends, so that a question can be asked?
@@ -42,10 +63,19 @@ pub(crate) fn is_complete() -> bool {
 
 static INCOMPLETE: AtomicBool = AtomicBool::new(false);
 
-fn write(mut stream: impl Write, text: &str) {
-    let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+fn write(stream: impl Write, text: &str) {
+    write_bytes(stream, text.as_bytes());
+}
+
+/// Something that was to be written was lost: whoever reads the rest must know.
+pub(crate) fn is_lost() {
+    INCOMPLETE.store(true, Ordering::Relaxed);
+}
+
+fn write_bytes(mut stream: impl Write, bytes: &[u8]) {
+    let written = stream.write_all(bytes).and_then(|()| stream.flush());
     // A reader that has gone has read what it wanted; a full disk has lost something.
     if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
-        INCOMPLETE.store(true, Ordering::Relaxed);
+        is_lost();
     }
 }

@@ -1,7 +1,7 @@
 //! What most commands begin with: documents are read and checked, the cluster is asked, a plan is
 //! made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use pvx_core::diagnostic::{Diagnostic, has_errors};
 use pvx_core::document::{self, Given, LoadOptions, Loaded};
 use pvx_core::live::{Inventory, Snapshot};
 use pvx_core::plan::{Intent, Plan};
-use pvx_core::planner::{self, Input, Options};
+use pvx_core::planner::{self, Input, Options, Ownership};
 use pvx_core::policy::{self, Policy};
 use pvx_core::preflight::{self, Access, Questions};
 use pvx_core::provider::Reader;
@@ -215,6 +215,24 @@ impl<'a> Session<'a> {
         Ok(Reading { snapshot, memory })
     }
 
+    /// VMIDs of the guests that the documents own, by mark and identity alone.
+    pub(crate) async fn members(&self, cluster: &str) -> Result<BTreeMap<Address, u32>, CliError> {
+        let inventory = self.inventory().await?;
+        if inventory.cluster != cluster {
+            return Err(CliError::with_help(
+                format!("this is cluster {}, and the state is of {cluster}", inventory.cluster),
+                "reach the other one (--endpoint, --config)",
+            ));
+        }
+        let memory = Memory::default();
+        let reader = &self.connected.cluster;
+        let snapshot =
+            read::snapshot(reader, inventory, self.desired(), &memory, &Qemu, &[]).await?;
+        let (reading, options) = (Reading { snapshot, memory }, Options::default());
+        let ownership = Ownership::of(&self.input(&reading, &options));
+        Ok(ownership.owned().map(|(address, vmid)| (address.clone(), vmid)).collect())
+    }
+
     /// What is remembered: what was applied, and at which VMIDs a run that was cut off was working.
     fn memory(&self, inventory: &Inventory) -> Result<Memory, CliError> {
         let folder = self.folder(inventory);
@@ -272,7 +290,7 @@ impl<'a> Session<'a> {
     pub(crate) fn draft(&self, reading: &Reading, intent: Intent, options: &Options) -> Plan {
         let input = self.input(reading, options);
         match intent {
-            Intent::Apply => planner::apply(&input),
+            Intent::Apply | Intent::Undo => planner::apply(&input),
             Intent::Destroy => planner::destroy(&input),
         }
     }

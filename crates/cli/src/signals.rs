@@ -1,20 +1,22 @@
 //! Ctrl-C: the first one begins nothing new and waits for what runs, the second one leaves.
 
 use pvx_core::execute::Stop;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Listens from now on, and tells the user with `say` what the first one did. SIGTERM counts like
-/// Ctrl-C: pipelines send it.
-pub(crate) fn listen(say: impl Fn(&str) + Send + 'static) -> watch::Receiver<Stop> {
+/// Listens from now on, and tells what each one does. SIGTERM counts like Ctrl-C: pipelines send
+/// it.
+pub(crate) fn listen(tell: impl Fn(Stop) + Send + 'static) -> watch::Receiver<Stop> {
     let (sender, receiver) = watch::channel(Stop::Go);
+    // Before anything is begun: nothing that is sent from here on is missed.
+    let mut both = Both::new();
     tokio::spawn(async move {
         for stop in [Stop::Drain, Stop::Leave] {
-            wait().await;
-            if stop == Stop::Drain {
-                say("stopping: nothing new begins; Ctrl-C again leaves at once");
-            }
-            // The run is over when nobody listens any more.
+            both.recv().await;
+            // Before it is told, so that nothing begins after that but what was chosen already. The
+            // run is over when nobody listens any more.
             let _ = sender.send(stop);
+            tell(stop);
         }
         std::future::pending::<()>().await;
     });
@@ -23,16 +25,35 @@ pub(crate) fn listen(say: impl Fn(&str) + Send + 'static) -> watch::Receiver<Sto
 
 /// Waits for one Ctrl-C or SIGTERM.
 pub(crate) async fn wait() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
+    Both::new().recv().await;
+}
+
+/// One listener for both, made once: what comes between two looks is not lost.
+struct Both {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl Both {
+    fn new() -> Self {
+        let listener = |kind| signal(kind).ok();
+        Self {
+            interrupt: listener(SignalKind::interrupt()),
+            terminate: listener(SignalKind::terminate()),
         }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            () = one(&mut self.interrupt) => {}
+            () = one(&mut self.terminate) => {}
         }
+    }
+}
+
+async fn one(signal: &mut Option<Signal>) {
+    match signal.as_mut() {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -154,6 +154,8 @@ pub struct Guest {
     pub apply_changes: Option<ApplyChanges>,
     /// It is neither removed nor made anew.
     pub prevent_destroy: bool,
+    /// What becomes of it when its making fails.
+    pub on_failure: OnFailure,
     /// Where the guest is said: its assignment, else its group, else the document's name.
     pub span: Span,
     /// Where single values are said, by path inside the guest (`cores`, `disks.scsi1.size`).
@@ -255,6 +257,24 @@ pub enum ApplyChanges {
     Live,
     /// The guest is rebooted, or shut down and started again, where a change needs it.
     Reboot,
+}
+
+/// What becomes of a guest whose making fails half-way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It stays as it is, and the next apply goes on with it.
+    #[default]
+    Keep,
+    /// What the run made of it is removed again.
+    Destroy,
+}
+
+impl OnFailure {
+    /// Is it what documents that do not say it mean?
+    pub fn is_keep(&self) -> bool {
+        *self == Self::Keep
+    }
 }
 
 /// The configuration a document asks for, in the document's terms. `provider-pve` knows how

@@ -22,3 +22,4 @@ pub mod schema;
 pub mod secret;
 pub mod snippet;
 pub mod state;
+pub mod undo;

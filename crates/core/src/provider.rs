@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ use crate::preflight::{Access, Answers, Questions};
 pub use hardware::{Card, Drive, Hardware, Medium};
 
 /// What kind of failure it was, as far as the executor may act on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
     /// Refused without any effect.
@@ -45,7 +46,7 @@ pub enum ErrorClass {
 }
 
 /// What went wrong at the provider, ready for people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct ProviderError {
     /// What kind of failure.
@@ -129,10 +130,15 @@ pub enum Begun {
 pub enum Seen {
     /// What it was to do is done.
     Done,
-    /// Its task runs.
+    /// Its task, which runs or has ended: waiting for it tells.
     Running(String),
+    /// It is under way, by a task that nobody can name. In a few words.
+    Coming(String),
     /// Nothing was done, and nothing runs that could still do it.
     Nothing,
+    /// Something else is in its place: a guest of somebody else's at its VMID, or none where it was.
+    /// In a few words.
+    Other(String),
     /// It cannot be told, and why: in a few words.
     Unclear(String),
 }
@@ -153,9 +159,10 @@ pub trait Writer: Reader {
         digest: Option<&str>,
     ) -> impl Future<Output = Result<Begun, ProviderError>> + Send;
 
-    /// Looks what became of an action that was begun and whose answer was lost: at running tasks, and
-    /// at what the action was to change. `since` is when it was begun, in seconds since the Unix
-    /// epoch. A writer that cannot look knows nothing.
+    /// Looks what became of an action that was begun and whose answer was lost: at tasks of its kind
+    /// begun since, and at what the action was to change. `since` is when it was begun, in seconds
+    /// since the Unix epoch. The digest among the action's preconditions is the one that was sent.
+    /// Asks a few requests at most. A writer that cannot look knows nothing.
     fn look(
         &self,
         action: &Action,
@@ -254,8 +261,8 @@ pub struct Comparison {
     pub replace: Vec<AttributeChange>,
     /// Slots of `set` that have no disk yet: they grow after it is written, others before.
     pub made: BTreeSet<String>,
-    /// Storages on which `set` allocates volumes.
-    pub allocates: BTreeSet<String>,
+    /// Storages on which `set` allocates volumes, once for each.
+    pub allocates: Vec<String>,
     /// Paths that the documents manage now.
     pub managed: BTreeSet<String>,
     /// What cannot be done, or is left alone.

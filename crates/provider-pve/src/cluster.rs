@@ -10,13 +10,17 @@ use pvx_core::snippet::Contents;
 use secrecy::SecretString;
 
 use crate::client::{ApiError, Client, WaitOptions};
+use crate::read::latest::Latest;
 use crate::ssh::Ssh;
+use crate::write::glance::Glance;
 
 /// A cluster behind its REST API. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     pub(crate) client: Client,
     pub(crate) waiting: WaitOptions,
+    pub(crate) glance: Arc<Glance>,
+    pub(crate) latest: Arc<Latest>,
     pub(crate) ssh: Option<Arc<Ssh>>,
     pub(crate) secrets: Arc<Secrets>,
 }
@@ -37,6 +41,8 @@ impl Cluster {
         Self {
             client,
             waiting: WaitOptions::new(Duration::ZERO),
+            glance: Arc::default(),
+            latest: Arc::default(),
             ssh: None,
             secrets: Arc::default(),
         }
@@ -47,6 +53,12 @@ impl Cluster {
     #[must_use]
     pub fn waiting(self, options: WaitOptions) -> Self {
         Self { waiting: options, ..self }
+    }
+
+    /// The intervals with which it waits.
+    #[must_use]
+    pub fn waits(&self) -> WaitOptions {
+        self.waiting
     }
 
     /// Writes files on nodes over SSH.

@@ -15,6 +15,7 @@ use crate::client::{ApiError, ApiPath, Request};
 use crate::cluster::{Cluster, provider_error};
 use crate::codec;
 
+pub(crate) mod latest;
 mod text;
 
 use text::Text;
@@ -51,6 +52,9 @@ impl Reader for Cluster {
         guests.sort_unstable_by_key(|guest| guest.vmid);
         for guest in &mut guests {
             guest.running = running.contains(&guest.vmid);
+        }
+        if let [guest] = guests.as_slice() {
+            self.latest.keep(guest);
         }
         Ok(guests)
     }
@@ -197,7 +201,7 @@ struct ContentRow {
 
 /// A row of `…/pending`: one key, with what runs, what waits, and whether it goes.
 #[derive(Debug, Deserialize)]
-struct PendingRow {
+pub(crate) struct PendingRow {
     key: String,
     #[serde(default)]
     value: Option<Text>,
@@ -278,6 +282,11 @@ fn summary(vmid: u32, node: String, row: ResourceRow) -> Summary {
         lock: row.lock,
         pool: row.pool,
     }
+}
+
+/// A guest as `…/pending` shows it.
+pub(crate) fn guest_at(vmid: u32, node: &str, rows: Vec<PendingRow>) -> Guest {
+    guest_of(&GuestRef { vmid, node: node.to_owned() }, rows)
 }
 
 fn guest_of(reference: &GuestRef, rows: Vec<PendingRow>) -> Guest {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pvx_core::live::GuestRef;
 use pvx_core::plan::{Action, ActionKind};
-use pvx_core::provider::{Begun, ErrorClass, ProviderError, Reader, TaskEnd, Writer};
+use pvx_core::provider::{Begun, ErrorClass, ProviderError, Reader, Seen, TaskEnd, Writer};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -14,8 +14,10 @@ use crate::client::{ApiPath, Request, TaskOutcome, Upid, WaitOptions, is_busy_te
 use crate::cluster::{Cluster, provider_error};
 use crate::guest::unnamed;
 
+pub(crate) mod glance;
 mod ha;
 mod ha_config;
+mod look;
 mod reboot;
 mod root;
 mod secret;
@@ -36,7 +38,7 @@ impl Writer for Cluster {
                 return Ok(Begun::Done);
             }
             ActionKind::Configure { set, delete, background } if unnamed::any(set) => {
-                let set = self.with_volumes(action, set).await?;
+                let set = self.with_volumes(action, set, digest).await?;
                 let (delete, background) = (delete.clone(), *background);
                 let kind = ActionKind::Configure { set, delete, background };
                 request(&Action { kind, ..action.clone() }, digest)
@@ -48,13 +50,17 @@ impl Writer for Cluster {
         begun(action, &answer)
     }
 
+    async fn look(&self, action: &Action, since: i64) -> Result<Seen, ProviderError> {
+        self.look_at(action, since).await
+    }
+
     async fn wait(&self, upid: &str, deadline: Duration) -> Result<TaskEnd, ProviderError> {
         let upid: Upid = upid.parse().map_err(|e: crate::client::UpidError| {
             // The request was accepted: something runs that cannot be asked for.
             ProviderError::new(ErrorClass::OutcomeUnknown, e.to_string())
         })?;
         let (options, began) = (WaitOptions { deadline, ..self.waiting }, Instant::now());
-        let end = self.client.wait_task(&upid, options, |_| {}).await;
+        let end = self.client.wait_task(&upid, options).await;
         let end = end.map_err(|e| unknown(&upid, &provider_error(&e)))?;
         if end.is_success() {
             self.settled(&upid, options, began).await?;
@@ -80,7 +86,12 @@ impl Cluster {
         &self,
         action: &Action,
         set: &BTreeMap<String, String>,
+        digest: Option<&str>,
     ) -> Result<BTreeMap<String, String>, ProviderError> {
+        // The names belong to the digest that is sent along: then they need no second look.
+        if let Some(guest) = digest.and_then(|digest| self.latest.get(action.vmid, digest)) {
+            return unnamed::named(set, &guest);
+        }
         let reference = GuestRef { vmid: action.vmid, node: action.node.clone() };
         let found = self.guests(std::slice::from_ref(&reference), false).await?;
         match found.first() {
@@ -95,7 +106,11 @@ impl Cluster {
     async fn failed(&self, upid: &Upid, text: &str) -> ProviderError {
         // The log is for people: that it cannot be read must not hide the failure itself.
         let log = self.client.task_log_tail(upid, LOG_LINES).await.unwrap_or_default();
-        let class = if is_busy_text(text) { ErrorClass::Busy } else { ErrorClass::Failed };
+        let class = match text {
+            text if is_busy_text(text) => ErrorClass::Busy,
+            text if is_taken(text) => ErrorClass::Exists,
+            _ => ErrorClass::Failed,
+        };
         let message = format!("task {} on {} failed: {text}", upid.kind, upid.node);
         let mut error = ProviderError::new(class, message);
         error.upid = Some(upid.to_string());
@@ -108,6 +123,12 @@ impl Cluster {
 /// a run that was cut off or by hand, was faster.
 fn is_reached(upid: &Upid, text: &str) -> bool {
     upid.kind == "qmstart" && text.contains("already running")
+}
+
+/// A VMID that somebody else took while the task ran: pmxcfs knows it on one node only.
+fn is_taken(text: &str) -> bool {
+    let file = text.contains("/qemu-server/") && text.contains(".conf");
+    (file && text.contains("File exists")) || text.contains("config file already exists")
 }
 
 /// Whatever keeps us from watching a task, the task itself goes on.

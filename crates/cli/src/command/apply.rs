@@ -24,7 +24,7 @@ pub(crate) async fn run(global: &Global, options: &ApplyOptions) -> Result<Code,
         ..Options::default()
     };
     let work = Work::Documents { wishes, intent: Intent::Apply };
-    let result = execute::run(&session, &options.run, work).await;
+    let result = execute::run(&session, &options.run, work, options.rollback_on_failure).await;
     session.close().await;
     result
 }
@@ -39,7 +39,8 @@ async fn apply_saved(
     check_options(options)?;
     let session = saved::open(global, path, &saved, saved::now()).await?;
     let session = session.replacing(&saved.options.replace);
-    let result = execute::run(&session, &options.run, Work::Saved { path, saved: &saved }).await;
+    let work = Work::Saved { path, saved: &saved };
+    let result = execute::run(&session, &options.run, work, options.rollback_on_failure).await;
     session.close().await;
     result
 }

@@ -14,7 +14,7 @@ pub(crate) async fn run(global: &Global, options: &DestroyOptions) -> Result<Cod
     let session = Session::open(global, &options.documents.paths).await?;
     let wishes = Options { erase_kept: options.erase_kept, ..Options::default() };
     let work = Work::Documents { wishes, intent: Intent::Destroy };
-    let result = execute::run(&session, &options.run, work).await;
+    let result = execute::run(&session, &options.run, work, false).await;
     session.close().await;
     result
 }

@@ -10,8 +10,11 @@ pub(crate) mod privileges;
 pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod sim;
+pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod validate;
 pub(crate) mod version;
 
 mod execute;
+
+pub(crate) use execute::Undone;

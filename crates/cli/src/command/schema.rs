@@ -1,7 +1,9 @@
-//! `pvx schema`: the JSON schemas of documents, of plans and of worlds, and the reference of keys.
+//! `pvx schema`: the JSON schemas of documents, of plans, of
+//! events and of worlds, and the reference of keys.
 
 use std::path::Path;
 
+use pvx_core::execute::stream;
 use pvx_core::plan;
 use pvx_core::schema::{Effects, Kind, json_schema, reference};
 use pvx_provider_pve::guest;
@@ -16,12 +18,13 @@ const HEAD: &str = include_str!("schema/head.md");
 const FOOT: &str = include_str!("schema/foot.md");
 
 /// Every schema: its name on the command line, the file that `--out` writes, what it is of.
-const ALL: [(SchemaKind, &str, &str, &str); 6] = [
+const ALL: [(SchemaKind, &str, &str, &str); 7] = [
     (SchemaKind::Config, "config", "cluster-config.schema.json", "cluster-config.yaml"),
     (SchemaKind::Cluster, "cluster", "cluster.schema.json", "a cluster profile"),
     (SchemaKind::Vm, "vm", "vm.schema.json", "a standalone VM"),
     (SchemaKind::Policy, "policy", "policy.schema.json", "a file of rules"),
     (SchemaKind::Plan, "plan", "plan.schema.json", "what `plan --format json` prints"),
+    (SchemaKind::Events, "events", "events.schema.json", "a line of events of apply and destroy"),
     (SchemaKind::World, "world", "world.schema.json", "a world file of the simulator"),
 ];
 
@@ -42,6 +45,7 @@ fn schema(kind: SchemaKind) -> Value {
         SchemaKind::Vm => json_schema(Kind::Vm),
         SchemaKind::Policy => json_schema(Kind::Policy),
         SchemaKind::Plan => plan::json_schema(),
+        SchemaKind::Events => stream::json_schema(),
         SchemaKind::World => pvx_sim::world_schema(),
         // It is no schema, and printed as it is.
         SchemaKind::Reference => Value::Null,

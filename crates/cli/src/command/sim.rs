@@ -9,7 +9,7 @@ use pvx_core::document;
 use pvx_sim::{Options, Problems, Sim, SimError, World};
 use serde_json::json;
 
-use crate::args::{Format, Global, ServeOptions, SimCommand, SimOptions, Switch};
+use crate::args::{Format, Global, NodeOff, ServeOptions, SimCommand, SimOptions, Switch};
 use crate::cluster;
 use crate::exit::{CliError, Code};
 use crate::output;
@@ -31,6 +31,11 @@ async fn serve(global: &Global, serve: &ServeOptions) -> Result<Code, CliError> 
         time_scale: cluster::time_scale(serve.time_scale),
         state_file: serve.state_file.clone(),
         ssh_listen: serve.ssh_listen,
+        node_listen: serve.node_listen,
+        node_off: match serve.node_off {
+            NodeOff::Reset => pvx_sim::NodeOff::Reset,
+            NodeOff::Silent => pvx_sim::NodeOff::Silent,
+        },
         workers: serve.workers,
     };
     let kept = serve.state_file.as_ref().is_some_and(|file| file.exists());
@@ -51,7 +56,7 @@ fn refused(error: &SimError) -> CliError {
     let SimError::Listen { address, source } = error else { return CliError::message(message) };
     let help = match source.kind() {
         ErrorKind::AddrInUse => format!(
-            "something listens on port {} already: another simulator? End it, or take a free port with --listen {}:0 (and --ssh-listen likewise)",
+            "something listens on port {} already: another simulator? End it, or take a free port with --listen {}:0 (and --ssh-listen and --node-listen likewise)",
             address.port(),
             address.ip()
         ),
@@ -71,6 +76,9 @@ fn announce(global: &Global, sim: &Sim) {
     match global.format {
         Format::Json => output::json(&json!({
             "url": url, "fingerprint": fingerprint, "token_id": id, "token_secret": secret,
+            "nodes": sim.node_addrs().iter().map(|port| json!({
+                "node": port.node, "address": port.address.to_string(),
+            })).collect::<Vec<_>>(),
             "ssh": sim.ssh_addrs().iter().map(|ssh| json!({
                 "node": ssh.node, "address": ssh.address.to_string(),
                 "fingerprint": ssh.fingerprint, "host_key": ssh.host_key,
@@ -86,7 +94,7 @@ fn screen(sim: &Sim, url: &str, fingerprint: &str, token: &str) -> String {
     let counts = Counts::of(&world);
     let mut out = format!("serving {url}\n  cluster {}: {counts}\n\n", world.cluster());
     out += "For pvx, in another shell:\n\n";
-    out += &format!("  export PVX_ENDPOINT={}\n", sim.addr());
+    out += &endpoint_lines(sim);
     // Written in two lines of a shell, it fits a terminal.
     let (first, rest) = fingerprint.split_at_checked(48).unwrap_or((fingerprint, ""));
     out += &format!("  export PVX_FINGERPRINT={first}\\\n{rest}\n");
@@ -100,9 +108,28 @@ fn screen(sim: &Sim, url: &str, fingerprint: &str, token: &str) -> String {
     out
 }
 
+/// The addresses for pvx: those of the nodes, or the one for all. Of a big cluster, the first few.
+fn endpoint_lines(sim: &Sim) -> String {
+    let nodes = sim.node_addrs();
+    if nodes.is_empty() {
+        return format!("  export PVX_ENDPOINT={}\n", sim.addr());
+    }
+    let ports: Vec<String> =
+        nodes.iter().take(SHOWN).map(|port| port.address.to_string()).collect();
+    // No line is longer than a terminal is wide.
+    let mut out = "  export PVX_ENDPOINT=\\\n".to_owned();
+    for some in ports.chunks(3) {
+        out += &format!("{},\\\n", some.join(","));
+    }
+    out.truncate(out.len() - 3);
+    out + "\n"
+}
+
+/// So many nodes are shown of a big cluster; `--format json` lists them all.
+const SHOWN: usize = 5;
+
 /// How to reach each node by SSH; of a big cluster, the first few.
 fn ssh_lines(sim: &Sim) -> String {
-    const SHOWN: usize = 5;
     let all = sim.ssh_addrs();
     if all.is_empty() {
         return String::new();

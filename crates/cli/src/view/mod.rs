@@ -6,20 +6,24 @@ pub(crate) mod explain;
 mod findings;
 pub(crate) mod graph;
 pub(crate) mod html;
+pub(crate) mod live;
 pub(crate) mod markdown;
 mod paint;
+pub(crate) mod plain;
 pub(crate) mod plan;
 mod policy;
 pub(crate) mod privileges;
-pub(crate) mod progress;
 pub(crate) mod report;
 mod review;
 pub(crate) mod saved;
 pub(crate) mod show;
+pub(crate) mod state;
 pub(crate) mod status;
+pub(crate) mod timings;
 mod units;
 
 use pvx_core::diagnostic::{Diagnostic, Sources};
+use pvx_core::plan::Plan;
 use pvx_provider_pve::client::Stats;
 
 use paint::{FAINT, WARN, item, paint};
@@ -45,6 +49,15 @@ pub(crate) fn problem(message: &str, help: Option<&str>) -> String {
     }
     let commands: String = commands.lines().map(|line| format!("        {line}\n")).collect();
     format!("{}\n{commands}\n", text.trim_end())
+}
+
+/// What a run that failed takes back.
+pub(crate) fn undo(plan: &Plan, sources: &Sources) -> String {
+    format!(
+        "\n{}\n{}",
+        paint(WARN, "taking back what this run changed"),
+        plan::render(plan, sources)
+    )
 }
 
 /// Something worth knowing.

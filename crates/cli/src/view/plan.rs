@@ -50,6 +50,7 @@ pub(crate) fn question(plan: &Plan) -> String {
     let word = match plan.intent {
         Intent::Apply => "Apply",
         Intent::Destroy => "Destroy",
+        Intent::Undo => "Take back",
     };
     format!("{word} this on cluster {}? ({})", plan.cluster, tally(counts).join(", "))
 }
@@ -170,7 +171,7 @@ fn replace(change: &Change) -> String {
 fn destroy(change: &Change, intent: Intent) -> String {
     let why = match intent {
         // Among other changes a reader asks why; here it was the command.
-        Intent::Apply => format!("    {}\n", paint(FAINT, &change.reason)),
+        Intent::Apply | Intent::Undo => format!("    {}\n", paint(FAINT, &change.reason)),
         Intent::Destroy => String::new(),
     };
     format!("   destroy   {}{why}", losses(change))
@@ -353,6 +354,7 @@ fn summary(plan: &Plan) -> String {
     if plan.is_empty() {
         return match plan.intent {
             Intent::Apply => "no changes: the cluster is as the documents say\n".to_owned(),
+            Intent::Undo => "no changes: nothing is to be taken back\n".to_owned(),
             Intent::Destroy => "no changes: the documents own no guest on the cluster\n".to_owned(),
         };
     }
@@ -413,6 +415,7 @@ mod tests {
             effect: Effect::Live,
             reason: "no longer in the documents".to_owned(),
             position: None,
+            on_failure: pvx_core::desired::OnFailure::Keep,
             actions: Vec::new(),
         }
     }

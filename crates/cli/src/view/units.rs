@@ -25,6 +25,16 @@ pub(super) fn seconds(duration: std::time::Duration) -> String {
     }
 }
 
+/// `12s`, `1m40s`, `2h05m`: for clocks, which move once a second.
+pub(super) fn clock(duration: std::time::Duration) -> String {
+    let whole = duration.as_secs();
+    match whole {
+        0..60 => format!("{whole}s"),
+        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole % 3600 / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

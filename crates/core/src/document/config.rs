@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::layer::Layer;
 use super::variable::Scope as Variables;
 use crate::desired::{Overcommit, Scope, VmidRange};
 use crate::diagnostic::Spanned;
+use crate::execute::Limits;
 use crate::policy::Policy;
 
 /// The configuration of one cluster. Absent keys are `None` or empty; paths are absolute, or
@@ -42,6 +44,8 @@ pub struct ClusterConfig {
     pub(crate) policy_files: Vec<Spanned<PathBuf>>,
     /// `preflight.overcommit`
     pub overcommit: Overcommit,
+    /// `apply`: how much is done at once.
+    pub apply: Apply,
 }
 
 impl ClusterConfig {
@@ -65,6 +69,38 @@ impl ClusterConfig {
             vms: self.vmid_ranges.vms.unwrap_or_default(),
             templates: self.vmid_ranges.templates,
             overcommit: self.overcommit,
+        }
+    }
+}
+
+/// `apply`: bounds that differ from those that hold by themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Apply {
+    /// In all.
+    pub parallel: Option<usize>,
+    /// Asked at one node.
+    pub per_node: Option<usize>,
+    /// Working on one storage that `storages` does not name.
+    pub per_storage: Option<usize>,
+    /// Working on these storages.
+    pub storages: BTreeMap<String, usize>,
+    /// Cloned from one template.
+    pub per_template: Option<usize>,
+    /// How much work may wait at the lock of a storage.
+    pub lock_wait: Option<Duration>,
+}
+
+impl Apply {
+    /// The bounds of a run.
+    pub fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            total: self.parallel.unwrap_or(usual.total),
+            per_node: self.per_node.unwrap_or(usual.per_node),
+            per_storage: self.per_storage,
+            storages: self.storages.clone(),
+            per_template: self.per_template.unwrap_or(usual.per_template),
+            lock_wait: self.lock_wait.unwrap_or(usual.lock_wait),
         }
     }
 }

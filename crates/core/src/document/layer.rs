@@ -21,7 +21,8 @@ pub(crate) struct Layer {
 }
 
 /// Keys of every layer that are no VM keys: how a guest is placed, and what may happen to it.
-pub(crate) const CHOICES: [&str; 3] = ["placement", "apply_changes", "prevent_destroy"];
+pub(crate) const CHOICES: [&str; 4] =
+    ["placement", "apply_changes", "prevent_destroy", "on_failure"];
 /// Names that `defaults` of a configuration always had.
 const LEGACY: [&str; 3] = ["network_bridge", "guest_agent", "efidisk_pre_enrolled_keys"];
 /// Hardware that a default gives only to guests without a template: a clone keeps its template's.

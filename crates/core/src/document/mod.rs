@@ -31,8 +31,8 @@ mod variable;
 pub(crate) mod yaml;
 
 pub use config::{
-    Ansible, CloudinitConfig, Cluster, ClusterConfig, ClusterNode, Credentials, TalosConfig, Tls,
-    VmidRanges,
+    Ansible, Apply, CloudinitConfig, Cluster, ClusterConfig, ClusterNode, Credentials, TalosConfig,
+    Tls, VmidRanges,
 };
 pub use explain::{Explained, Explanation, Through};
 pub use load::{LoadOptions, Loaded, load, load_config};

@@ -1,5 +1,6 @@
 //! From files to guests and rendered problems.
 
+mod apply;
 mod broken;
 mod firstboot;
 mod ha;

@@ -1,14 +1,16 @@
-//! One attempt at an action: check, record, send, wait.
+//! One attempt at an action: check, record, send, wait; and look when the answer was lost.
 
 use std::sync::Mutex;
 
-use super::check::check;
+use super::check::{check, replaces};
+use super::lost::{Lost, Settled, Sign};
 use super::{Context, Event, History};
-use crate::plan::{Action, Change, Precondition};
+use crate::plan::{Action, ActionKind, Change, Precondition};
 use crate::provider::{Begun, ErrorClass, ProviderError, TaskEnd, Writer};
 use crate::state::{Record, StateError};
 
-/// Tries once. `recorded` says whether the journal has the begin record already.
+/// Tries once, and again after each request that was lost without any effect. `recorded` says
+/// whether the journal has the begin record already.
 pub(super) async fn attempt<W: Writer, H: History>(
     context: &Context<'_, W>,
     history: &Mutex<&mut H>,
@@ -16,33 +18,140 @@ pub(super) async fn attempt<W: Writer, H: History>(
     action: &Action,
     recorded: &mut bool,
 ) -> Result<TaskEnd, ProviderError> {
-    check(context, action).await?;
-    if !*recorded {
-        remember(context, history, change)?;
-        let (action, at) = (Box::new(action.clone()), (context.now)());
-        write(history, change, &Record::Begin { action, at })?;
-        *recorded = true;
-    }
-    send(context, history, change, action).await
-}
-
-async fn send<W: Writer, H: History>(
-    context: &Context<'_, W>,
-    history: &Mutex<&mut H>,
-    change: &Change,
-    action: &Action,
-) -> Result<TaskEnd, ProviderError> {
-    match context.writer.begin(action, digest(action)).await? {
-        Begun::Done => Ok(TaskEnd { warnings: 0 }),
-        Begun::Task(upid) => {
-            let record = Record::Task { action: action.id.0, upid: upid.clone() };
-            // The task runs whether or not this line can be written, so it is waited for.
-            let written = write(history, change, &record);
-            context.sink.event(&Event::Task { action: action.id, upid: upid.clone() });
-            let end = context.writer.wait(&upid, context.patience.task).await?;
-            written.map(|()| end)
+    let one = Attempt { context, history, change };
+    let mut lost = 0;
+    loop {
+        let digest = check(context, action).await?;
+        let action = with_digest(action, digest);
+        let since = (context.now)();
+        if !*recorded {
+            remember(context, history, change)?;
+            let record = Record::Begin { action: Box::new(action.clone()), at: since };
+            write(history, change, &record)?;
+            *recorded = true;
+        }
+        let error = match one.send(&action).await {
+            Ok(end) => return Ok(end),
+            Err(error) => error,
+        };
+        match error.class {
+            ErrorClass::OutcomeUnknown => match one.look(&action, since, error.clone()).await? {
+                Settled::Done(end) => return Ok(end),
+                Settled::Nothing => lost += 1,
+            },
+            ErrorClass::Exists if may_be_ours(context, &action) => {
+                return one.exists(&action, since, error, lost > 0).await;
+            }
+            _ => return Err(error),
+        }
+        if lost >= context.patience.tries {
+            return Err(never_arrived(error, lost));
         }
     }
+}
+
+struct Attempt<'a, 'h, W: Writer, H: History> {
+    context: &'a Context<'a, W>,
+    history: &'a Mutex<&'h mut H>,
+    change: &'a Change,
+}
+
+impl<W: Writer, H: History> Attempt<'_, '_, W, H> {
+    async fn send(&self, action: &Action) -> Result<TaskEnd, ProviderError> {
+        let context = self.context;
+        match context.writer.begin(action, digest(action)).await? {
+            Begun::Done => Ok(TaskEnd { warnings: 0 }),
+            Begun::Task(upid) => {
+                // The task runs whether or not this line can be written, so it is waited for.
+                let written = self.task(action, &upid);
+                let end = context.writer.wait(&upid, context.patience.task).await?;
+                written.map(|()| end)
+            }
+        }
+    }
+
+    fn task(&self, action: &Action, upid: &str) -> Result<(), ProviderError> {
+        let record = Record::Task { action: action.id.0, upid: upid.to_owned() };
+        let written = write(self.history, self.change, &record);
+        self.context.sink.event(&Event::Task { action: action.id, upid: upid.to_owned() });
+        written
+    }
+
+    /// The answer, or the end of its task, was lost.
+    async fn look(
+        &self,
+        action: &Action,
+        since: i64,
+        error: ProviderError,
+    ) -> Result<Settled, ProviderError> {
+        let sink = self.context.sink;
+        let said = |sign: Sign<'_>| match sign {
+            Sign::Looking(why) => {
+                sink.event(&Event::Looking { action: action.id, why: why.to_owned() });
+            }
+            Sign::Found(what) => {
+                sink.event(&Event::Found { action: action.id, what: what.to_owned() });
+            }
+            // That it cannot be noted is found out at the end record.
+            Sign::Task(upid) => drop(self.task(action, upid)),
+        };
+        let Context { writer, patience, .. } = self.context;
+        Lost { writer: *writer, patience, action, since, age: 0, said: &said }.settle(error).await
+    }
+
+    /// What was to be made is there. It is taken for the effect of a request of our own only when it
+    /// carries the identity; one that is still being made, only after such a request was lost.
+    async fn exists(
+        &self,
+        action: &Action,
+        since: i64,
+        error: ProviderError,
+        lost: bool,
+    ) -> Result<TaskEnd, ProviderError> {
+        use crate::provider::Seen;
+        match self.context.writer.look(action, since).await {
+            Ok(Seen::Done) => {
+                let what = "it is there already, and is ours".to_owned();
+                self.context.sink.event(&Event::Found { action: action.id, what });
+                Ok(TaskEnd { warnings: 0 })
+            }
+            Ok(Seen::Running(_) | Seen::Coming(_)) if lost => {
+                match self.look(action, since, error.clone()).await? {
+                    Settled::Done(end) => Ok(end),
+                    Settled::Nothing => Err(error),
+                }
+            }
+            Ok(Seen::Other(what)) => Err(ProviderError { message: what, ..error }),
+            _ => Err(error),
+        }
+    }
+}
+
+/// After a removal at the same VMID a node may not know yet that the old guest is gone; it may carry
+/// the same identity as the new one.
+fn may_be_ours<W: Writer>(context: &Context<'_, W>, action: &Action) -> bool {
+    let makes = matches!(
+        action.kind,
+        ActionKind::Clone { .. } | ActionKind::Create { .. } | ActionKind::Ha { .. }
+    );
+    makes && !replaces(context, action)
+}
+
+fn never_arrived(error: ProviderError, times: u32) -> ProviderError {
+    let message = format!("{}; sent {times} times, and nothing came of it", error.message);
+    ProviderError { class: ErrorClass::Unreachable, message, ..error }
+        .help("nothing was done; is the connection to the cluster reliable?")
+}
+
+/// The action with the digest that goes with its request: what the journal says of it is what is
+/// needed to tell later whether it had its effect.
+fn with_digest(action: &Action, digest: Option<String>) -> Action {
+    let mut action = action.clone();
+    if let Some(digest) = digest {
+        action.preconditions.retain(|p| !matches!(p, Precondition::Digest { .. }));
+        action.preconditions.push(Precondition::Digest { digest });
+    }
+    action
 }
 
 fn remember<W: Writer, H: History>(

@@ -5,21 +5,23 @@ use crate::live::{Guest, GuestRef};
 use crate::plan::{Action, ActionKind, Precondition};
 use crate::provider::{ErrorClass, ProviderError, Writer};
 
-/// Reads the guest again when a precondition is about it, in the same breath as the write.
+/// Reads the guest again when a precondition is about it, in the same breath as the write. The digest
+/// of that reading goes with the request: Proxmox compares it under its lock, so nothing that came in
+/// between is written over.
 pub(super) async fn check<W: Writer>(
     context: &Context<'_, W>,
     action: &Action,
-) -> Result<(), ProviderError> {
+) -> Result<Option<String>, ProviderError> {
     let about_guest = |p: &Precondition| match p {
         Precondition::Owned { .. }
         | Precondition::Begun { .. }
         | Precondition::Unprotected
-        | Precondition::Holds { .. } => true,
-        Precondition::Digest { .. } => !sends_digest(&action.kind),
+        | Precondition::Holds { .. }
+        | Precondition::Digest { .. } => true,
         Precondition::VmidFree => false, // Proxmox refuses a taken one itself
     };
     if !action.preconditions.iter().any(about_guest) {
-        return Ok(());
+        return Ok(None);
     }
     let reference = GuestRef { vmid: action.vmid, node: action.node.clone() };
     let found = context.writer.guests(std::slice::from_ref(&reference), false).await?;
@@ -28,7 +30,8 @@ pub(super) async fn check<W: Writer>(
         let class = if waits(context, action) { ErrorClass::Missing } else { ErrorClass::Changed };
         return Err(ProviderError { class, ..changed(text) });
     };
-    action.preconditions.iter().try_for_each(|p| holds(context, action, &guest, p))
+    action.preconditions.iter().try_for_each(|p| holds(context, action, &guest, p))?;
+    Ok(guest.digest.filter(|_| takes_digest(&action.kind)))
 }
 
 fn holds<W: Writer>(
@@ -77,16 +80,14 @@ fn holds<W: Writer>(
             Err(changed(format!("{disk} of guest {vmid} on {} is not {volume}", guest.node)))
         }
         Precondition::Digest { digest } if guest.digest.as_ref() == Some(digest) => Ok(()),
-        Precondition::Digest { .. } if sends_digest(&action.kind) => Ok(()),
         Precondition::Digest { .. } => {
             Err(changed(format!("guest {vmid} on {} changed since the plan", guest.node)))
         }
     }
 }
 
-/// Does the request carry the digest, so that Proxmox compares it under its lock? All others are
-/// compared here.
-fn sends_digest(kind: &ActionKind) -> bool {
+/// Does its request take a digest?
+fn takes_digest(kind: &ActionKind) -> bool {
     matches!(
         kind,
         ActionKind::Configure { .. }
@@ -96,6 +97,12 @@ fn sends_digest(kind: &ActionKind) -> bool {
             | ActionKind::Detach { .. }
             | ActionKind::Erase { .. }
     )
+}
+
+/// Is a guest made in the place of one that this plan removes before?
+pub(super) fn replaces<W: Writer>(context: &Context<'_, W>, action: &Action) -> bool {
+    let there = |other: &Action| other.vmid == action.vmid && other.kind == ActionKind::Destroy;
+    context.plan.actions.iter().any(there)
 }
 
 fn changed(text: String) -> ProviderError {

@@ -1,22 +1,60 @@
 //! How long actions take: what comes first, and how long is left.
+//!
+//! An action takes time of its own, and holds the lock of each of its storages for a while. Where
+//! earlier runs have seen the kind of action on this cluster, their mean counts; else orders of
+//! magnitude from recordings of a Proxmox VE 9 on fast disks.
 
+mod cost;
+mod left;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::plan::{Action, ActionKind};
+pub(super) use cost::{Cost, Sample, per_gib, volumes_on};
+
+use super::Limits;
+use crate::plan::{Action, ActionId, Plan};
+use crate::state::Durations;
 
 /// How long actions take.
 #[derive(Debug, Clone, Default)]
-pub struct Estimates {}
+pub struct Estimates {
+    known: Durations,
+    costs: BTreeMap<ActionId, Cost>,
+}
 
 impl Estimates {
+    /// For the actions of a plan, from what earlier runs on its cluster have seen.
+    pub fn new(plan: &Plan, known: Durations) -> Self {
+        let sizes = cost::Sizes::of(plan);
+        let costs = plan.actions.iter().map(|a| (a.id, cost::of(plan, a, &sizes, &known)));
+        Self { costs: costs.collect(), known }
+    }
+
     /// How long one action takes when nothing is in its way.
     pub fn of(&self, action: &Action) -> Duration {
-        let seconds = match &action.kind {
-            ActionKind::Clone { full: true, .. } | ActionKind::MoveDisk { .. } => 20,
-            ActionKind::Migrate { .. } => 15,
-            ActionKind::Shutdown { .. } | ActionKind::Reboot { .. } => 15,
-            _ => 1,
-        };
-        Duration::from_secs(seconds)
+        let cost = self.cost(action);
+        let holds = u32::try_from(action.storages.len()).unwrap_or(u32::MAX);
+        cost.own.saturating_add(cost.volume.saturating_mul(holds))
+    }
+
+    /// How long the rest of the plan takes about: the longer of the longest chain of actions that
+    /// is left, and of what is left for each thing that is used one after the other. `finished`
+    /// are actions that ended, or will not be run; `running` are those in flight, and for how long
+    /// they have been.
+    pub fn remaining(
+        &self,
+        plan: &Plan,
+        limits: &Limits,
+        finished: &BTreeSet<ActionId>,
+        running: &BTreeMap<ActionId, Duration>,
+    ) -> Duration {
+        left::remaining(self, plan, limits, finished, running)
+    }
+
+    /// What an action costs.
+    pub(super) fn cost(&self, action: &Action) -> Cost {
+        let known = self.costs.get(&action.id);
+        known.copied().unwrap_or_else(|| cost::alone(action, &self.known))
     }
 }

@@ -1,5 +1,6 @@
 //! One stream of events; progress bars, plain lines and JSON are readers of it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::budget::Resource;
@@ -7,7 +8,7 @@ use crate::plan::ActionId;
 use crate::provider::ProviderError;
 
 /// Something happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The action's request is about to be sent.
@@ -61,6 +62,11 @@ pub enum Event {
         /// What Proxmox said.
         why: String,
     },
+    /// The pause is over: it is tried again.
+    Again {
+        /// Which action.
+        action: ActionId,
+    },
     /// It succeeded.
     Finished {
         /// Which action.
@@ -73,7 +79,6 @@ pub enum Event {
         /// Which action.
         action: ActionId,
         /// What went wrong.
-        #[serde(skip)]
         error: ProviderError,
     },
     /// It is not run because something it depends on failed.
@@ -83,6 +88,25 @@ pub enum Event {
         /// What failed.
         because: ActionId,
     },
+}
+
+impl Event {
+    /// The action it is about.
+    pub fn action(&self) -> Option<ActionId> {
+        match self {
+            Self::Bound { .. } => None,
+            Self::Started { action }
+            | Self::Task { action, .. }
+            | Self::Held { action, .. }
+            | Self::Looking { action, .. }
+            | Self::Found { action, .. }
+            | Self::Waiting { action, .. }
+            | Self::Again { action }
+            | Self::Finished { action, .. }
+            | Self::Failed { action, .. }
+            | Self::Skipped { action, .. } => Some(*action),
+        }
+    }
 }
 
 /// Told of events while they happen. Must return at once.

@@ -4,17 +4,27 @@
 mod attempt;
 mod budget;
 mod check;
+pub mod course;
 mod estimate;
 mod event;
-mod perform;
+mod lost;
+mod report;
+mod resume;
+mod retry;
+mod rounds;
 mod run;
+mod schedule;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{Limits, Resource};
+pub use budget::{Limits, Resource, default_of};
 pub use estimate::Estimates;
 pub use event::{Event, Sink};
-pub use run::{Outcome, Report, Stop, run};
+pub use report::{Outcome, Report};
+pub use resume::{Became, resume};
+pub use rounds::Rounds;
+pub use run::{Stop, run};
 
 use std::time::Duration;
 
@@ -50,15 +60,32 @@ pub trait History: Send {
 pub struct Patience {
     /// How long one task may take.
     pub task: Duration,
+    /// For how long actions are begun; what runs then is waited for. None: to the end.
+    pub run: Option<Duration>,
     /// How often a request is tried in all while it is refused because of a lock.
     pub tries: u32,
-    /// Pause before the first repetition; doubled each time.
+    /// Pause before the first repetition, about; doubled each time.
     pub pause: Duration,
+    /// How long a request whose answer was lost may still wait in a node's queue: pveproxy gives up
+    /// on a node after 30 s.
+    pub late: Duration,
+    /// No pause is longer than about this.
+    pub longest_pause: Duration,
+    /// Any number: what pauses of this run differ from those of another by.
+    pub seed: u64,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { task: Duration::from_secs(3600), tries: 6, pause: Duration::from_millis(500) }
+        Self {
+            task: Duration::from_secs(3600),
+            run: None,
+            tries: 8,
+            pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(30),
+            seed: 0,
+            late: Duration::from_secs(30),
+        }
     }
 }
 

@@ -2,6 +2,13 @@
 
 mod fake;
 mod journal;
+mod model;
 mod order;
+mod outcomes;
 mod preconditions;
+mod resume;
+mod rounds;
 mod stop;
+mod walks;
+
+pub(super) use fake::{plan, steps};

@@ -271,6 +271,24 @@ impl ActionKind {
     }
 }
 
+impl Action {
+    /// What is done, in a few words: `clone 9000 → 1001`.
+    pub fn in_words(&self) -> String {
+        let vmid = self.vmid;
+        match &self.kind {
+            ActionKind::Clone { source, .. } => format!("clone {source} → {vmid}"),
+            ActionKind::Migrate { target, .. } => format!("migrate {vmid} → {target}"),
+            ActionKind::Resize { disk, size } => {
+                format!("resize {vmid} {disk} to {}", crate::document::size::rounded(*size))
+            }
+            ActionKind::MoveDisk { disk, storage, .. } => {
+                format!("move {vmid} {disk} to {storage}")
+            }
+            other => format!("{} {vmid}", other.verb()),
+        }
+    }
+}
+
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Action {
@@ -291,7 +309,8 @@ pub struct Action {
     pub effect: Effect,
     /// What must hold.
     pub preconditions: Vec<Precondition>,
-    /// Storages on which it allocates, clones or frees volumes: those are locked by Proxmox.
+    /// Storages on which it allocates, clones or frees volumes, once for each volume: those are
+    /// locked by Proxmox.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub storages: Vec<String>,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::ActionId;
 use crate::address::Address;
-use crate::desired::ApplyChanges;
+use crate::desired::{ApplyChanges, OnFailure};
 use crate::diagnostic::Position;
 
 /// The one word for what happens to a guest.
@@ -155,6 +155,10 @@ pub struct Change {
     /// Where the documents ask for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub position: Option<Position>,
+    /// What becomes of a guest that is made when an action of it fails. Plans of an older pvx do not
+    /// say: it stays.
+    #[serde(skip_serializing_if = "OnFailure::is_keep", default)]
+    pub on_failure: OnFailure,
     /// The actions that carry it out, in order.
     pub actions: Vec<ActionId>,
 }

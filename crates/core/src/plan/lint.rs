@@ -71,13 +71,18 @@ fn wrong_deeds(plan: &Plan, action: &Action) -> Vec<&'static str> {
     let mut wrong = Vec::new();
     let mut complain_if = |is: bool, text| wrong.extend(is.then_some(text));
     let asks_free = action.preconditions.contains(&Precondition::VmidFree);
+    let unproven = !action.preconditions.iter().any(is_identity);
+    complain_if(unproven && is_destructive(&action.kind), "destroys without proof of ownership");
+    let is_write = !matches!(action.kind, ActionKind::Snippet { .. } | ActionKind::Ha { .. });
+    complain_if(
+        unproven && is_write && is_of_live(plan, action),
+        "writes without proof of ownership",
+    );
     match &action.kind {
         ActionKind::Destroy => {
-            let proven = action.preconditions.iter().any(is_proof);
-            complain_if(!proven, "destroys without proof of ownership");
             // Outcomes are what documents want to be there when the plan has been carried out.
             let wanted = plan.outcomes.contains_key(&action.address);
-            let forbidden = plan.intent == Intent::Apply && wanted && !may_go(plan, action);
+            let forbidden = plan.intent != Intent::Destroy && wanted && !may_go(plan, action);
             complain_if(forbidden, "destroys a guest that documents want");
         }
         ActionKind::Clone { storage, full, .. } => {
@@ -141,13 +146,44 @@ fn may_go(plan: &Plan, action: &Action) -> bool {
 }
 
 /// Is it done to a guest that only holds kept disks?
-fn is_keeper(action: &Action) -> bool {
+pub(crate) fn is_keeper(action: &Action) -> bool {
     let of_keeper = |p: &Precondition| matches!(p, Precondition::Owned { mark, .. } if mark.starts_with(KEEPER));
     let tags = match &action.kind {
         ActionKind::Create { config, .. } => config.get("tags").map_or("", String::as_str),
         _ => "",
     };
     action.preconditions.iter().any(of_keeper) || tags.starts_with(KEEPER)
+}
+
+/// What cannot be taken back when it hits the wrong guest.
+fn is_destructive(kind: &ActionKind) -> bool {
+    matches!(
+        kind,
+        ActionKind::Destroy
+            | ActionKind::Erase { .. }
+            | ActionKind::Detach { .. }
+            | ActionKind::Reassign { .. }
+            | ActionKind::MoveDisk { .. }
+            | ActionKind::Shutdown { .. }
+            | ActionKind::Reboot { .. }
+    )
+}
+
+/// Is it done to a guest that was there before the plan? Somebody may remove that one, and its VMID be
+/// taken, between any two steps.
+fn is_of_live(plan: &Plan, action: &Action) -> bool {
+    let change = plan.changes.iter().find(|change| change.actions.contains(&action.id));
+    let makes = |a: &Action| {
+        let made = matches!(a.kind, ActionKind::Create { .. } | ActionKind::Clone { .. });
+        made && a.vmid == action.vmid
+    };
+    let half_made = change.is_some_and(|change| change.verb == Verb::Create);
+    !half_made && !plan.actions.iter().any(makes)
+}
+
+/// Mark and smbios uuid, or the note of a guest that has neither yet.
+fn is_identity(precondition: &Precondition) -> bool {
+    matches!(precondition, Precondition::Owned { .. } | Precondition::Begun { .. })
 }
 
 fn is_proof(precondition: &Precondition) -> bool {
@@ -161,7 +197,8 @@ fn is_first_proof(precondition: &Precondition) -> bool {
     is_proof(precondition) || *precondition == Precondition::VmidFree
 }
 
-fn is_disk(key: &str) -> bool {
+/// Is it the slot of a drive, or a detached disk?
+pub(crate) fn is_disk(key: &str) -> bool {
     let name = key.trim_end_matches(|c: char| c.is_ascii_digit());
     name.len() < key.len()
         && matches!(name, "scsi" | "virtio" | "sata" | "ide" | "efidisk" | "tpmstate" | "unused")

@@ -1,6 +1,7 @@
 //! A plan is data (law 1): serialisable, versioned and complete. What is shown is what is run.
 
 mod action;
+pub mod again;
 mod change;
 mod checked;
 mod finding;
@@ -9,6 +10,7 @@ pub mod lint;
 mod privilege;
 pub mod saved;
 mod schema;
+pub(crate) mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,7 @@ pub use finding::{Finding, Weight};
 pub use graph::{ActionGraph, GraphError};
 pub use privilege::{Privilege, Use, aggregate as aggregate_privileges};
 pub use schema::json_schema;
+pub use storage::Store;
 
 use std::collections::BTreeMap;
 
@@ -29,7 +32,7 @@ use crate::address::Address;
 use crate::state::Remembered;
 
 /// The version of the serialised form. A reader refuses a newer one.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What the tag of a guest begins with that only holds kept disks; the profile's key follows.
 pub const KEEPER: &str = "pvx-kept.";
@@ -45,6 +48,8 @@ pub enum Intent {
     Apply,
     /// Remove everything the documents own.
     Destroy,
+    /// Take back what a run that failed has changed.
+    Undo,
 }
 
 /// Everything that will be done, why, and what will not be done.
@@ -66,6 +71,9 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What is run, and in which order.
     pub actions: ActionGraph,
+    /// Storages that actions work on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub storages: BTreeMap<String, Store>,
     /// What differs and is not written now, guest by guest, in the order of the documents.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub held: Vec<Held>,
@@ -98,7 +106,7 @@ pub struct ProfileSummary {
 }
 
 /// How many guests each verb touches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Counts {
     /// Guests that come.
     pub create: usize,
@@ -128,6 +136,7 @@ impl Plan {
             profiles: Vec::new(),
             changes: Vec::new(),
             actions: ActionGraph::default(),
+            storages: BTreeMap::new(),
             held: Vec::new(),
             findings: Vec::new(),
             outcomes: BTreeMap::new(),

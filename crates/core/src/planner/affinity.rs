@@ -303,6 +303,7 @@ fn append(
         effect: Effect::Live,
         reason: "differs from the documents".to_owned(),
         position: Some(builder.input.sources.position(guest.span)),
+        on_failure: crate::desired::OnFailure::Keep,
         actions: ids.clone(),
     });
     ids

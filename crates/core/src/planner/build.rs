@@ -1,6 +1,6 @@
 //! Collects actions, changes and findings while a plan is made.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::keep::Keepers;
 use super::ownership::Ownership;
@@ -8,7 +8,7 @@ use super::vmid::Vmids;
 use super::{Input, Options};
 use crate::address::Address;
 use crate::plan::{
-    Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Held, Intent, Plan,
+    self, Action, ActionGraph, ActionId, ActionKind, Change, Effect, Finding, Held, Intent, Plan,
     Precondition, ProfileSummary, Reason,
 };
 use crate::state::Remembered;
@@ -58,7 +58,8 @@ impl Step {
     }
 
     pub(super) fn on_storages(mut self, storages: impl IntoIterator<Item = String>) -> Self {
-        self.storages = storages.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        self.storages = storages.into_iter().collect();
+        self.storages.sort_unstable();
         self
     }
 }
@@ -86,7 +87,7 @@ impl<'a> Builder<'a> {
             held: Vec::new(),
             findings: Vec::new(),
             outcomes: BTreeMap::new(),
-            vmids: Vmids::new(input.desired, &input.snapshot.inventory),
+            vmids: Vmids::new(input.desired, &input.snapshot.inventory, &input.options.taken),
             keepers: Keepers::of(input),
             moved: BTreeMap::new(),
         }
@@ -208,6 +209,7 @@ impl<'a> Builder<'a> {
             quorate: inventory.quorate,
             profiles,
             changes,
+            storages: plan::storage::stores(&self.actions, inventory),
             actions: self.actions,
             held: self.held,
             findings: self.findings,

@@ -215,8 +215,12 @@ pub(super) fn lowest_vmid(builder: &mut Builder<'_>, what: &str) -> Result<u32, 
 }
 
 fn taken(builder: &Builder<'_>, guest: &Guest, vmid: u32) -> Finding {
+    let unseen = match builder.input.options.taken.contains(&vmid) {
+        true => "a guest that the token cannot see",
+        false => "another guest of this plan",
+    };
     let owner = builder.input.snapshot.inventory.guests.get(&vmid).map_or_else(
-        || "another guest of this plan".to_owned(),
+        || unseen.to_owned(),
         |g| format!("'{}' on {}", g.name.as_deref().unwrap_or("unnamed"), g.node),
     );
     Finding::error("vmid-taken", format!("VMID {vmid} of {} is taken by {owner}", guest.address))
@@ -317,6 +321,7 @@ fn prepare(
     rendered.note_missing(builder, node);
     let files = rendered.steps(builder, node, true, Effect::Create);
     let held = away.holding.as_ref();
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     let (mut steps, comparison, back, origin) = match &guest.origin {
         Origin::Template { template, clone } => {
             let mut notes = Vec::new();
@@ -330,7 +335,7 @@ fn prepare(
             let (now, later) = steps::split(comparison, &back.slots);
             let mut all = clone_steps(guest, &route, &note, reason);
             all.extend(files);
-            all.extend(steps::configure_begun(node, &now, reason, &note));
+            all.extend(steps::configure_begun(node, &now, reason, &note, &owned));
             (all, (now, later), back, route.words())
         }
         Origin::Empty => {
@@ -352,7 +357,6 @@ fn prepare(
         slots => format!("{origin}, {slots} kept from before"),
     };
     check_allocates(&input.snapshot.inventory, guest, &comparison, node)?;
-    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     steps.extend(returned(node, back, &later, reason, &owned));
     let (node, reason) = (node.to_owned(), reason.clone());
     let subject = subject(guest, vmid, (&node, &node), &nothing);
@@ -368,10 +372,8 @@ pub(super) fn returned(
     reason: &Reason,
     owned: &Precondition,
 ) -> Vec<Step> {
-    let mut writes = steps::configure(node, later, reason, Effect::Create, None);
-    if let Some(first) = writes.first_mut() {
-        first.preconditions.push(owned.clone());
-    }
+    let writes = steps::configure(node, later, reason, Effect::Create, None);
+    let writes = writes.into_iter().map(|step| step.requires(owned.clone()));
     back.first.into_iter().chain(writes).chain(back.last).collect()
 }
 
@@ -474,7 +476,7 @@ pub(super) fn migrate_live(
         return Err(immovable(guest, live, stuck, target));
     }
     let storages = volumes.into_iter().map(|v| v.storage).chain(added.iter().cloned());
-    let local: BTreeSet<String> = storages.filter(|s| !inventory.is_shared(s)).collect();
+    let local: Vec<String> = storages.filter(|s| !inventory.is_shared(s)).collect();
     let step = migrate_step(&live.node, target, live.running, !local.is_empty(), reason);
     Ok(step.on_storages(local))
 }
@@ -537,6 +539,7 @@ pub(super) fn finish(
         effect: Effect::Create,
         reason: reason.text,
         position: Some(builder.input.sources.position(guest.span)),
+        on_failure: guest.on_failure,
         actions: ids.clone(),
     });
     start.and_then(|place| ids.get(place)).copied()

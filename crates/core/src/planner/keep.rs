@@ -19,6 +19,7 @@ use crate::live;
 use crate::plan::{
     ActionKind, Change, Effect, Facts, Finding, Intent, KEEPS, Precondition, Reason, Verb,
 };
+use crate::provider::Volume;
 use crate::read::{keeper_mark, keepers};
 
 pub(super) use away::{PutAway, put_away};
@@ -227,7 +228,7 @@ fn note(input: &Input<'_>, address: &Address, live: &live::Guest, intent: Intent
         Intent::Apply => {
             "named under `disks` of that guest they come back to it; `pvx destroy --erase-kept` removes them"
         }
-        Intent::Destroy => "--erase-kept removes them too",
+        Intent::Destroy | Intent::Undo => "--erase-kept removes them too",
     };
     Finding::note("kept-disks", text).about(address).help(help)
 }
@@ -246,8 +247,13 @@ pub(super) fn erase_all(builder: &mut Builder<'_>) {
             continue;
         }
         let proof = owned(&input.snapshot.inventory.cluster, profile, &address);
-        let storages: Vec<String> =
-            input.kind.volumes(live).into_iter().map(|v| v.storage).collect();
+        let storages: Vec<String> = input
+            .kind
+            .volumes(live)
+            .into_iter()
+            .filter(Volume::is_own)
+            .map(|v| v.storage)
+            .collect();
         let mut steps = remove(vmid, &live.node, &proof, &reason, Effect::DataLoss);
         if let Some(last) = steps.pop() {
             steps.push(last.on_storages(storages));
@@ -273,6 +279,7 @@ pub(super) fn erase_all(builder: &mut Builder<'_>) {
             effect: Effect::DataLoss,
             reason: reason.text.clone(),
             position: None,
+            on_failure: crate::desired::OnFailure::Keep,
             actions: ids,
         });
     }

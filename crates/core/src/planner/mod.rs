@@ -38,7 +38,7 @@ pub use snippet::contents;
 pub(crate) use snippet::storages as snippet_storages;
 pub(crate) use template::candidates as template_candidates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,10 @@ pub struct Options {
     /// these are taken, as long as they are free and have room.
     #[serde(skip)]
     pub seats: BTreeMap<Address, Seat>,
+    /// VMIDs that Proxmox has refused because something has them, in a plan that is made again: the
+    /// token may not see what.
+    #[serde(skip)]
+    pub taken: BTreeSet<u32>,
 }
 
 /// Where a plan puts a new guest.
@@ -108,6 +112,7 @@ impl Default for Options {
             ignore_window: None,
             applying: false,
             seats: BTreeMap::new(),
+            taken: BTreeSet::new(),
         }
     }
 }
@@ -163,6 +168,8 @@ fn make(input: &Input<'_>, intent: Intent) -> Plan {
                 keep::erase_all(&mut builder);
             }
         }
+        // Documents do not ask for it: `crate::undo` makes those plans.
+        Intent::Undo => {}
     }
     keep::report(&mut builder, intent);
     let mut plan = builder.finish(intent, summaries(input, &ownership));

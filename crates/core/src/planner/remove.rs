@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::desired::{Profile, ProfileKind};
 use crate::live;
 use crate::plan::{ActionKind, Change, Effect, Facts, Finding, Precondition, Reason, Verb};
+use crate::provider::Volume;
 
 /// Members of the profiles that no document asks for any more.
 pub(super) fn orphans(builder: &mut Builder<'_>, ownership: &Ownership) {
@@ -92,6 +93,7 @@ fn one(
         effect,
         reason: reason.text.clone(),
         position: None,
+        on_failure: crate::desired::OnFailure::Keep,
         actions,
     });
 }
@@ -197,7 +199,7 @@ impl Removal<'_> {
             let (timeout, force) = (options.shutdown_timeout, options.force_stop);
             let kind = ActionKind::Shutdown { timeout, force };
             let step = Step::new(&live.node, kind, self.reason.clone(), Effect::Stop);
-            steps.push(self.guarded(step, away));
+            steps.push(self.guarded(step));
         }
         steps.extend(away.steps.iter().cloned());
         let kept: BTreeSet<&String> = away.steps.iter().flat_map(|step| kept_slot(step)).collect();
@@ -206,20 +208,17 @@ impl Removal<'_> {
         let loses = lost.iter().any(|v| v.is_own() && !v.cloudinit);
         let effect = if loses { Effect::DataLoss } else { Effect::Destroy };
         let step = Step::new(&live.node, ActionKind::Destroy, self.reason.clone(), effect);
-        let step = self.guarded(step, away);
-        steps.push(step.on_storages(lost.into_iter().map(|v| v.storage)));
+        let step = self.guarded(step);
+        steps.push(step.on_storages(lost.into_iter().filter(Volume::is_own).map(|v| v.storage)));
         steps
     }
 
-    fn guarded(&self, step: Step, away: &PutAway) -> Step {
-        // A half-made guest carries neither mark nor identity yet: its digest stands for them, or
-        // its description when it is written to before.
-        let step = match (self.half_made, &self.live.digest, away.guest_proof()) {
-            (true, _, Some(begun)) => step.requires(begun),
-            (true, Some(digest), None) => {
-                step.requires(Precondition::Digest { digest: digest.clone() })
-            }
-            _ => step.requires(self.owned.clone()),
+    fn guarded(&self, step: Step) -> Step {
+        // A half-made guest carries neither mark nor identity yet: its description stands for them.
+        let note = self.live.config.get("description").filter(|_| self.half_made);
+        let step = match note {
+            Some(note) => step.requires(Precondition::Begun { note: note.trim_end().to_owned() }),
+            None => step.requires(self.owned.clone()),
         };
         // A template that is meant is one already; Proxmox refuses it too when it is protected.
         if self.live.is_template() { step } else { step.requires(Precondition::Unprotected) }

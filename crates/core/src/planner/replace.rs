@@ -111,6 +111,7 @@ fn plan(
         effect,
         reason: reason.text,
         position: Some(input.sources.position(guest.span)),
+        on_failure: guest.on_failure,
         actions: ids,
     });
     Ok(())

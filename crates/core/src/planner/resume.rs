@@ -47,13 +47,16 @@ pub(super) fn half_made(
     check_allocates(&input.snapshot.inventory, guest, &comparison, &node)?;
     let note = half_made_note(&guest.address, identity);
     steps.extend(rendered.steps(builder, &node, true, Effect::Create));
-    steps.extend(steps::configure_begun(&node, &comparison, &reason, &note));
-    // Neither mark nor identity yet: that the file is as it was read stands for them.
+    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
+    steps.extend(steps::configure_begun(&node, &comparison, &reason, &note, &owned));
+    // Neither mark nor identity yet: its note stands for them, and that its file is as it was read.
     if let (Some(first), Some(digest)) = (steps.first_mut(), live.digest.clone()) {
         first.preconditions.push(Precondition::Digest { digest });
+        if !first.preconditions.iter().any(|p| matches!(p, Precondition::Begun { .. })) {
+            first.preconditions.push(Precondition::Begun { note: note.clone() });
+        }
     }
     let origin = "made before, now finished".to_owned();
-    let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
     steps.extend(returned(&node, back, &later, &reason, &owned));
     let membership = Membership::of(input, &subject(guest, vmid, (&node, &node), &nothing));
     let made = Made { vmid, node, steps, comparison, membership, origin, reason, owned };

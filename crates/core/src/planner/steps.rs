@@ -33,18 +33,22 @@ pub(super) fn configure(
 
 /// The writes to a clone that is not configured yet: identity and mark come before anything else.
 /// Its provisional description proves that it is the one that was made: a VMID can be freed and
-/// taken while a clone or a migration runs.
+/// taken while a clone or a migration runs. Disks move and go only with proof of their own; growing
+/// comes right after the write whose digest proved the guest, and asks nothing again: one request a
+/// guest less.
 pub(super) fn configure_begun(
     node: &str,
     comparison: &Comparison,
     reason: &Reason,
     note: &str,
+    owned: &Precondition,
 ) -> Vec<Step> {
     let effect = Effect::Create;
     let mut steps = write(node, comparison, reason, effect);
-    steps.extend(moves(node, comparison, reason));
-    steps.extend(removals(node, comparison, reason, effect));
-    steps.extend(rewrite(node, comparison, reason, effect));
+    let mut later = moves(node, comparison, reason);
+    later.extend(removals(node, comparison, reason, effect));
+    later.extend(rewrite(node, comparison, reason, effect));
+    steps.extend(later.into_iter().map(|step| step.requires(owned.clone())));
     if let Some(first) = steps.first_mut() {
         first.preconditions.push(Precondition::Begun { note: note.to_owned() });
     }

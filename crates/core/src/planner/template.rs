@@ -29,7 +29,7 @@ pub(super) struct Route<'a> {
     /// Node to migrate to afterwards.
     pub(super) migrate_to: Option<String>,
     /// Storages that get volumes.
-    pub(super) storages: BTreeSet<String>,
+    pub(super) storages: Vec<String>,
 }
 
 impl Route<'_> {
@@ -151,8 +151,9 @@ pub(super) fn route<'a>(
     } else if !full && guest.spec.storage.as_ref().is_some_and(|s| !held.contains(s)) {
         notes.push(linked_stays(guest, &held));
     }
-    let storages = storage.clone().map_or(held, |one| BTreeSet::from([one]));
-    for storage in &storages {
+    let to = |volume: &Volume| storage.clone().unwrap_or_else(|| volume.storage.clone());
+    let storages: Vec<String> = carried().map(to).collect();
+    for storage in storages.iter().collect::<BTreeSet<_>>() {
         check_storage(inventory, guest, storage, &[node])?;
     }
     let reachable = all_shared && storages.iter().all(|s| inventory.is_shared(s));

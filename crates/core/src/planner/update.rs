@@ -86,8 +86,8 @@ fn one(
     }
     check(builder, guest, live, &difference);
     let owned = Precondition::Owned { mark: profile.mark.clone(), uuid: identity };
-    let owned = ownership.proof(input, &guest.address).unwrap_or(owned);
-    let steps = difference.steps(builder, live, owned);
+    let before = ownership.proof(input, &guest.address).unwrap_or_else(|| owned.clone());
+    let steps = difference.steps(builder, live, (&before, &owned));
     let steps = keep::with_return(back, steps);
     let starts_it =
         |step: &Step| matches!(step.kind, ActionKind::Start | ActionKind::Reboot { .. });
@@ -201,13 +201,28 @@ impl Difference {
         self.restart == Some(Restart::Offline) || self.power == Some(Power::Stopped)
     }
 
-    fn steps(&self, builder: &Builder<'_>, live: &live::Guest, owned: Precondition) -> Vec<Step> {
+    /// All steps, each with the proof that the guest carries by then: `before`, and from the write on
+    /// that gives a renamed guest its mark and identity, `then`.
+    fn steps(
+        &self,
+        builder: &Builder<'_>,
+        live: &live::Guest,
+        (before, then): (&Precondition, &Precondition),
+    ) -> Vec<Step> {
+        let mut owned = before;
         let mut steps = match self.at_rest() {
-            true => self.at_rest_steps(builder, live, &owned),
+            true => self.at_rest_steps(builder, live),
             false => self.running_steps(builder, live),
         };
-        if let Some(first) = steps.first_mut() {
-            first.preconditions.insert(0, owned);
+        for (place, step) in steps.iter_mut().enumerate() {
+            // A file on a storage is nobody's; but the first step of all asks whose guest it is.
+            let asks = place == 0 || !matches!(step.kind, ActionKind::Snippet { .. });
+            if asks && !step.preconditions.contains(owned) {
+                step.preconditions.insert(0, owned.clone());
+            }
+            if matches!(step.kind, ActionKind::Configure { .. }) {
+                owned = then;
+            }
         }
         steps
     }
@@ -238,13 +253,8 @@ impl Difference {
 
     /// Move, shut down, configure where it is then, and start again what the documents do not want
     /// stopped. The stop writes what waited, so no digest is known for the writes: they ask whose
-    /// guest it is instead.
-    fn at_rest_steps(
-        &self,
-        builder: &Builder<'_>,
-        live: &live::Guest,
-        owned: &Precondition,
-    ) -> Vec<Step> {
+    /// guest it is, as all steps do.
+    fn at_rest_steps(&self, builder: &Builder<'_>, live: &live::Guest) -> Vec<Step> {
         let mut steps: Vec<Step> = self.membership.before.clone();
         steps.extend(self.files.here.iter().cloned());
         let mut node = live.node.as_str();
@@ -254,11 +264,7 @@ impl Difference {
             node = target;
         }
         steps.push(self.shutdown(builder, node));
-        let mut writes = self.writes(node, None);
-        if let Some(first) = writes.first_mut() {
-            first.preconditions.push(owned.clone());
-        }
-        steps.extend(writes);
+        steps.extend(self.writes(node, None));
         if self.restart.is_some() {
             let reason = Reason::new("offline", "it was shut down to be changed");
             steps.push(Step::new(node, ActionKind::Start, reason, Effect::Start));
@@ -339,6 +345,7 @@ impl Difference {
             reason,
             attributes,
             position: Some(builder.input.sources.position(guest.span)),
+            on_failure: crate::desired::OnFailure::Keep,
             actions,
         }
     }

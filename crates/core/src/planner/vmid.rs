@@ -15,15 +15,15 @@ pub(super) struct Vmids {
 }
 
 impl Vmids {
-    /// Every VMID of the inventory is taken, containers and unreadable guests included; every
-    /// VMID a document names is claimed.
-    pub(super) fn new(desired: &Desired, inventory: &Inventory) -> Self {
+    /// Every VMID of the inventory is taken, containers and unreadable guests included, and those that
+    /// Proxmox has refused; every VMID a document names is claimed.
+    pub(super) fn new(desired: &Desired, inventory: &Inventory, refused: &BTreeSet<u32>) -> Self {
         let claimed = desired.guests().filter_map(|guest| match guest.vmid {
             VmidRequest::Fixed(vmid) => Some(vmid),
             VmidRequest::Auto => None,
         });
         Self {
-            taken: inventory.guests.keys().copied().collect(),
+            taken: inventory.guests.keys().chain(refused).copied().collect(),
             claimed: claimed.chain(desired.claimed.iter().copied()).collect(),
             range: desired.scope.vms,
             next: desired.scope.vms.first,

@@ -52,7 +52,7 @@ pub fn needed(plan: &Plan, input: &Input<'_>, access: &Access) -> Vec<Privilege>
     let ownership = Ownership::of(input);
     let reads = match plan.intent {
         Intent::Apply => reads(input, &ownership),
-        Intent::Destroy => Reads::default(),
+        Intent::Destroy | Intent::Undo => Reads::default(),
     };
     let owned = ownership.owned().map(|(address, vmid)| (vmid, address.clone()));
     let reach = Reach {

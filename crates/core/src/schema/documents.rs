@@ -22,6 +22,7 @@ const TEMPLATE: Form = Either(&[VMID, NAME]);
 pub(super) const CLONE: Form = Form::Shape(Word(&["full", "linked"]));
 const PLACEMENT: Form = Form::Shape(Word(&["spread", "pack", "pinned"]));
 const APPLY_CHANGES: Form = Form::Shape(Word(&["live", "reboot", "manual"]));
+const ON_FAILURE: Form = Form::Shape(Word(&["keep", "destroy"]));
 const INCLUDE: Form = List(&PATH);
 const TIME_ZONE: Form = Text("name of the IANA database");
 const CLOCK: Form = Text("22:00");
@@ -32,6 +33,7 @@ const VARIABLES: Form =
 const FOR_EACH: Form =
     Either(&[List(&NAME), Named("name", "[a-z0-9-]+", &Form::Mapping(&ASSIGNMENT))]);
 const RATIO: Form = Form::Shape(Decimal(0, 1000));
+const COUNT: Form = Form::Shape(Integer(1, 1000));
 const START_IP: Form = Text("address with prefix");
 
 /// Keys of every mapping with VM keys.
@@ -54,6 +56,10 @@ const fn apply_changes() -> Field {
 
 const fn prevent_destroy() -> Field {
     field("prevent_destroy", BOOL, "`true`: it is neither removed nor made anew").default("`false`")
+}
+
+const fn on_failure() -> Field {
+    field("on_failure", ON_FAILURE, "what becomes of a guest whose making failed").default("`keep`")
 }
 
 const fn placement() -> Field {
@@ -99,6 +105,7 @@ pub(super) static CONFIG: Mapping = mapping(
         field("tls", Form::Mapping(&TLS), "what the nodes' certificates are checked against"),
         field("policy", Form::Mapping(&POLICY), "what plans must not do (docs/how-to/policy.md)"),
         field("preflight", Form::Mapping(&PREFLIGHT), "what a plan may promise"),
+        field("apply", Form::Mapping(&APPLY), "how much is done at once (docs/how-to/speed.md)"),
         variables(),
     ],
 );
@@ -139,6 +146,7 @@ static DEFAULTS: Mapping = Mapping {
         placement(),
         apply_changes(),
         prevent_destroy(),
+        on_failure(),
     ],
 };
 
@@ -301,6 +309,29 @@ static OVERCOMMIT: Mapping = mapping(
     &[field("storage", RATIO, "bytes of storages"), field("memory", RATIO, "memory of nodes")],
 );
 
+static APPLY: Mapping = mapping(
+    "apply",
+    "Bounds of actions in flight. What Proxmox VE does one after the other is held back by itself.",
+    &[
+        field("parallel", COUNT, "in all; `--parallel` goes before").default("256"),
+        field("per_node", COUNT, "asked at one node").default("64"),
+        field(
+            "per_storage",
+            Either(&[COUNT, Named("storage", "[A-Za-z][A-Za-z0-9_.-]*", &COUNT)]),
+            "working on one storage, copying included; of a storage that is not shared, on one \
+             node. A number for all, or numbers by storage, where `default` is for all others",
+        )
+        .default("64; 16 of one that is not shared"),
+        field("per_template", COUNT, "cloned from one template").default("64"),
+        field(
+            "lock_wait",
+            Form::Shape(Integer(1, 8)),
+            "seconds of work that may wait at the lock of a storage; Proxmox VE gives up after 10",
+        )
+        .default("3"),
+    ],
+);
+
 /// A cluster profile.
 pub(super) static PROFILE: Mapping = mapping(
     "a cluster profile",
@@ -341,7 +372,7 @@ pub(super) static INCLUDED: Mapping = Mapping {
     title: "an included file",
     about: "What `include` names; its own `variables`, too. It is no document.",
     vm: true,
-    fields: &[placement(), apply_changes(), prevent_destroy(), include()],
+    fields: &[placement(), apply_changes(), prevent_destroy(), on_failure(), include()],
 };
 
 static MOVED: Mapping = mapping(
@@ -421,6 +452,7 @@ static GROUP: Mapping = Mapping {
         placement(),
         apply_changes(),
         prevent_destroy(),
+        on_failure(),
         include(),
         field("start_ip", START_IP, "address of the first guest, the others count up"),
         field(
@@ -449,6 +481,7 @@ static ASSIGNMENT: Mapping = Mapping {
         placement(),
         apply_changes(),
         prevent_destroy(),
+        on_failure(),
         include(),
     ],
 };
@@ -471,6 +504,7 @@ pub(super) static STANDALONE: Mapping = Mapping {
         placement(),
         apply_changes(),
         prevent_destroy(),
+        on_failure(),
         include(),
         variables(),
         field("moved", TEXT, "former name, or former address")

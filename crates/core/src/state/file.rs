@@ -1,55 +1,14 @@
-//! State files: `state/<cluster>/<profile>.json`, written atomically, one writer at a time.
+//! The state folder of a cluster, and state files in it: `state/<cluster>/<profile>.json`, written
+//! atomically, by whoever holds the profile's lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::{Memory, Remembered};
-use crate::address::Address;
-
-const VERSION: u32 = 1;
-
-/// Why a state file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// Reading or writing failed.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is damaged.
-    #[error(
-        "{path} is damaged: {detail}. It is only a cache: move it away and plan again, no guest is lost"
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
-    /// A newer pvx wrote it.
-    #[error("{path} was written by a newer pvx (version {found}, this one knows {VERSION})")]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// Another pvx works on the profile.
-    #[error("another pvx is working on {profile} (lock {path}): wait for it, or end it")]
-    Locked {
-        /// The profile's key.
-        profile: String,
-        /// The lock file.
-        path: PathBuf,
-    },
-}
+use super::stored::{self, Stored, Unreadable};
+use super::{Journal, Memory, Remembered, StateError};
+use crate::address::{Address, STANDALONE};
 
 /// The state folder of one cluster.
 #[derive(Debug, Clone)]
@@ -58,32 +17,25 @@ pub struct Folder {
     cluster: String,
 }
 
-/// What every version of the file has.
-#[derive(Deserialize)]
-struct Versioned {
-    version: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    version: u32,
-    cluster: String,
-    profile: String,
-    /// Counts the writes: a history without times.
-    serial: u64,
-    guests: BTreeMap<Address, Remembered>,
-}
-
-/// Held while a profile is changed; released when dropped or when the process ends.
-#[derive(Debug)]
-pub struct ProfileLock {
-    _file: File,
-}
-
 impl Folder {
     /// The folder for `cluster` below `root` (usually `state`). Nothing is made until a write.
     pub fn new(root: &Path, cluster: &str) -> Self {
         Self { path: root.join(file_name(cluster)), cluster: cluster.to_owned() }
+    }
+
+    /// The folders below `root` that hold state of a cluster, by the names of the clusters.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn all(root: &Path) -> Result<Vec<Self>, StateError> {
+        let mut all = Vec::new();
+        for entry in entries(root)? {
+            let folder = Self::new(root, &entry);
+            if folder.path.is_dir() && !folder.profiles()?.is_empty() {
+                all.push(folder);
+            }
+        }
+        Ok(all)
     }
 
     /// Where the files of this cluster are.
@@ -91,7 +43,29 @@ impl Folder {
         &self.path
     }
 
-    /// What is remembered of these profiles; nothing for a profile without a file.
+    /// The cluster's name.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Keys of the profiles that there are files of.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn profiles(&self) -> Result<BTreeSet<String>, StateError> {
+        let key = |name: String| {
+            let (stem, extension) = name.rsplit_once('.')?;
+            let known = ["json", "journal", "lock"].contains(&extension);
+            // `lab.world.json` and `_durations.json` are of no profile.
+            let label = stem.strip_prefix(STANDALONE).and_then(|s| s.strip_prefix('.'));
+            let label = label.unwrap_or(stem);
+            (known && !label.contains(['.', '_'])).then(|| stem.to_owned())
+        };
+        Ok(entries(&self.path)?.into_iter().filter_map(key).collect())
+    }
+
+    /// What is remembered of these profiles; nothing for a profile without a file. What a run that
+    /// was cut off had only written into its journal counts.
     ///
     /// # Errors
     /// [`StateError::Damaged`] and [`StateError::Newer`] for files that cannot be understood.
@@ -101,30 +75,11 @@ impl Folder {
     ) -> Result<Memory, StateError> {
         let mut all = BTreeMap::new();
         for profile in profiles {
-            if let Some(stored) = self.read(profile)? {
-                all.extend(stored.guests);
-            }
+            let mut guests = self.read(profile)?.map(|s| s.guests).unwrap_or_default();
+            Journal::replay(self, profile, &mut guests)?;
+            all.extend(guests);
         }
         Ok(all.into_iter().collect())
-    }
-
-    /// Takes the profile's lock.
-    ///
-    /// # Errors
-    /// [`StateError::Locked`] when another process has it.
-    pub fn lock(&self, profile: &str) -> Result<ProfileLock, StateError> {
-        let path = self.file(profile, "lock");
-        self.make_folder()?;
-        let io = |source| StateError::Io { path: path.clone(), source };
-        let file =
-            File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => Ok(ProfileLock { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => {
-                Err(StateError::Locked { profile: profile.to_owned(), path })
-            }
-            Err(fs::TryLockError::Error(source)) => Err(StateError::Io { path, source }),
-        }
     }
 
     /// Changes what is remembered of a profile and writes it atomically.
@@ -136,25 +91,34 @@ impl Folder {
         profile: &str,
         change: impl FnOnce(&mut BTreeMap<Address, Remembered>),
     ) -> Result<(), StateError> {
-        let mut stored = self.read(profile)?.unwrap_or_else(|| Stored {
-            version: VERSION,
-            cluster: self.cluster.clone(),
-            profile: profile.to_owned(),
-            serial: 0,
-            guests: BTreeMap::new(),
-        });
+        self.change(profile, change)?;
+        self.sync()
+    }
+
+    /// [`Self::update`] of several profiles, which are on disk after one [`Self::sync`].
+    pub(super) fn change(
+        &self,
+        profile: &str,
+        change: impl FnOnce(&mut BTreeMap<Address, Remembered>),
+    ) -> Result<(), StateError> {
+        let stored = self.read(profile)?;
+        let mut stored = stored.unwrap_or_else(|| Stored::new(&self.cluster, profile));
         let before = stored.guests.clone();
         change(&mut stored.guests);
-        if before == stored.guests && stored.serial > 0 {
+        if before == stored.guests && stored.is_current() {
             return Ok(());
         }
-        stored.serial += 1;
+        self.write(stored)
+    }
+
+    pub(super) fn write(&self, stored: Stored) -> Result<(), StateError> {
         self.make_folder()?;
-        let path = self.file(profile, "json");
-        let text = serde_json::to_vec_pretty(&stored)
-            .map_err(|e| StateError::Damaged { path: path.clone(), detail: e.to_string() })?;
-        write_atomically(&path, &text).map_err(|source| StateError::Io { path, source })?;
-        self.sync()
+        let path = self.file(&stored.profile, "json");
+        stored
+            .text()
+            .map_err(io::Error::from)
+            .and_then(|text| write_atomically(&path, &text))
+            .map_err(|source| StateError::Io { path, source })
     }
 
     /// Forgets one guest of a profile; a file that does not know it is not touched.
@@ -179,7 +143,7 @@ impl Folder {
     /// Waits until names of new files are on disk.
     pub(super) fn sync(&self) -> Result<(), StateError> {
         // Other systems cannot open a folder, and keep its names in order by themselves.
-        if !cfg!(unix) {
+        if !cfg!(unix) || !self.path.exists() {
             return Ok(());
         }
         File::open(&self.path)
@@ -187,25 +151,62 @@ impl Folder {
             .map_err(|source| StateError::Io { path: self.path.clone(), source })
     }
 
-    fn read(&self, profile: &str) -> Result<Option<Stored>, StateError> {
+    pub(super) fn read(&self, profile: &str) -> Result<Option<Stored>, StateError> {
         let path = self.file(profile, "json");
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateError::Io { path, source }),
         };
-        let damaged = |detail: String| StateError::Damaged { path: path.clone(), detail };
-        // A newer file may have another shape: its version is looked at before anything else.
-        let said: Versioned = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
-        if said.version > VERSION {
-            return Err(StateError::Newer { path, found: said.version });
-        }
-        let stored: Stored = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+        let damaged = |detail: String| {
+            let (path, profile) = (path.clone(), profile.to_owned());
+            StateError::Damaged { path, profile, detail }
+        };
+        let stored = Stored::parse(&text).map_err(|why| match why {
+            Unreadable::Damaged(detail) => damaged(detail),
+            Unreadable::Newer(found) => {
+                StateError::Newer { path: path.clone(), found, known: stored::VERSION }
+            }
+        })?;
         if stored.cluster != self.cluster || stored.profile != profile {
             return Err(damaged(format!("it belongs to {} on {}", stored.profile, stored.cluster)));
         }
         Ok(Some(stored))
     }
+
+    /// Copies a damaged file to a name that is not taken, and says which.
+    pub(super) fn keep_aside(&self, path: &Path) -> Result<PathBuf, StateError> {
+        let io = |source| StateError::Io { path: path.to_owned(), source };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for number in 1.. {
+            let end = if number == 1 { String::new() } else { format!("-{number}") };
+            let aside = path.with_file_name(format!("{name}.damaged{end}"));
+            match File::create_new(&aside) {
+                Ok(mut copy) => {
+                    let bytes = fs::read(path).map_err(io)?;
+                    copy.write_all(&bytes).and_then(|()| copy.sync_all()).map_err(io)?;
+                    self.sync()?;
+                    return Ok(aside);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io(error)),
+            }
+        }
+        Err(io(io::ErrorKind::AlreadyExists.into()))
+    }
+}
+
+/// Names in a folder, in order; none when it is not there.
+fn entries(folder: &Path) -> Result<BTreeSet<String>, StateError> {
+    let io = |source| StateError::Io { path: folder.to_owned(), source };
+    let list = match fs::read_dir(folder) {
+        Ok(list) => list,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(io(error)),
+    };
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
+    let names: io::Result<Vec<Option<String>>> = list.map(name).collect();
+    Ok(names.map_err(io)?.into_iter().flatten().collect())
 }
 
 /// Names of clusters and profiles are DNS labels; anything else is made harmless for a path.
@@ -216,7 +217,7 @@ fn file_name(name: &str) -> String {
 }
 
 /// A reader sees the old file or the new one, never a part.
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("json.new");
     let mut file = File::create(&partial)?;
     file.write_all(bytes)?;

@@ -1,16 +1,31 @@
 //! The local cache and history (law 4): deleting it loses no guest and destroys none. What it
 //! adds to the cluster is memory: which keys documents managed before, so that a key that is no
 //! longer said can be reset (law 5).
+//!
+//! | file of a profile | holds |
+//! |---|---|
+//! | `k3s.json` | what is remembered of its guests |
+//! | `k3s.journal` | what the last run began, and what came of it |
+//! | `k3s.lock` | who works on it now |
 
+mod durations;
+mod error;
 mod file;
 mod history;
 mod journal;
+mod lock;
+mod repair;
+mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use file::{Folder, ProfileLock, StateError};
+pub use durations::Durations;
+pub use error::StateError;
+pub use file::Folder;
 pub use history::Histories;
-pub use journal::{Journal, Record, Unfinished};
+pub use journal::{Damage, Journal, Moment, Record, Unfinished, Unsettled, Watch};
+pub use lock::{Alive, Guard, Held, Locks, Owner, ProfileLock};
+pub use repair::{Condition, Repaired};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +90,11 @@ static NOTHING: BTreeSet<String> = BTreeSet::new();
 static UNKNOWN: AskedNode = AskedNode::Unknown;
 
 impl Memory {
+    /// What is remembered of this guest.
+    pub fn get(&self, address: &Address) -> Option<&Remembered> {
+        self.0.get(address)
+    }
+
     /// What documents managed on this guest; nothing when it is not remembered.
     pub fn managed(&self, address: &Address) -> &BTreeSet<String> {
         self.0.get(address).map_or(&NOTHING, |r| &r.managed)

@@ -205,13 +205,17 @@ impl ApiError {
         }
     }
 
-    /// Whether a write may have been made all the same: its answer was lost, or it was accepted
-    /// and the answer cannot be read.
+    /// Whether a write may have been made all the same: its answer was lost, it was accepted and the
+    /// answer cannot be read, or its worker did not report.
     #[must_use]
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
             Self::OutcomeUnknown { .. } => true,
             Self::Decode { call, .. } => call.method.is_write(),
+            // pve-common `PVE::RESTEnvironment`, fork_worker: the worker did not say that it is there.
+            Self::Refused { call, reason, .. } => {
+                call.method.is_write() && reason.contains("got no worker upid")
+            }
             _ => false,
         }
     }

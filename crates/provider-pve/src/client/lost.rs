@@ -10,7 +10,11 @@ pub(super) enum Failure {
     /// No connection came about: nothing was sent.
     Connect { reason: String, refusal: Option<TlsRefusal> },
     /// The request was sent, in part at least.
-    Lost { cause: String },
+    Lost {
+        cause: String,
+        /// Nothing came in time, rather than the end of the connection.
+        late: bool,
+    },
 }
 
 impl Failure {
@@ -35,13 +39,18 @@ impl Failure {
         Self::sent(&error.without_url())
     }
 
+    /// No answer in time.
+    pub(super) fn late() -> Self {
+        Self::Lost { cause: "no complete answer in time".to_owned(), late: true }
+    }
+
+    /// The answer broke off.
+    pub(super) fn broken(cause: String) -> Self {
+        Self::Lost { cause, late: false }
+    }
+
     fn sent(error: &reqwest::Error) -> Self {
-        let cause = if error.is_timeout() {
-            "no complete answer in time".to_owned()
-        } else {
-            innermost(error)
-        };
-        Self::Lost { cause }
+        if error.is_timeout() { Self::late() } else { Self::broken(innermost(error)) }
     }
 }
 

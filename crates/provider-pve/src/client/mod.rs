@@ -3,9 +3,11 @@
 //! What the client promises:
 //! - A write is sent at most once. When its answer is lost the error is
 //!   [`ApiError::OutcomeUnknown`]: look at the cluster before repeating anything.
-//! - A read is tried up to three times on transient failures.
-//! - An endpoint that cannot be connected to is passed over for 30 seconds. Connecting comes before
-//!   any effect, so trying the next endpoint is safe for writes too.
+//! - A read is tried up to three times on transient failures, after a lost answer at another endpoint.
+//! - An endpoint that cannot be connected to, or keeps silent, is passed over for 30 seconds; then one
+//!   read finds out whether it serves again. Connecting comes before any effect, so trying the next
+//!   endpoint is safe for writes too.
+//! - Reads about no node take turns at the endpoints.
 //! - The token's secret and the values of secret parameters are in no log line and no error.
 
 mod endpoint;
@@ -15,6 +17,7 @@ mod gate;
 mod lost;
 mod options;
 mod path;
+mod poll;
 mod refusal;
 mod request;
 mod retry;

@@ -8,7 +8,7 @@ use crate::credentials::ApiToken;
 /// How a client is made. [`ClientOptions::new`] gives the defaults, which suit a real cluster.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// Where the API answers; tried in this order when a request prefers no node.
+    /// Where the API answers. Reads about no node take turns, writes about none take this order.
     pub endpoints: Vec<Endpoint>,
     /// Which certificates are accepted.
     pub trust: TlsTrust,
@@ -19,11 +19,13 @@ pub struct ClientOptions {
     /// How long one request may take in all (60 s, above the 30 s after which pveproxy gives up on
     /// another node, so that its answer is the one that is reported).
     pub request_timeout: Duration,
+    /// How long an endpoint may take to answer a read when another one can be asked (10 s).
+    pub read_timeout: Duration,
     /// Requests in flight towards one node (6).
     pub per_node_in_flight: usize,
     /// Requests in flight in all (24).
     pub total_in_flight: usize,
-    /// How long an endpoint is passed over after it could not be connected to (30 s).
+    /// How long an endpoint is passed over after it could not be connected to, or kept silent (30 s).
     pub skip_after_failure: Duration,
     /// How reads are tried again. Writes never are.
     pub retry: RetryOptions,
@@ -36,8 +38,8 @@ pub struct RetryOptions {
     pub tries: u32,
     /// Pause before the second try, doubled before each further one, with jitter (200 ms).
     pub first_pause: Duration,
-    /// No further try begins when this much has passed since the first one began (10 s): a 595 of a
-    /// dead node takes up to 14 s by itself and gets no better.
+    /// No further try at an endpoint that was tried begins when this much has passed since the first
+    /// one began (10 s): a 595 of a dead node takes up to 14 s by itself and gets no better.
     pub window: Duration,
 }
 
@@ -57,6 +59,7 @@ impl ClientOptions {
             token,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(10),
             per_node_in_flight: 6,
             total_in_flight: 24,
             skip_after_failure: Duration::from_secs(30),

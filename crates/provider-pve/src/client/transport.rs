@@ -1,6 +1,7 @@
 //! The client: limits, routing, retries, and the meaning of what comes back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,11 +12,16 @@ use super::error::{ApiError, Attempt, Call};
 use super::gate::Gate;
 use super::lost::Failure;
 use super::options::{ClientError, ClientOptions, RetryOptions};
+use super::poll::Poller;
 use super::request::Request;
 use super::retry::backoff;
-use super::routing::Router;
+use super::routing::{Candidate, Router, Wanted};
 use super::stats::Stats;
 use super::wire::{Answer, Wire};
+
+/// How long an endpoint that did not serve a while ago may take to show that it does again, while
+/// others wait to serve the read.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A client of one cluster. Cheap to clone; clones share connections, limits and counters.
 #[derive(Debug, Clone)]
@@ -29,7 +35,9 @@ struct Inner {
     router: Router,
     gate: Gate,
     retry: RetryOptions,
+    read_timeout: Duration,
     token_id: String,
+    poller: Poller,
 }
 
 /// Rows of a list that the API gives in pages.
@@ -69,6 +77,8 @@ impl Client {
                 router: Router::new(options.endpoints, options.skip_after_failure),
                 gate: Gate::new(options.per_node_in_flight, options.total_in_flight),
                 retry: options.retry,
+                read_timeout: options.read_timeout,
+                poller: Poller::default(),
             }),
         })
     }
@@ -119,6 +129,11 @@ impl Client {
         self.inner.wire.stats()
     }
 
+    /// What asks about tasks for all who wait for one.
+    pub(super) fn poller(&self) -> &Poller {
+        &self.inner.poller
+    }
+
     /// One write, or up to `tries` tries of a read.
     async fn execute(&self, request: &Request) -> Result<Answer, ApiError> {
         if let Some(problem) = request.path().problem() {
@@ -127,54 +142,93 @@ impl Client {
             let reason = "not sent".to_owned();
             return Err(ApiError::Invalid { call, reason, errors });
         }
-        let retry = &self.inner.retry;
-        let began = Instant::now();
-        let mut made = 0;
+        let (write, began) = (request.method().is_write(), Instant::now());
+        let (mut tried, mut made) = (Vec::new(), 0);
         loop {
             made += 1;
-            let error = match self.attempt(request).await {
+            let error = match self.attempt(request, &mut tried).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let again = !request.method().is_write()
-                && error.is_transient()
-                && made < retry.tries
-                && began.elapsed() < retry.window;
-            if !again {
+            if write || !error.is_transient() {
                 return Err(error);
             }
-            let pause = backoff(retry.first_pause, made);
+            let Some(pause) = self.pause(&error, &tried, made, began) else { return Err(error) };
             tracing::debug!(%error, pause_ms = pause.as_millis(), "trying the read again");
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// One try: the first endpoint that can be connected to gets the request.
-    async fn attempt(&self, request: &Request) -> Result<Answer, ApiError> {
+    /// The pause before the next try of a read. None when there is no use in one.
+    fn pause(
+        &self,
+        error: &ApiError,
+        tried: &[usize],
+        made: u32,
+        began: Instant,
+    ) -> Option<Duration> {
+        let retry = &self.inner.retry;
+        if made >= retry.tries {
+            return None;
+        }
+        // An answer that one endpoint lost, another one may give at once.
+        let lost = matches!(error, ApiError::Unreachable { .. });
+        if lost && self.inner.router.has_other(tried) {
+            return Some(Duration::ZERO);
+        }
+        (began.elapsed() < retry.window).then(|| backoff(retry.first_pause, made))
+    }
+
+    /// One try: the first endpoint that can be connected to gets the request. The one that gave no
+    /// answer is added to `tried`.
+    async fn attempt(&self, request: &Request, tried: &mut Vec<usize>) -> Result<Answer, ApiError> {
         let inner = &*self.inner;
-        let _pass = inner.gate.enter(request.preferred_node().unwrap_or_default()).await;
+        let (node, write) = (request.preferred_node(), request.method().is_write());
+        let _pass = inner.gate.enter(node.unwrap_or_default()).await;
         let passed_over = inner.router.passed_over();
         let mut attempts = Vec::new();
-        for endpoint in inner.router.candidates(request.preferred_node()) {
-            match inner.wire.exchange(endpoint, request).await {
+        let candidates = inner.router.candidates(Wanted { node, write, tried });
+        let mut left = candidates.iter().peekable();
+        while let Some(&Candidate { at, endpoint, probe }) = left.next() {
+            let another = left.peek().is_some_and(|next| !tried.contains(&next.at));
+            let limit = match (write, another, probe) {
+                (true, ..) | (_, false, _) => None,
+                (_, _, true) => Some(PROBE_TIMEOUT.min(inner.read_timeout)),
+                (_, _, false) => Some(inner.read_timeout),
+            };
+            let (reason, refusal) = match inner.wire.exchange_within(endpoint, request, limit).await
+            {
                 Ok(result) => {
                     inner.router.mark_up(endpoint);
+                    if result.as_ref().is_err_and(ApiError::is_transient) {
+                        tried.push(at);
+                    }
                     return result;
                 }
-                Err(Failure::Connect { reason, refusal }) => {
-                    inner.router.mark_down(endpoint, &reason);
-                    tracing::warn!(%endpoint, reason, "cannot connect, passing it over for a while");
-                    attempts.push(Attempt { endpoint: endpoint.clone(), reason, refusal });
-                }
-                Err(Failure::Lost { cause }) => {
+                Err(Failure::Connect { reason, refusal }) => (reason, refusal),
+                Err(Failure::Lost { cause, .. }) if probe && limit.is_some() => (cause, None),
+                Err(Failure::Lost { cause, late }) => {
+                    tried.push(at);
+                    if late && !write && answers_itself(endpoint, node) {
+                        inner.router.mark_down(endpoint, &cause);
+                        tracing::warn!(%endpoint, cause, "it keeps silent, passing it over for a while");
+                    }
                     let error = lost(request, endpoint, cause);
                     tracing::debug!(%error, "no answer");
                     return Err(error);
                 }
-            }
+            };
+            inner.router.mark_down(endpoint, &reason);
+            tracing::warn!(%endpoint, reason, "cannot connect, passing it over for a while");
+            attempts.push(Attempt { endpoint: endpoint.clone(), reason, refusal });
         }
         Err(unreachable(request, attempts, passed_over))
     }
+}
+
+/// Whether the endpoint needs no other node for its answer: then its silence is its own.
+fn answers_itself(endpoint: &Endpoint, node: Option<&str>) -> bool {
+    node.is_none() || endpoint.node.as_deref() == node
 }
 
 fn decode<T: DeserializeOwned>(request: &Request, answer: &Answer) -> Result<T, ApiError> {

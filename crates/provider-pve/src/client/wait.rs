@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::timeout;
 
-use super::task::{TaskEnd, TaskStatus, status_request};
+use super::task::{TaskEnd, status_request};
 use super::transport::call;
 use super::{ApiError, Client, Upid};
 
@@ -16,11 +16,12 @@ const LAST_LOOK: Duration = Duration::from_secs(2);
 pub struct WaitOptions {
     /// How long to wait in all.
     pub deadline: Duration,
-    /// Pause after the first look (100 ms).
+    /// Shortest pause between two looks at a task (100 ms).
     pub first_interval: Duration,
     /// Longest pause between two looks (2 s).
     pub max_interval: Duration,
-    /// By how much each pause is longer than the one before it (1.5).
+    /// By how much each pause is longer than the one before it, for tasks of which it is not known
+    /// how long they take (1.5).
     pub factor: f64,
 }
 
@@ -38,54 +39,44 @@ impl WaitOptions {
 
     /// The pause after one of `current`.
     pub(crate) fn next_interval(&self, current: Duration) -> Duration {
-        // A factor that is no number above 1 leaves the interval as it is.
-        let factor = if self.factor.is_finite() { self.factor.max(1.0) } else { 1.0 };
-        let next = current.as_secs_f64() * factor;
+        let next = current.as_secs_f64() * self.factor();
         Duration::try_from_secs_f64(next).unwrap_or(self.max_interval).min(self.max_interval)
+    }
+
+    /// A factor that is no number above 1 leaves intervals as they are.
+    pub(super) fn factor(&self) -> f64 {
+        if self.factor.is_finite() { self.factor.max(1.0) } else { 1.0 }
     }
 }
 
 impl Client {
-    /// Looks at a task until it has ended, less and less often. Transient errors are tolerated
-    /// until the deadline. `on_poll` sees every status.
+    /// Waits until a task has ended. All who wait share one poller: a request for all tasks at a
+    /// time, less and less often. Transient errors are tolerated until the deadline.
     ///
     /// # Errors
     /// [`ApiError::TaskDeadline`] when the task still runs at the deadline (it goes on), or the
-    /// first error that is not transient.
-    pub async fn wait_task(
-        &self,
-        upid: &Upid,
-        options: WaitOptions,
-        mut on_poll: impl FnMut(&TaskStatus),
-    ) -> Result<TaskEnd, ApiError> {
-        let deadline = Instant::now() + options.deadline;
-        let mut interval = options.first_interval.min(options.max_interval);
-        loop {
-            let patience = deadline.max(Instant::now() + LAST_LOOK);
-            let last_error = match timeout_at(patience, self.task_status(upid)).await {
-                Ok(Ok(status)) => {
-                    on_poll(&status);
-                    if let Some(end) = status.end() {
-                        return Ok(end);
-                    }
-                    None
-                }
-                Ok(Err(error)) if error.is_transient() => Some(error.to_string()),
-                Ok(Err(error)) => return Err(error),
-                Err(_) => Some("no answer in time".to_owned()),
-            };
-            let now = Instant::now();
-            if now >= deadline {
-                return Err(ApiError::TaskDeadline {
-                    call: Box::new(call(&status_request(upid))),
-                    upid: Box::new(upid.clone()),
-                    seconds: options.deadline.as_secs(),
-                    last_error,
-                });
-            }
-            sleep_until(deadline.min(now + interval)).await;
-            interval = options.next_interval(interval);
+    /// first error about this task that is not transient.
+    pub async fn wait_task(&self, upid: &Upid, options: WaitOptions) -> Result<TaskEnd, ApiError> {
+        let mut waiting = self.poller().wait(upid, options);
+        if let Ok(end) = timeout(options.deadline, waiting.end(self)).await {
+            return end;
         }
+        // It may have ended a moment ago.
+        let last_error = match timeout(LAST_LOOK, self.task_status(upid)).await {
+            Ok(Ok(status)) => match status.end() {
+                Some(end) => return Ok(end),
+                None => None,
+            },
+            Ok(Err(error)) if error.is_transient() => Some(error.to_string()),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => waiting.last_error().or(Some("no answer in time".to_owned())),
+        };
+        Err(ApiError::TaskDeadline {
+            call: Box::new(call(&status_request(upid))),
+            upid: Box::new(upid.clone()),
+            seconds: options.deadline.as_secs(),
+            last_error,
+        })
     }
 }
 

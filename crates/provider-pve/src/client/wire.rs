@@ -60,6 +60,24 @@ impl Wire {
         self.counters.read()
     }
 
+    /// As [`Wire::exchange`], given up after `limit`. For reads: whatever was sent is let go.
+    pub(super) async fn exchange_within(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        limit: Option<Duration>,
+    ) -> Result<Result<Answer, ApiError>, Failure> {
+        let exchange = self.exchange(endpoint, request);
+        let Some(limit) = limit else { return exchange.await };
+        match tokio::time::timeout(limit, exchange).await {
+            Ok(result) => result,
+            Err(_) => {
+                self.counters.sent(request.method().is_write(), 0);
+                Err(Failure::late())
+            }
+        }
+    }
+
     /// One request to one endpoint. The outer result is about the transport, the inner one about
     /// what Proxmox said.
     pub(super) async fn exchange(
@@ -152,7 +170,7 @@ async fn read_body(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> 
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY_BYTES => {
                 let cause = format!("the answer is larger than {MAX_BODY_BYTES} bytes");
-                return Err(Failure::Lost { cause });
+                return Err(Failure::broken(cause));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),

@@ -223,7 +223,7 @@ impl<'a> Differ<'a> {
     }
 
     pub(super) fn allocates_on(&mut self, storage: &str) {
-        self.out.allocates.insert(storage.to_owned());
+        self.out.allocates.push(storage.to_owned());
     }
 
     /// What is found from now on is about this key of documents.

@@ -62,18 +62,6 @@ struct Ha {
     state: Option<String>,
 }
 
-/// A guest's row of `GET /cluster/resources?type=vm`: node, lock and hastate are live.
-#[derive(Debug, Deserialize)]
-struct Row {
-    node: String,
-    #[serde(default)]
-    vmid: Option<u32>,
-    #[serde(default)]
-    lock: Option<String>,
-    #[serde(default)]
-    hastate: Option<String>,
-}
-
 impl Watch {
     /// `None` for tasks that end when their work is done.
     fn after(upid: &Upid) -> Option<Self> {
@@ -95,6 +83,11 @@ impl Watch {
         // `100`, or a service id: `vm:100`.
         let vmid = upid.id.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
         Some(Self { goal, vmid, from: upid.node.clone(), node: upid.node.clone() })
+    }
+
+    /// The status that it is to have.
+    fn wanted(&self) -> &'static str {
+        if self.goal == Goal::Running { "running" } else { "stopped" }
     }
 
     fn wish(&self) -> String {
@@ -121,10 +114,11 @@ impl Cluster {
         let Some(mut watch) = Watch::after(upid) else { return Ok(()) };
         let deadline = began + options.deadline;
         let mut interval = options.first_interval;
-        let mut last = None;
+        let (mut last, mut since) = (None, Instant::now());
+        let _watching = self.glance.watch();
         loop {
             let patience = deadline.max(Instant::now() + LAST_LOOK);
-            match timeout_at(patience, self.look(&mut watch)).await {
+            match timeout_at(patience, self.look(&mut watch, since)).await {
                 Ok(Ok(seen)) if seen.reached => return Ok(()),
                 Ok(Ok(seen)) if seen.state.as_deref() == Some(GIVEN_UP) => {
                     return Err(given_up(upid, &watch));
@@ -139,38 +133,54 @@ impl Cluster {
                 return Err(too_late(upid, &watch, options.deadline, last.as_deref()));
             }
             sleep_until(deadline.min(now + interval)).await;
+            since = now.max(Instant::now() - interval / 2);
             interval = options.next_interval(interval);
         }
     }
 
-    pub(super) async fn look(&self, watch: &mut Watch) -> Result<Seen, ApiError> {
+    /// One look. What others saw after `since` is as good.
+    pub(super) async fn look(&self, watch: &mut Watch, since: Instant) -> Result<Seen, ApiError> {
         if watch.goal == Goal::Moved {
-            let Some(row) = self.row(watch.vmid).await? else { return Ok(Seen::default()) };
+            let row = self.glance.in_cluster(&self.client, watch.vmid, since).await?;
+            let Some(row) = row else { return Ok(Seen::default()) };
             let arrived = row.node != watch.from && row.lock.as_deref() != Some("migrate");
             return Ok(Seen { reached: arrived, state: row.hastate });
+        }
+        if self.glance.is_crowded() {
+            return self.look_at_lists(watch, since).await;
         }
         let path = ApiPath::new("/nodes/{}/qemu/{}/status/current", &[&watch.node, &watch.vmid]);
         match self.client.get::<Current>(&Request::get(path)).await {
             Ok(current) => {
-                let wanted = if watch.goal == Goal::Running { "running" } else { "stopped" };
                 let state = current.ha.and_then(|ha| ha.state);
-                Ok(Seen { reached: current.status == wanted, state })
+                Ok(Seen { reached: current.status == watch.wanted(), state })
             }
             // The manager may start it on another node: the next look is at that one.
-            Err(error) if error.is_missing_guest() => {
-                let Some(row) = self.row(watch.vmid).await? else { return Ok(Seen::default()) };
-                watch.node = row.node;
-                Ok(Seen { reached: false, state: row.hastate })
-            }
+            Err(error) if error.is_missing_guest() => self.follow(watch, since).await,
             Err(error) => Err(error),
         }
     }
 
-    /// The guest's row in the cluster's list. Without one it is gone, or hidden from the token.
-    async fn row(&self, vmid: u32) -> Result<Option<Row>, ApiError> {
-        let request = Request::get("/cluster/resources").parameter("type", "vm");
-        let rows: Vec<Row> = self.client.get(&request).await?;
-        Ok(rows.into_iter().find(|row| row.vmid == Some(vmid)))
+    /// The same of many guests: a list for each node, and one for what the HA manager says.
+    async fn look_at_lists(&self, watch: &mut Watch, since: Instant) -> Result<Seen, ApiError> {
+        let (node, vmid) = (watch.node.clone(), watch.vmid);
+        match self.glance.on_node(&self.client, &node, vmid, since).await {
+            Ok(Some(row)) if row.status.as_deref() == Some(watch.wanted()) => {
+                Ok(Seen { reached: true, state: None })
+            }
+            Ok(_) => self.follow(watch, since).await,
+            // The list fails as a whole when a guest of the node goes meanwhile.
+            Err(error) if error.is_missing_guest() => Ok(Seen::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the guest is now, and what the HA manager says of it.
+    async fn follow(&self, watch: &mut Watch, since: Instant) -> Result<Seen, ApiError> {
+        let row = self.glance.in_cluster(&self.client, watch.vmid, since).await?;
+        let Some(row) = row else { return Ok(Seen::default()) };
+        watch.node = row.node;
+        Ok(Seen { reached: false, state: row.hastate })
     }
 }
 

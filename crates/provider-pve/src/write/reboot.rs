@@ -41,9 +41,11 @@ impl Cluster {
         let limit = options.deadline.min(PATIENCE);
         let deadline = Instant::now() + limit;
         let mut interval = options.first_interval;
+        let mut since = Instant::now();
+        let _watching = self.glance.watch();
         loop {
             let patience = deadline.max(Instant::now() + LAST_LOOK);
-            match timeout_at(patience, self.look(&mut watch)).await {
+            match timeout_at(patience, self.look(&mut watch, since)).await {
                 Ok(Ok(seen)) if seen.reached => return self.nothing_waits(upid, &watch).await,
                 Ok(Ok(_)) => self.no_start_failed(upid, &watch).await?,
                 Ok(Err(error)) if error.is_transient() => {}
@@ -55,6 +57,7 @@ impl Cluster {
                 return Err(not_back(upid, &watch, limit));
             }
             sleep_until(deadline.min(now + interval)).await;
+            since = now.max(Instant::now() - interval / 2);
             interval = options.next_interval(interval);
         }
     }

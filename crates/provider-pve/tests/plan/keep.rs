@@ -164,7 +164,7 @@ fn wherever_a_destroy_is_cut_off_it_goes_on_and_nothing_is_lost() {
             assert!(!next.is_blocked(), "{count} {then:?}: {}", crate::text::of(&next));
             let place = match then {
                 Intent::Destroy => "1001 scsi1",
-                Intent::Apply => "1000 scsi1",
+                Intent::Apply | Intent::Undo => "1000 scsi1",
             };
             assert_eq!(whereabouts(&lab), [place], "{count} {then:?}");
             assert_eq!(lab.snapshot.guests.contains_key(&1001), then == Intent::Destroy);

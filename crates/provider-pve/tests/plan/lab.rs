@@ -134,6 +134,7 @@ impl Lab {
             moved_from: None,
             apply_changes: None,
             prevent_destroy: false,
+            on_failure: pvx_core::desired::OnFailure::Keep,
             span: self.here,
             places: BTreeMap::new(),
         }
@@ -180,7 +181,7 @@ impl Lab {
     pub(crate) fn plan(&self, intent: Intent) -> Plan {
         let input = self.input();
         let plan = match intent {
-            Intent::Apply => planner::apply(&input),
+            Intent::Apply | Intent::Undo => planner::apply(&input),
             Intent::Destroy => planner::destroy(&input),
         };
         assert_eq!(lint::check(&plan), []);

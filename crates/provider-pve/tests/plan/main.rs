@@ -32,5 +32,6 @@ mod simulate;
 mod simulate_ha;
 mod snippets;
 mod text;
+mod undo;
 mod update;
 mod value;

@@ -17,7 +17,7 @@ type Nic = (Option<u8>, Option<u16>, Option<bool>);
 
 /// Everything that a guest of documents may say here.
 #[derive(Debug, Clone)]
-struct Sketch {
+pub(crate) struct Sketch {
     cores: Option<u32>,
     memory: Option<u64>,
     tags: BTreeSet<String>,
@@ -35,7 +35,7 @@ struct Sketch {
     ha: Option<(HaState, Vec<&'static str>, Option<u32>)>,
 }
 
-fn sketch() -> impl Strategy<Value = Sketch> {
+pub(crate) fn sketch() -> impl Strategy<Value = Sketch> {
     let option = proptest::option::of::<std::ops::Range<u32>>;
     let placement = prop_oneof![
         Just(Placement::Spread),
@@ -159,11 +159,11 @@ fn guest(lab: &Lab, name: &str, sketch: &Sketch) -> Guest {
 }
 
 /// Foreign guests: VMID, and what they carry.
-fn foreign() -> impl Strategy<Value = BTreeMap<u32, (bool, u8)>> {
+pub(crate) fn foreign() -> impl Strategy<Value = BTreeMap<u32, (bool, u8)>> {
     prop::collection::btree_map(1000_u32..1010, (any::<bool>(), 0_u8..4), 0..4)
 }
 
-fn add_foreign(lab: &mut Lab, foreign: &BTreeMap<u32, (bool, u8)>) {
+pub(crate) fn add_foreign(lab: &mut Lab, foreign: &BTreeMap<u32, (bool, u8)>) {
     for (vmid, (running, kind)) in foreign {
         let (name, tags) = match kind {
             0 => ("w01", "k3s"),
@@ -205,7 +205,7 @@ fn touched(plan: &Plan) -> BTreeSet<u32> {
     plan.actions.iter().map(|action| action.vmid).collect()
 }
 
-fn names(lab: &mut Lab, sketches: &[Sketch], affinity: Option<Affinity>) -> Vec<Guest> {
+pub(crate) fn names(lab: &mut Lab, sketches: &[Sketch], affinity: Option<Affinity>) -> Vec<Guest> {
     let all = sketches.iter().enumerate();
     let mut guests: Vec<Guest> =
         all.map(|(n, sketch)| guest(lab, &format!("w{:02}", n + 1), sketch)).collect();
@@ -217,7 +217,7 @@ fn names(lab: &mut Lab, sketches: &[Sketch], affinity: Option<Affinity>) -> Vec<
     guests
 }
 
-fn affinity() -> impl Strategy<Value = Option<Affinity>> {
+pub(crate) fn affinity() -> impl Strategy<Value = Option<Affinity>> {
     prop::sample::select(vec![None, Some(Affinity::Apart), Some(Affinity::Together)])
 }
 

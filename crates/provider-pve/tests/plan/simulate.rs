@@ -24,7 +24,7 @@ impl Lab {
         }
     }
 
-    fn act(&mut self, action: &Action) {
+    pub(crate) fn act(&mut self, action: &Action) {
         let vmid = action.vmid;
         let pool = match &action.kind {
             ActionKind::Create { pool, .. } | ActionKind::Clone { pool, .. } => pool.clone(),

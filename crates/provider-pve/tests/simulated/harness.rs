@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use pvx_core::desired::Desired;
 use pvx_core::diagnostic::Sources;
@@ -15,7 +16,9 @@ use pvx_core::provider::{ProviderError, Reader};
 use pvx_core::read;
 use pvx_core::state::{Memory, Record, StateError};
 use pvx_provider_pve::Cluster;
-use pvx_provider_pve::client::{Client, ClientOptions, Endpoint, Fingerprint, TlsTrust};
+use pvx_provider_pve::client::{
+    Client, ClientOptions, Endpoint, Fingerprint, TlsTrust, WaitOptions,
+};
 use pvx_provider_pve::credentials::TokenSource;
 use pvx_provider_pve::guest::Qemu;
 use pvx_sim::{Sim, TimeScale, World};
@@ -34,6 +37,17 @@ pub(crate) struct Lab {
 /// Keeps nothing: what pvx needs is on the cluster.
 pub(crate) struct Forgetful;
 
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+/// Tasks of the simulator end at once: nothing is waited for that takes long.
+pub(crate) fn patience() -> Patience {
+    let millis = std::time::Duration::from_millis;
+    Patience { pause: millis(10), late: millis(200), ..Patience::default() }
+}
+
 impl History for Forgetful {
     fn begins(&mut self, _: &Plan, _: &Change) -> Result<(), StateError> {
         Ok(())
@@ -51,14 +65,33 @@ impl History for Forgetful {
 impl Lab {
     /// A simulator whose tasks end at once.
     pub(crate) async fn start(world: World) -> Self {
-        let options = pvx_sim::Options { time_scale: TimeScale::INSTANT, ..Default::default() };
+        Self::start_at(world, TimeScale::INSTANT).await
+    }
+
+    /// A simulator whose tasks take as long as recorded, so many times as fast; whoever waits for
+    /// them looks as much more often.
+    pub(crate) async fn start_faster(world: World, factor: u32) -> Self {
+        let lab = Self::start_at(world, TimeScale::times(f64::from(factor))).await;
+        let usual = WaitOptions::new(Duration::ZERO);
+        let waiting = WaitOptions {
+            first_interval: usual.first_interval / factor,
+            max_interval: usual.max_interval / factor,
+            ..usual
+        };
+        Self { cluster: lab.cluster.clone().waiting(waiting), ..lab }
+    }
+
+    /// The same lab, reached another way.
+    pub(crate) fn by(self, cluster: Cluster) -> Self {
+        Self { cluster, ..self }
+    }
+
+    async fn start_at(world: World, time_scale: TimeScale) -> Self {
+        let options = pvx_sim::Options { time_scale, ..Default::default() };
         let sim = Sim::start(world, options).await.unwrap();
         let (id, secret) = sim.token();
-        let token = TokenSource::Inline(format!("{id}={secret}").into()).load().await.unwrap();
-        let endpoint: Endpoint = sim.addr().to_string().parse().unwrap();
-        let pin: Fingerprint = sim.fingerprint().parse().unwrap();
-        let options = ClientOptions::new(vec![endpoint], TlsTrust::Fingerprints(vec![pin]), token);
-        let cluster = Cluster::new(Client::new(options).unwrap());
+        let (address, token) = (sim.addr().to_string(), format!("{id}={secret}"));
+        let cluster = connect(&address, &sim.fingerprint(), &token).await;
         Self {
             sim,
             cluster,
@@ -73,11 +106,18 @@ impl Lab {
         Self { remembers: true, ..Self::start(world).await }
     }
 
+    /// A simulator whose tasks take their time, with a state from before.
+    #[allow(dead_code, reason = "for the benchmarks")]
+    pub(crate) async fn paced(world: World, time_scale: TimeScale, memory: Memory) -> Self {
+        let memory = Mutex::new(memory);
+        Self { remembers: true, memory, ..Self::start_at(world, time_scale).await }
+    }
+
     pub(crate) fn memory(&self) -> Memory {
         self.memory.lock().unwrap().clone()
     }
 
-    fn remember(&self, plan: &Plan) {
+    pub(crate) fn remember(&self, plan: &Plan) {
         if !self.remembers {
             return;
         }
@@ -166,7 +206,7 @@ impl Lab {
             sources: &documents.1,
         };
         let plan = match intent {
-            Intent::Apply => planner::apply(&input),
+            Intent::Apply | Intent::Undo => planner::apply(&input),
             Intent::Destroy => planner::destroy(&input),
         };
         assert_eq!(lint::check(&plan), []);
@@ -199,25 +239,7 @@ impl Lab {
     }
 
     async fn run(&self, plan: &Plan) -> (Report, Vec<ProviderError>) {
-        let failures = Mutex::new(Vec::new());
-        let sink = |event: &execute::Event| {
-            if let execute::Event::Failed { error, .. } = event {
-                failures.lock().unwrap().push(error.clone());
-            }
-        };
-        let context = Context {
-            plan,
-            writer: &self.cluster,
-            kind: &Qemu,
-            limits: &Limits::default(),
-            patience: &Patience::default(),
-            estimates: &Estimates::default(),
-            sink: &sink,
-            now: || 0,
-        };
-        let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
-        let report = execute::run(&context, &mut Forgetful, stop).await;
-        (report, failures.into_inner().unwrap())
+        execute(&self.cluster, plan, &Limits::default()).await
     }
 
     /// Plans, carries out, and expects that nothing is left to do.
@@ -259,4 +281,40 @@ impl Lab {
         assert!(self.plan(documents, Intent::Destroy).await.is_empty());
         plan
     }
+}
+
+/// A client of a simulator at this address, with the token `user@realm!name=secret`.
+pub(crate) async fn connect(address: &str, fingerprint: &str, token: &str) -> Cluster {
+    let token = TokenSource::Inline(token.to_owned().into()).load().await.unwrap();
+    let endpoint: Endpoint = address.parse().unwrap();
+    let pin: Fingerprint = fingerprint.parse().unwrap();
+    let options = ClientOptions::new(vec![endpoint], TlsTrust::Fingerprints(vec![pin]), token);
+    Cluster::new(Client::new(options).unwrap())
+}
+
+/// Carries a plan out; what fails.
+pub(crate) async fn execute(
+    cluster: &Cluster,
+    plan: &Plan,
+    limits: &Limits,
+) -> (Report, Vec<ProviderError>) {
+    let failures = Mutex::new(Vec::new());
+    let sink = |event: &execute::Event| {
+        if let execute::Event::Failed { error, .. } = event {
+            failures.lock().unwrap().push(error.clone());
+        }
+    };
+    let context = Context {
+        plan,
+        writer: cluster,
+        kind: &Qemu,
+        limits,
+        patience: &patience(),
+        estimates: &Estimates::default(),
+        sink: &sink,
+        now,
+    };
+    let (_keep, stop) = tokio::sync::watch::channel(Stop::Go);
+    let report = execute::run(&context, &mut Forgetful, stop).await;
+    (report, failures.into_inner().unwrap())
 }

@@ -11,9 +11,11 @@
 mod convergence;
 mod drives;
 mod effects;
+mod failover;
 mod harness;
 mod keys;
 mod observe;
+mod outcomes;
 mod placement;
 mod preflight;
 mod privileges;

@@ -149,7 +149,7 @@ impl Case {
         let options = Options::default();
         let input = self.input(&snapshot, &options);
         let mut plan = match self.intent {
-            Intent::Apply => planner::apply(&input),
+            Intent::Apply | Intent::Undo => planner::apply(&input),
             Intent::Destroy => planner::destroy(&input),
         };
         if check {

@@ -54,6 +54,27 @@ async fn a_plan_for_100_guests_on_5_nodes() {
     assert!(unchanged.iter().all(|request| !request.write));
 }
 
+/// Everything that an apply asks, waiting and the look afterwards included: at most 8 for each guest
+/// that it makes. Tasks take as long as recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_created_guest_costs_8_requests() {
+    let lab = Lab::start_faster(world(), 10).await;
+    let documents = lab.documents(&[("big.yaml", document(99))]);
+    lab.sim.clear_requests();
+    let plan = lab.plan(&documents, Intent::Apply).await;
+    assert_eq!(plan.counts().create, 100);
+    lab.carry_out(&plan).await;
+    assert!(lab.plan(&documents, Intent::Apply).await.is_empty());
+    let asked = lab.sim.requests();
+    let mut each = std::collections::BTreeMap::new();
+    for request in &asked {
+        *each.entry((request.method.clone(), request.template.clone())).or_insert(0) += 1;
+    }
+    assert!(asked.len() <= 8 * 100, "{} requests: {each:#?}", asked.len());
+    let waiting = asked.iter().filter(|request| request.template.contains("/tasks")).count();
+    assert!(waiting <= 3 * 100, "{waiting} requests to wait: {each:#?}");
+}
+
 /// Per created guest: clone, configure, resize and start, each with the looks at its task.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_per_created_guest() {

@@ -159,3 +159,48 @@ async fn a_guest_that_may_not_be_looked_at_is_an_open_end() {
     assert_eq!(error.class, ErrorClass::OutcomeUnknown);
     assert!(error.help.is_some());
 }
+
+fn numbered(nth: usize) -> String {
+    upid("hastart").replace(":100:", &format!(":{}:", 100 + nth))
+}
+
+#[tokio::test]
+async fn many_guests_are_looked_at_in_lists() {
+    let lists = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |seen| {
+        let path = seen.target.replace("/api2/json", "");
+        let running = |lists: usize, nth| if nth < 8 * lists { "running" } else { "stopped" };
+        let told = lists.load(std::sync::atomic::Ordering::Relaxed);
+        if path.starts_with("/nodes/pve1/tasks?") {
+            let row = |nth| json!({ "upid": numbered(nth), "endtime": 1, "status": "OK" });
+            return data(&(0..20).map(row).collect::<Vec<_>>().into());
+        }
+        if let Some(vmid) = path.strip_suffix("/status/current").and_then(|p| p.rsplit('/').next())
+        {
+            let nth = vmid.parse::<usize>().unwrap() - 100;
+            return data(&json!({ "vmid": vmid, "status": running(told, nth) }));
+        }
+        if path == "/nodes/pve1/qemu" {
+            lists.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        let row = |nth: usize| {
+            let status = running(told, nth);
+            json!({ "vmid": 100 + nth, "node": "pve1", "status": status, "hastate": "started" })
+        };
+        data(&(0..20).map(row).collect::<Vec<_>>().into())
+    })
+    .await;
+    let options = WaitOptions {
+        first_interval: Duration::from_millis(20),
+        max_interval: Duration::from_millis(20),
+        ..WaitOptions::new(Duration::ZERO)
+    };
+    let cluster = Cluster::new(server.client()).waiting(options);
+    let all = (0..20).map(|nth| {
+        let cluster = &cluster;
+        async move { cluster.wait(&numbered(nth), LONG).await.is_ok() }
+    });
+    assert!(futures::future::join_all(all).await.into_iter().all(|ok| ok));
+    let looks = looks(&server).len();
+    assert!(looks < 20, "{looks} looks at 20 guests, three times");
+}

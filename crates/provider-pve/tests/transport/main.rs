@@ -20,3 +20,4 @@ mod secrecy;
 mod server;
 mod tasks;
 mod tls;
+mod volumes;

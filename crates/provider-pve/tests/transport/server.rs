@@ -1,5 +1,6 @@
 //! A small HTTPS server on loopback whose answers are written byte by byte.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) certificate: CertificateDer<'static>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    serves: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -86,15 +88,25 @@ impl Server {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&seen);
         let reply = Arc::new(reply);
+        let serves = Arc::new(AtomicBool::new(true));
+        let is_up = Arc::clone(&serves);
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                if !is_up.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let (acceptor, log, reply) =
                     (acceptor.clone(), Arc::clone(&log), Arc::clone(&reply));
                 tokio::spawn(async move { serve(stream, acceptor, log, &*reply).await });
             }
         });
-        Self { port, certificate, seen, task }
+        Self { port, certificate, seen, serves, task }
+    }
+
+    /// Whether new connections are served, or closed before TLS begins.
+    pub(crate) fn serve(&self, serves: bool) {
+        self.serves.store(serves, Ordering::Relaxed);
     }
 
     /// A server that closes every connection before TLS begins.

@@ -234,7 +234,7 @@ fn check_lists(set: &Settings, delete: &[String], revert: &[String]) -> Result<(
 fn put(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (update, node) = (update(call)?, call.node());
     config::check(call.world, &node, &update)?;
-    if update.takes_time() {
+    if update.takes_time(call.world, &node) {
         return Err(call.carry_guest(Work::Config(update)));
     }
     call.config_lock(update.vmid)?;

@@ -62,6 +62,8 @@ fn destroy(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let purge = call.params.flag("purge").unwrap_or(false);
     crate::work::destroy::check(call.world, &node, vmid, purge)?;
     let work = Destroy {
+        freeing: Default::default(),
+        handled: Vec::new(),
         vmid,
         purge,
         skiplock: call.params.flag("skiplock").unwrap_or(false),

@@ -97,7 +97,7 @@ impl Round {
         if lost.is_some_and(|lost| self.moment.now < lost.since_ms + self.wait(LOCK_MS)) {
             return false;
         }
-        world.ha.master = world.answering().map(str::to_owned);
+        world.ha.master = world.first_running().map(str::to_owned);
         // A new manager begins to count by itself.
         for lost in world.ha.lost.values_mut() {
             lost.missed_ms = self.moment.now;

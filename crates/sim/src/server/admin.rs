@@ -100,6 +100,11 @@ fn route(
             shared.requests.clear();
             json!({})
         }
+        ("GET", ["locks"]) => locks(shared, query)?,
+        ("DELETE", ["locks"]) => {
+            shared.world().clear_locks();
+            json!({})
+        }
         ("POST", ["nodes", node]) => set_node(shared, node, body)?,
         ("GET", ["clock"]) => clock(shared),
         ("POST", ["clock"]) => {
@@ -127,6 +132,8 @@ fn index() -> Value {
         "DELETE /sim/faults/ID": "removes one rule",
         "GET /sim/requests?records=N": "totals by method and path template, the last N requests",
         "DELETE /sim/requests": "forgets the requests so far",
+        "GET /sim/locks?spans=N": "how long each lock was held and waited for, and the last N holders",
+        "DELETE /sim/locks": "forgets what locks were used for",
         "GET /sim/world": "the whole world; a file of it can be served again",
         "POST /sim/nodes/NODE {\"online\": false}": "switches a node off or on",
         "GET /sim/clock": "sim time",
@@ -190,13 +197,26 @@ fn remove_fault(shared: &Shared, id: &str) -> Result<Value, Refused> {
     Err((404, format!("there is no fault '{id}'")))
 }
 
+/// How many of the last are asked for.
+fn limit(query: &str, name: &str) -> Result<usize, Refused> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    match pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.parse()).next() {
+        None => Ok(RECORDS),
+        Some(Ok(limit)) => Ok(limit),
+        Some(Err(_)) => Err((400, format!("`{name}` is a number"))),
+    }
+}
+
+fn locks(shared: &Shared, query: &str) -> Result<Value, Refused> {
+    let limit = limit(query, "spans")?;
+    let world = shared.world();
+    let spans = world.lock_spans();
+    let skip = spans.len().saturating_sub(limit);
+    Ok(json!({ "totals": world.lock_totals(), "spans": spans.get(skip..) }))
+}
+
 fn requests(shared: &Shared, query: &str) -> Result<Value, Refused> {
-    let asked = query.split('&').find_map(|pair| pair.strip_prefix("records="));
-    let limit = match asked.map(str::parse) {
-        None => RECORDS,
-        Some(Ok(limit)) => limit,
-        Some(Err(_)) => return Err((400, "`records` is a number".to_owned())),
-    };
+    let limit = limit(query, "records")?;
     let totals = shared.requests.totals();
     let sum = |part: fn(&super::log::RequestTotals) -> u64| totals.iter().map(part).sum::<u64>();
     let by: Vec<Value> = totals

@@ -24,6 +24,7 @@ use super::answer::{Answer, Shape, accepted};
 use super::auth::Credentials;
 use super::fetch;
 use super::log::Entry;
+use super::ports::Line;
 use super::request::{Pending, Step, media_type};
 use super::upload;
 use super::workers::{self, PROXY_MS};
@@ -45,9 +46,10 @@ const KEEP_ALIVE: u32 = 100;
 #[error("dropped by a fault on demand")]
 struct Dropped;
 
-/// Accepts connections until told to stop.
+/// Accepts connections until told to stop, at the port of a node or of them all.
 pub(crate) async fn accept(
     shared: Arc<Shared>,
+    node: Option<Arc<str>>,
     listener: TcpListener,
     tls: TlsAcceptor,
     mut stopped: watch::Receiver<bool>,
@@ -56,57 +58,75 @@ pub(crate) async fn accept(
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, peer)) = accepted else { continue };
-                let shared = Arc::clone(&shared);
-                tokio::spawn(connection(shared, stream, peer, tls.clone(), stopped.clone()));
+                let door = Door { shared: Arc::clone(&shared), node: node.clone(), peer };
+                tokio::spawn(enter(door, stream, tls.clone(), stopped.clone()));
             }
             _ = stopped.changed() => return,
         }
     }
 }
 
-async fn connection(
+/// Where a connection came in.
+#[derive(Clone)]
+struct Door {
     shared: Arc<Shared>,
-    stream: TcpStream,
+    /// None at the port that is for all nodes.
+    node: Option<Arc<str>>,
     peer: SocketAddr,
+}
+
+/// Serves a connection; one to a node, as long as that runs.
+async fn enter(door: Door, stream: TcpStream, tls: TlsAcceptor, stopped: watch::Receiver<bool>) {
+    let _ = stream.set_nodelay(true);
+    let Some(node) = door.node.clone() else {
+        connection(door, stream, tls, stopped).await;
+        return;
+    };
+    let Ok((line, stream)) = Line::of(&door.shared, &node, stream) else { return };
+    line.serve(connection(door, stream, tls, stopped)).await;
+}
+
+async fn connection(
+    door: Door,
+    stream: TcpStream,
     tls: TlsAcceptor,
     stopped: watch::Receiver<bool>,
 ) {
-    let _ = stream.set_nodelay(true);
     // TLS starts with 22, the type of a handshake (`tls_autostart`).
     let mut first = [0];
     match stream.peek(&mut first).await {
         Ok(1..) if first == [22] => {
             let Ok(stream) = tls.accept(stream).await else { return };
-            talk(shared, stream, Some(peer), stopped).await;
+            talk(door, stream, true, stopped).await;
         }
-        Ok(1..) => talk(shared, stream, None, stopped).await,
+        Ok(1..) => talk(door, stream, false, stopped).await,
         _ => {}
     }
 }
 
-/// Answers the requests of one connection; without TLS there is no peer.
+/// Answers the requests of one connection.
 async fn talk(
-    shared: Arc<Shared>,
+    door: Door,
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    peer: Option<SocketAddr>,
+    encrypted: bool,
     mut stopped: watch::Receiver<bool>,
 ) {
     let requests = Arc::new(AtomicU32::new(0));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let shared = Arc::clone(&shared);
+        let door = door.clone();
         let keep = requests.fetch_add(1, Ordering::Relaxed) + 1 < KEEP_ALIVE;
         async move {
             let (head, body) = request.into_parts();
             let encoding = accepted(&head.headers);
-            let Some(peer) = peer else {
+            if !encrypted {
                 return Ok(elsewhere(&head).write(encoding, false).0);
-            };
+            }
             if head.uri.path() == "/sim" || head.uri.path().starts_with("/sim/") {
                 let body = Limited::new(body, BODY_LIMIT).collect().await;
                 let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-                return Ok(admin::serve(&shared, peer, &head, &body));
+                return Ok(admin::serve(&door.shared, door.peer, &head, &body));
             }
-            serve(shared, head, body, keep).await.ok_or(Dropped)
+            serve(door, head, body, keep).await.ok_or(Dropped)
         }
     });
     let server = hyper::server::conn::http1::Builder::new()
@@ -135,12 +155,12 @@ fn elsewhere(head: &Parts) -> Answer {
 }
 
 async fn serve(
-    shared: Arc<Shared>,
+    door: Door,
     head: Parts,
     body: Incoming,
     keep: bool,
 ) -> Option<Response<Full<Bytes>>> {
-    let began = Instant::now();
+    let (began, shared) = (Instant::now(), door.shared);
     let encoding = accepted(&head.headers);
     let Some(method) = Method::parse(head.method.as_str()) else {
         let reason = format!("method '{}' not available", head.method);
@@ -157,7 +177,7 @@ async fn serve(
     let Some((format, path)) = format_and_path(below) else {
         return Some(Answer::text(501, "no such uri").write(encoding, false).0);
     };
-    let pending = Pending::route(&shared.router, method, path);
+    let pending = Pending::route(&shared.router, method, path).at(door.node);
     let Handled { result, mut entry } = handle(&shared, pending, &head, format, body).await;
     if result.as_ref().is_some_and(is_401) {
         tokio::time::sleep(shared.clock.real(UNAUTHORIZED_DELAY_MS)).await;

@@ -1,7 +1,7 @@
 //! The log of requests: totals per method and path template for ever, the last requests in full.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -17,6 +17,9 @@ pub struct RequestRecord {
     pub template: String,
     /// The node that the path names.
     pub node: Option<String>,
+    /// The node at whose port it was asked; none at the port of all nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
     /// Status of the answer; 0 when the connection was dropped instead.
     pub status: u16,
     /// Bytes of the request's body.
@@ -75,6 +78,7 @@ pub(crate) struct Entry {
     /// None when there is no such endpoint.
     pub(crate) template: Option<&'static str>,
     pub(crate) node: Option<Box<str>>,
+    pub(crate) asked: Option<Arc<str>>,
     pub(crate) status: u16,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
@@ -148,6 +152,7 @@ impl Entry {
             path: self.path.to_string(),
             template: self.template.map_or_else(|| self.path.to_string(), str::to_owned),
             node: self.node.as_deref().map(str::to_owned),
+            asked: self.asked.as_deref().map(str::to_owned),
             status: self.status,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
@@ -166,6 +171,7 @@ mod tests {
             path: path.into(),
             template,
             node: None,
+            asked: None,
             status,
             bytes_in: 1,
             bytes_out: 10,

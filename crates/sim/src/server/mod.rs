@@ -8,6 +8,7 @@ mod compress;
 pub(crate) mod fetch;
 mod http;
 pub(crate) mod log;
+pub(crate) mod ports;
 pub(crate) mod request;
 mod tls;
 mod upload;
@@ -26,7 +27,9 @@ use crate::clock::{Clock, TimeScale};
 use crate::error::SimError;
 use crate::fault::{Fault, FaultState};
 use crate::world::World;
+use crate::world::lock_use::LockTotals;
 use log::{RequestLog, RequestRecord, RequestTotals};
+use ports::{NodeAddr, NodeOff};
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -42,6 +45,11 @@ pub struct Options {
     /// Where the first node's SSH server listens; the other nodes follow on the next ports. Port 0
     /// takes free ones. None: no SSH.
     pub ssh_listen: Option<SocketAddr>,
+    /// Where the first node's own API port is, besides [`Options::listen`]; the other nodes follow
+    /// on the next ports. Port 0 takes free ones. None: no ports of nodes.
+    pub node_listen: Option<SocketAddr>,
+    /// What clients see at the port of a node that is off.
+    pub node_off: NodeOff,
     /// Workers of each node's daemon: so many requests that write are in hand at once, and more
     /// queue (3 on a real node). 0 for no limit. Requests that wait for nothing do not notice.
     pub workers: usize,
@@ -50,7 +58,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { listen, time_scale: TimeScale::REAL, state_file: None, ssh_listen: None, workers: 3 }
+        Self {
+            listen,
+            time_scale: TimeScale::REAL,
+            state_file: None,
+            ssh_listen: None,
+            node_listen: None,
+            node_off: NodeOff::Reset,
+            workers: 3,
+        }
     }
 }
 
@@ -64,6 +80,7 @@ pub(crate) struct Shared {
     /// Something changed: tasks to run, locks that are free.
     pub(crate) changed: Notify,
     pub(crate) workers: workers::Workers,
+    pub(crate) node_off: NodeOff,
     state_file: Option<PathBuf>,
     /// What is in the state file. Held while writing, so that files are never out of order.
     written: Mutex<Written>,
@@ -99,6 +116,7 @@ impl Shared {
             requests: RequestLog::default(),
             changed: Notify::new(),
             workers: workers::Workers::new(0),
+            node_off: NodeOff::Reset,
             state_file: None,
             written: Mutex::default(),
         })
@@ -107,6 +125,11 @@ impl Shared {
     /// The world. A handler that panicked would be a bug of ours; the world it leaves is served on.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a node runs.
+    pub(crate) fn is_on(&self, node: &str) -> bool {
+        self.world().nodes.get(node).is_some_and(|node| node.online)
     }
 
     /// Writes the state file if the world changed since, and it was not written a moment ago. How
@@ -172,6 +195,7 @@ pub struct Sim {
     address: SocketAddr,
     certificate: String,
     ssh: Vec<crate::ssh::SshAddr>,
+    nodes: Vec<NodeAddr>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -204,22 +228,34 @@ impl Sim {
             requests: RequestLog::default(),
             changed: Notify::new(),
             workers: workers::Workers::new(options.workers),
+            node_off: options.node_off,
             state_file: options.state_file,
             written: Mutex::default(),
         });
         shared.persist_now();
         let (stop, stopped) = watch::channel(false);
-        let accept =
-            http::accept(Arc::clone(&shared), listener, identity.acceptor, stopped.clone());
+        let tls = identity.acceptor;
+        let accept = |node, listener| {
+            let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+            tokio::spawn(http::accept(shared, node, listener, tls.clone(), stopped))
+        };
         let scheduler = schedule(Arc::clone(&shared), stopped.clone());
-        let mut tasks = vec![tokio::spawn(accept), tokio::spawn(scheduler)];
+        let mut tasks = vec![accept(None, listener), tokio::spawn(scheduler)];
+        let mut nodes = Vec::new();
+        if let Some(first) = options.node_listen {
+            let names = shared.world().nodes.keys().cloned().collect();
+            for (found, listener) in ports::bind_all(first, names).await? {
+                tasks.push(accept(Some(found.node.as_str().into()), listener));
+                nodes.push(found);
+            }
+        }
         let mut ssh = Vec::new();
         if let Some(first) = options.ssh_listen {
             let (addresses, servers) = crate::ssh::start(&shared, first, &stopped).await?;
             ssh = addresses;
             tasks.extend(servers);
         }
-        Ok(Self { shared, address, certificate: identity.certificate, ssh, stop, tasks })
+        Ok(Self { shared, address, certificate: identity.certificate, ssh, nodes, stop, tasks })
     }
 
     /// Where it listens.
@@ -233,6 +269,13 @@ impl Sim {
     #[must_use]
     pub fn ssh_addrs(&self) -> &[crate::ssh::SshAddr] {
         &self.ssh
+    }
+
+    /// Where the nodes' own API ports are, by name of the node; empty without
+    /// [`Options::node_listen`]. All show the same certificate.
+    #[must_use]
+    pub fn node_addrs(&self) -> &[NodeAddr] {
+        &self.nodes
     }
 
     /// The certificate's SHA-256, `AB:CD:…`, as Proxmox VE prints it.
@@ -268,6 +311,12 @@ impl Sim {
     /// Forgets the requests so far.
     pub fn clear_requests(&self) {
         self.shared.requests.clear();
+    }
+
+    /// What each lock was held and waited for so far.
+    #[must_use]
+    pub fn lock_totals(&self) -> Vec<LockTotals> {
+        self.shared.world().lock_totals()
     }
 
     /// A copy of the world, for assertions.
@@ -328,7 +377,7 @@ impl Sim {
         }
     }
 
-    /// Sim time, milliseconds since the Unix epoch.
+    /// Sim time, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.shared.clock.moment().now

@@ -1,6 +1,8 @@
 //! A request without its connection: from what came over the wire to a reply, step by step, so
 //! that the server can wait between the steps and a test need not.
 
+use std::sync::Arc;
+
 use super::auth::{self, Credentials, Given};
 use super::log::Entry;
 use crate::api::call::Reply;
@@ -22,6 +24,8 @@ use crate::world::lock::LockName;
 
 /// A request on its way.
 pub(crate) struct Pending {
+    /// The node at whose port it was asked; none at the port of all.
+    asked: Option<Arc<str>>,
     method: Method,
     path: String,
     /// The endpoint, when there is one, and the parameters so far.
@@ -62,6 +66,7 @@ impl Pending {
     pub(crate) fn route(router: &Router, method: Method, path: &str) -> Self {
         let (endpoint, params) = router.find(method, path).unzip();
         Self {
+            asked: None,
             method,
             path: path.to_owned(),
             endpoint,
@@ -76,6 +81,11 @@ impl Pending {
             late: None,
             finished: None,
         }
+    }
+
+    /// Asked at the port of a node.
+    pub(crate) fn at(self, asked: Option<Arc<str>>) -> Self {
+        Self { asked, ..self }
     }
 
     /// Finds out who calls. Only who is logged in learns what else is wrong with a request.
@@ -188,7 +198,8 @@ impl Pending {
         let named = self.params.get("node").filter(|node| *node != "localhost");
         let below = self.endpoint.is_some_and(|found| found.path.starts_with("/nodes/{node}"));
         let named = named.filter(|_| below);
-        named.or_else(|| world.answering()).unwrap_or_default().to_owned()
+        let here = self.asked.as_deref().or_else(|| world.answering());
+        named.or(here).unwrap_or_default().to_owned()
     }
 
     /// The line of the log; what the answer was like is not known yet.
@@ -199,6 +210,7 @@ impl Pending {
             path: self.path.as_str().into(),
             template: self.endpoint.map(|endpoint| endpoint.path),
             node: params.get("node").map(Into::into),
+            asked: self.asked.clone(),
             status: 0,
             bytes_in,
             bytes_out: 0,
@@ -208,6 +220,13 @@ impl Pending {
 
     /// The next step, under the world's lock. To be called again until it is done or dropped.
     pub(crate) fn step(&mut self, world: &mut World, moment: Moment, fingerprint: &str) -> Step {
+        world.asked.clone_from(&self.asked);
+        let step = self.proceed(world, moment, fingerprint);
+        world.asked = None;
+        step
+    }
+
+    fn proceed(&mut self, world: &mut World, moment: Moment, fingerprint: &str) -> Step {
         crate::work::run_due(world, moment);
         if self.request.is_none() {
             self.begin(world, moment);
@@ -342,7 +361,7 @@ impl Pending {
     }
 }
 
-/// The node that answers for `localhost` is the first that runs.
+/// `localhost` is the node that answers.
 fn local_node(world: &World, params: &mut Params) {
     if params.get("node") == Some("localhost")
         && let Some(node) = world.answering()

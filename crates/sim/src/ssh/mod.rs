@@ -50,7 +50,7 @@ pub(crate) async fn start(
     };
     let (mut addresses, mut tasks) = (Vec::new(), Vec::new());
     for (number, node) in (0u16..).zip(names) {
-        let listener = bind(first, number).await?;
+        let listener = crate::server::ports::bind(first, number).await?;
         let refused = |source| SimError::Listen { address: first, source };
         let address = listener.local_addr().map_err(refused)?;
         let key = host_key(&seed, &node);
@@ -64,18 +64,6 @@ pub(crate) async fn start(
         tasks.push(tokio::spawn(accept));
     }
     Ok((addresses, tasks))
-}
-
-async fn bind(first: SocketAddr, number: u16) -> Result<TcpListener, SimError> {
-    let failed = |source| SimError::Listen { address: first, source };
-    let port = if first.port() == 0 { Some(0) } else { first.port().checked_add(number) };
-    let wanted = SocketAddr::new(first.ip(), port.unwrap_or(0));
-    match TcpListener::bind(wanted).await {
-        Err(_) if number > 0 => {
-            TcpListener::bind(SocketAddr::new(first.ip(), 0)).await.map_err(failed)
-        }
-        other => other.map_err(failed),
-    }
 }
 
 fn config(key: russh::keys::PrivateKey) -> Arc<russh::server::Config> {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::create::{VOLUME_MS, copy_ms};
+use super::freeing::FREE_MS;
 use super::power::custom_files;
 use super::{Next, Stage, config_lock};
 use crate::api::call::{check_lock, load_config};
@@ -50,9 +51,16 @@ pub(crate) struct Update {
 /// long as it is allocated, then the copy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Making {
-    Lock { storage: String },
+    Lock {
+        storage: String,
+    },
     Volume,
-    Copy { storage: String, bytes: u64 },
+    Copy {
+        storage: String,
+        bytes: u64,
+    },
+    /// A volume that is freed.
+    Free,
 }
 
 impl Update {
@@ -83,6 +91,7 @@ impl Update {
         }
         match self.waits.pop() {
             Some(Making::Lock { storage }) => return Ok(stage.storage_lock(&storage)),
+            Some(Making::Free) => return Ok(Next::After(FREE_MS)),
             Some(Making::Volume) => return Ok(Next::After(VOLUME_MS)),
             Some(Making::Copy { storage, bytes }) => {
                 stage.unlock_storage(&storage);
@@ -100,6 +109,11 @@ impl Update {
     /// What the drives that it sets make it wait for, the last first.
     fn makes(&self, world: &mut World, node: &str, now: i64) -> Vec<Making> {
         let mut waits = Vec::new();
+        for storage in self.frees(world, node) {
+            waits.push(Making::Copy { storage: storage.clone(), bytes: 0 });
+            waits.push(Making::Free);
+            waits.push(Making::Lock { storage });
+        }
         for (_, value) in self.set.iter().rev().filter(|(key, _)| keys::is_drive(key)) {
             let drive = Drive::parse(value);
             let Some(storage) = drive.wish().storage().map(str::to_owned) else { continue };
@@ -111,8 +125,29 @@ impl Update {
         waits
     }
 
-    /// Whether it makes volumes, which takes time.
-    pub(crate) fn takes_time(&self) -> bool {
+    /// The storages of the volumes that go with the keys that it removes (`vdisk_free`).
+    fn frees(&self, world: &World, node: &str) -> Vec<String> {
+        let Some(guest) = world.guest(self.vmid) else { return Vec::new() };
+        let drives = self.delete.iter().filter_map(|key| {
+            let unused = keys::is_numbered(key, "unused");
+            let value = guest.get(key).filter(|_| unused || keys::is_drive(key))?;
+            let drive = Drive::parse(value);
+            (unused || self.force || drive.is_cloudinit()).then_some(drive)
+        });
+        let owned = drives.filter(|drive| {
+            let volume = world.volume(node, drive.file());
+            volume.is_some_and(|volume| volume.vmid == Some(self.vmid))
+        });
+        owned
+            .filter_map(|drive| split_volid(drive.file()).map(|(storage, _)| storage.to_owned()))
+            .collect()
+    }
+
+    /// Whether it makes or frees volumes, which takes time.
+    pub(crate) fn takes_time(&self, world: &World, node: &str) -> bool {
+        if !self.frees(world, node).is_empty() {
+            return true;
+        }
         let mut drives = self.set.iter().filter(|(key, _)| keys::is_drive(key));
         drives.any(|(_, value)| Drive::parse(value).wish().storage().is_some())
     }

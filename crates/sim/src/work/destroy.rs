@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::disk::enabled;
+use super::freeing::{Freeing, Progress};
 use super::{Next, Stage, config_lock};
 use crate::api::refusal::Refusal;
 use crate::guest::drive::{Drive, drive_order, owner};
@@ -10,6 +11,8 @@ use crate::guest::keys;
 use crate::world::World;
 use crate::world::volumes::split_volid;
 
+/// Milliseconds besides those for the volumes.
+const BASE_MS: i64 = 110;
 /// Milliseconds for which a cluster-wide lock is tried.
 const LOCK_MS: i64 = 10_000;
 
@@ -22,6 +25,12 @@ pub(crate) struct Destroy {
     pub(crate) skiplock: bool,
     /// Also volumes that the configuration does not name.
     pub(crate) unreferenced: bool,
+    /// The volumes of the guest's that go before it.
+    #[serde(default)]
+    pub(crate) freeing: Freeing,
+    /// Those that are freed, or stay for want of a lock.
+    #[serde(default)]
+    pub(crate) handled: Vec<String>,
 }
 
 impl Destroy {
@@ -34,7 +43,8 @@ impl Destroy {
                 if !stage.world.quorate() {
                     return Ok(Next::After(self.without_quorum(stage)));
                 }
-                Ok(Next::After(200))
+                self.freeing = Freeing::of(self.owned(stage.world, &node));
+                Ok(Next::After(BASE_MS))
             }
             _ => {
                 let node = stage.node.clone();
@@ -43,8 +53,48 @@ impl Destroy {
                 }
                 // What was checked before the wait may have changed.
                 self.check(stage.world, &node)?;
+                if let Some(next) = self.free(stage) {
+                    return Ok(next);
+                }
                 self.remove(stage);
                 Ok(Next::Done)
+            }
+        }
+    }
+
+    /// The lock of a storage was not to be had in time: its volume stays, and the guest goes all the
+    /// same. False when it was another lock.
+    pub(crate) fn goes_on(&mut self, why: &str) -> bool {
+        self.freeing.refuse(why)
+    }
+
+    /// The volumes that the guest owns and that can be freed.
+    fn owned(&self, world: &World, node: &str) -> Vec<String> {
+        let all = volumes(world, self.vmid).into_iter().chain(states(world, self.vmid));
+        all.filter(|volid| self.stays(world, node, volid).is_none())
+            .filter(|volid| {
+                world.volume(node, volid).is_some_and(|volume| volume.vmid == Some(self.vmid))
+            })
+            .collect()
+    }
+
+    /// Frees the next volumes; what comes next, as long as there are any.
+    fn free(&mut self, stage: &mut Stage<'_>) -> Option<Next> {
+        loop {
+            match self.freeing.step(stage) {
+                Progress::Wait(next) => return Some(next),
+                Progress::Free(volid) => {
+                    self.handled.push(volid.clone());
+                    let node = stage.node.clone();
+                    stage.world.remove_volume(&node, &volid);
+                }
+                Progress::Refused(volid, why) => {
+                    stage.say(format!(
+                        "WARN: Could not remove disk '{volid}', check manually: {why}"
+                    ));
+                    self.handled.push(volid);
+                }
+                Progress::Done => return None,
             }
         }
     }
@@ -74,7 +124,8 @@ impl Destroy {
     fn remove(&self, stage: &mut Stage<'_>) {
         let node = stage.node.clone();
         let states = states(stage.world, self.vmid);
-        for volid in volumes(stage.world, self.vmid).into_iter().chain(states) {
+        let all = volumes(stage.world, self.vmid).into_iter().chain(states);
+        for volid in all.filter(|volid| !self.handled.contains(volid)) {
             if let Some(warning) = self.stays(stage.world, &node, &volid) {
                 stage.say(format!("WARN: {warning}"));
                 continue;
@@ -155,10 +206,12 @@ impl Destroy {
             |id: &&String| enabled(world, id, node).is_ok_and(|storage| storage.holds("images"));
         let storages: Vec<String> = world.storages.keys().filter(there).cloned().collect();
         for storage in storages {
+            let kept = |volid: &String| !self.handled.contains(volid);
             let owned: Vec<String> = world
                 .volumes_on(&storage, node)
                 .filter(|(_, volume)| volume.vmid == Some(self.vmid) && volume.content == "images")
                 .map(|(name, _)| format!("{storage}:{name}"))
+                .filter(kept)
                 .collect();
             for volid in owned {
                 world.remove_volume(node, &volid);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copying::{Copying, SIGNAL};
 use super::create::copy_ms;
+use super::freeing::{Freeing, Progress};
 use super::template::convert_disk;
 use super::{Next, Stage, config_lock};
 use crate::api::qemu_disk::unlocked;
@@ -175,6 +176,9 @@ pub(crate) struct Move {
     /// The copy, as long as the configuration does not name it.
     #[serde(default)]
     pub(crate) made: Option<String>,
+    /// The source, once the guest uses the copy.
+    #[serde(default)]
+    pub(crate) freeing: Option<Freeing>,
 }
 
 impl Move {
@@ -206,8 +210,29 @@ impl Move {
                 stage.unlock_storage(&self.storage);
                 Ok(Next::After(copy_ms(bytes)))
             }
+            _ if self.freeing.is_some() => Ok(self.free(stage)),
             _ => self.switch(stage),
         }
+    }
+
+    /// The lock for the source was not to be had in time: it stays.
+    pub(super) fn goes_on(&mut self, why: &str) -> bool {
+        self.freeing.as_mut().is_some_and(|freeing| freeing.refuse(why))
+    }
+
+    fn free(&mut self, stage: &mut Stage<'_>) -> Next {
+        while let Some(freeing) = &mut self.freeing {
+            match freeing.step(stage) {
+                Progress::Wait(next) => return next,
+                Progress::Free(volid) => {
+                    let node = stage.node.clone();
+                    stage.world.remove_volume(&node, &volid);
+                }
+                Progress::Refused(_, why) => stage.say(why),
+                Progress::Done => self.freeing = None,
+            }
+        }
+        Next::Done
     }
 
     /// `$load_and_check_move`: the drive and its volume.
@@ -335,11 +360,11 @@ impl Move {
         if self.delete {
             stage.say(format!("removing source volume '{old}' after successful copy"));
             if stage.world.clones_of(&node, &old).is_empty() {
-                stage.world.remove_volume(&node, &old);
-            } else {
-                let name = split_volid(&old).map_or("", |(_, name)| name);
-                stage.say(format!("base volume '{name}' is still in use by linked clones"));
+                self.freeing = Some(Freeing::of([old]));
+                return Ok(self.free(stage));
             }
+            let name = split_volid(&old).map_or("", |(_, name)| name);
+            stage.say(format!("base volume '{name}' is still in use by linked clones"));
         }
         Ok(Next::Done)
     }

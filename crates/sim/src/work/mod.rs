@@ -15,6 +15,7 @@ pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
 pub(crate) mod download;
+mod freeing;
 pub(crate) mod ha;
 mod jobs;
 pub(crate) mod migrate;

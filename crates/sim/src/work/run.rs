@@ -62,6 +62,7 @@ fn begun(moment: Moment, node: &str, id: &str, user: &str, work: Work) -> Task {
         work: Some(work),
         stage: 0,
         due_ms: moment.now,
+        waited_ms: 0,
         awaits: Vec::new(),
         waits: None,
     }
@@ -71,6 +72,7 @@ fn begun(moment: Moment, node: &str, id: &str, user: &str, work: Work) -> Task {
 /// too.
 pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     world.report(moment.now);
+    world.locks.now = moment.now;
     let mut changed = world.run_faults(moment.now);
     changed |= start_nodes(world, moment);
     changed |= super::jobs::run(world, moment);
@@ -81,7 +83,7 @@ pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     loop {
         world.locks.freed = false;
         let mut again = false;
-        for key in world.tasks.active() {
+        for key in in_turn(world) {
             again |= advance(world, moment, key);
         }
         again |= crate::ha::run(world, moment);
@@ -96,6 +98,18 @@ pub(crate) fn run_due(world: &mut World, moment: Moment) -> bool {
     world.ha.settled = world.revision;
     world.tasks.quiet_until = Some(tasks_due(world).unwrap_or(i64::MAX));
     changed
+}
+
+/// The tasks in the order in which they go on: those that wait for a lock after those that may give
+/// one back, and who asked first gets it first.
+fn in_turn(world: &World) -> Vec<u64> {
+    let asked = |key: &u64| {
+        let wait = world.tasks.get(*key).and_then(|task| task.waits.as_ref());
+        wait.map(|wait| wait.deadline_ms - wait.wait_ms)
+    };
+    let mut keys = world.tasks.active();
+    keys.sort_by_key(asked);
+    keys
 }
 
 /// A node that was switched on starts the guests that start with it.
@@ -139,12 +153,20 @@ fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
     if let Some(wait) = task.waits.clone() {
         let taken = world.has_lock(&wait.lock) && world.locks.take(&wait.lock, wait.exclusive, key);
         say_waiting(world, moment, key, taken);
+        if taken || wait.deadline_ms <= moment.now {
+            waited(world, moment, key, &wait, taken);
+        }
         if !taken {
             if wait.deadline_ms <= moment.now {
                 let timeout = match world.has_lock(&wait.lock) {
                     true => wait.lock.timeout(),
                     false => wait.lock.without_quorum().timeout(),
                 };
+                let work = world.tasks.get_mut(key).and_then(|task| task.work.as_mut());
+                if work.is_some_and(|work| work.goes_on(&timeout)) {
+                    step(world, moment, key);
+                    return true;
+                }
                 let error = match world.tasks.get_mut(key).and_then(|task| task.work.take()) {
                     Some(work) => work.gives_up(world, timeout),
                     None => timeout,
@@ -163,6 +185,15 @@ fn advance(world: &mut World, moment: Moment, key: u64) -> bool {
     }
     step(world, moment, key);
     true
+}
+
+/// A wait ended, with the lock or in vain.
+fn waited(world: &mut World, moment: Moment, key: u64, wait: &Wait, got: bool) {
+    let ms = (moment.now - (wait.deadline_ms - wait.wait_ms)).max(0);
+    world.locks.used.waited(&wait.lock, key, ms, got);
+    if let Some(task) = world.tasks.get_mut(key) {
+        task.waited_ms += ms;
+    }
 }
 
 /// What a worker prints that does not get a lock at once.
@@ -404,6 +435,15 @@ impl Work {
             Self::Ha(_) | Self::Bulk(_) | Self::NodeBulk(_) => false,
             Self::Destroy(_) | Self::Backup(_) | Self::Incoming(_) => false,
             _ => true,
+        }
+    }
+
+    /// Whether it can do without the lock that was not to be had; it goes on then.
+    fn goes_on(&mut self, why: &str) -> bool {
+        match self {
+            Self::Destroy(work) => work.goes_on(why),
+            Self::Move(work) => work.goes_on(why),
+            _ => false,
         }
     }
 

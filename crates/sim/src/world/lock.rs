@@ -1,10 +1,12 @@
 //! Locks: one per guest configuration, one per storage (node-local or cluster-wide).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::World;
+use super::lock_use::LockUse;
 
 /// What is locked, as the error names it: `/var/lock/qemu-server/lock-100.conf`,
 /// `/var/lock/pve-manager/pve-storage-local` (with ` on NODE` for node-local ones), or
@@ -27,6 +29,20 @@ pub(crate) enum LockName {
     Migration(u32),
     /// The lock of a node's backup job: one at a time.
     Vzdump(String),
+}
+
+impl fmt::Display for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(vmid) => write!(f, "config {vmid}"),
+            Self::Storage(storage, node) => write!(f, "storage {storage} on {node}"),
+            Self::SharedStorage(storage) => write!(f, "storage {storage}"),
+            Self::NoQuorum { file, .. } => write!(f, "{file} without quorum"),
+            Self::Url(url) => write!(f, "url {url}"),
+            Self::Migration(vmid) => write!(f, "migration {vmid}"),
+            Self::Vzdump(node) => write!(f, "vzdump on {node}"),
+        }
+    }
 }
 
 impl LockName {
@@ -94,6 +110,10 @@ pub(crate) struct Locks {
     shared: BTreeMap<LockName, BTreeSet<u64>>,
     /// Something was given back since a waiting task last tried.
     pub(crate) freed: bool,
+    /// The sim ms at which what happens now happens.
+    pub(crate) now: i64,
+    /// What they were used for.
+    pub(crate) used: LockUse,
 }
 
 impl Locks {
@@ -107,6 +127,7 @@ impl Locks {
         } else {
             self.shared.entry(name.clone()).or_default().insert(holder);
         }
+        self.used.taken(name, exclusive, holder, self.now);
         true
     }
 
@@ -127,6 +148,7 @@ impl Locks {
     /// Gives back one lock.
     pub(crate) fn give(&mut self, name: &LockName, holder: u64) {
         self.freed = true;
+        self.used.given(name, holder, self.now);
         if self.exclusive.get(name) == Some(&holder) {
             self.exclusive.remove(name);
         }
@@ -139,6 +161,7 @@ impl Locks {
     /// Gives back all locks of a holder.
     pub(crate) fn give_all(&mut self, holder: u64) {
         self.freed = true;
+        self.used.given_all(holder, self.now);
         self.exclusive.retain(|_, found| *found != holder);
         for found in self.shared.values_mut() {
             found.remove(&holder);

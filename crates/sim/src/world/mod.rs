@@ -8,6 +8,7 @@ pub(crate) mod guest;
 pub(crate) mod jobs;
 pub(crate) mod lab;
 pub(crate) mod lock;
+pub(crate) mod lock_use;
 mod loose_ends;
 pub(crate) mod mapping;
 pub(crate) mod node;
@@ -22,6 +23,7 @@ pub(crate) mod urls;
 pub(crate) mod volumes;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +125,9 @@ pub struct World {
     /// What the last handler would print on a terminal, for the commands of a node.
     #[serde(skip)]
     pub(crate) printed: Vec<String>,
+    /// The node at whose port the request in hand was asked.
+    #[serde(skip)]
+    pub(crate) asked: Option<Arc<str>>,
     /// Why requests that carry out work themselves are refused, by the number of the work.
     #[serde(skip)]
     pub(crate) refused: BTreeMap<u64, Refusal>,
@@ -183,6 +188,7 @@ impl World {
             ssh: None,
             ssh_seed: String::new(),
             printed: Vec::new(),
+            asked: None,
             refused: BTreeMap::new(),
             report: report::Report::default(),
             locks: Locks::default(),
@@ -248,10 +254,16 @@ impl World {
         true
     }
 
-    /// The node that answers requests: the simulator has one address, and behind it stands the
-    /// first node, by name, that runs. What is not for a node of its own is done there.
+    /// The node that answers requests, and that does what is not for a node of its own: the one at
+    /// whose port the request in hand was asked. Behind the port of all nodes stands the first
+    /// one that runs.
     #[must_use]
     pub fn answering(&self) -> Option<&str> {
+        self.asked.as_deref().or_else(|| self.first_running())
+    }
+
+    /// The first node, by name, that runs.
+    pub(crate) fn first_running(&self) -> Option<&str> {
         self.nodes.values().find(|node| node.online).map(|node| node.name.as_str())
     }
 

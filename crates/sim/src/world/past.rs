@@ -42,6 +42,7 @@ impl World {
             work: None,
             stage: 0,
             due_ms: 0,
+            waited_ms: 0,
             awaits: Vec::new(),
             waits: None,
         });

@@ -56,6 +56,9 @@ pub struct Task {
     /// Sim ms of the next step.
     #[serde(default)]
     pub(crate) due_ms: i64,
+    /// Sim ms for which it waited for locks.
+    #[serde(default)]
+    pub(crate) waited_ms: i64,
     /// The tasks it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) awaits: Vec<String>,
@@ -88,6 +91,22 @@ impl Task {
     #[must_use]
     pub fn running(&self) -> bool {
         self.state == TaskState::Running
+    }
+
+    /// Sim ms for which it waited for locks.
+    #[must_use]
+    pub fn waited_ms(&self) -> i64 {
+        self.waited_ms
+    }
+
+    /// Sim ms that its work took, without the waits for locks: as long as it takes where nobody is
+    /// in its way. None while it runs.
+    #[must_use]
+    pub fn worked_ms(&self) -> Option<i64> {
+        match self.state {
+            TaskState::Running => None,
+            TaskState::Stopped { end_ms, .. } => Some(end_ms - self.start_ms - self.waited_ms),
+        }
     }
 
     /// The exit status, when it ended.

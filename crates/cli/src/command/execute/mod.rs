@@ -3,18 +3,22 @@
 
 mod after;
 mod carry_out;
+mod lock;
 mod locked;
+mod rounds;
 mod settle;
+mod undo;
 mod work;
 
 use pvx_core::execute::Outcome;
 use pvx_core::plan::Plan;
 use pvx_core::planner::Options;
-use pvx_core::state::Histories;
+use pvx_core::undo::Round;
 use serde_json::json;
 
 use crate::args::{Format, RunOptions};
 use crate::confirm::confirm;
+use crate::events::Watch;
 use crate::exit::{CliError, Code};
 use crate::output;
 use crate::saved::{self, Stage};
@@ -23,28 +27,47 @@ use crate::session::Session;
 use crate::view;
 
 use after::after;
-use carry_out::carry_out;
+use rounds::Rounder;
+use undo::Ended;
+pub(crate) use undo::Undone;
 pub(super) use work::Work;
 
 pub(super) async fn run(
     session: &Session<'_>,
     run: &RunOptions,
     work: Work<'_>,
+    rollback: bool,
+) -> Result<Code, CliError> {
+    let watch = Watch::open(&run.watch, session.global.format)?;
+    let result = watched(session, run, work, rollback, &watch).await;
+    watch.close(&result);
+    result
+}
+
+async fn watched(
+    session: &Session<'_>,
+    run: &RunOptions,
+    work: Work<'_>,
+    rollback: bool,
+    watch: &Watch,
 ) -> Result<Code, CliError> {
     let inventory = session.inventory().await?;
     if let Work::Saved { path, saved } = &work {
         saved::check_cluster(session, path, saved, &inventory).await?;
     }
     let folder = session.folder(&inventory);
-    let profiles = session.profiles();
-    let histories = Histories::lock(folder, profiles.iter().map(String::as_str))?;
-    let (inventory, all_known) = settle::last_run(session, run, inventory).await?;
+    let mut histories = lock::take(session, run, work.intent(), &folder).await?;
+    let (inventory, all_known) = settle::last_run(session, run, inventory, &mut histories).await?;
     let options = work.options(run);
     let reading = locked::read(session, run, inventory, &options).await?;
     let mut plan = session.plan(&reading, work.intent(), &options).await?;
     if let Work::Saved { path, saved } = &work {
         plan = saved::agree(session, path, saved, &reading, plan)?;
     }
+    if rollback {
+        plan.findings.extend(pvx_core::undo::forecast(&plan));
+    }
+    watch.planned(&plan);
     show(session, &plan);
     if plan.is_blocked() {
         return refuse(session, &plan);
@@ -58,13 +81,27 @@ pub(super) async fn run(
     confirm(&view::plan::question(&plan), run.yes)?;
     let folder = session.folder(&reading.snapshot.inventory);
     work.remember(&folder, Stage::Begun);
-    let report = carry_out(session, &writer, run, &plan, histories).await?;
-    if report.outcome() == Outcome::Complete {
+    let rounder =
+        Rounder { session, run, work: &work, options: &options, folder: folder.clone(), watch };
+    let mut rounds = rounder.carry_out(plan, &writer, &mut histories).await?;
+    let undone = {
+        let (before, offset) = (&reading, rounds.offset());
+        let of = &[Round { plan: &rounds.plan, report: &rounds.report }];
+        let ended =
+            Ended { session, writer: &writer, run, rollback, before, rounds: of, offset, watch };
+        undo::after_failure(&ended, &mut histories).await
+    };
+    let all_known =
+        all_known && carry_out::all_known(&rounds.report) && Undone::all_known(undone.as_ref());
+    if let Err(error) = histories.close(&rounds.plan, all_known) {
+        rounds.report.state_errors.push(error.to_string());
+    }
+    if rounds.report.outcome() == Outcome::Complete {
         work.remember(&folder, Stage::Done);
     }
     // What was made anew is not made anew again.
     let options = Options { replace: Vec::new(), ..options };
-    after(session, &plan, &report, &options).await
+    after(session, &rounds, undone.as_ref(), &options, watch).await
 }
 
 fn show(session: &Session<'_>, plan: &Plan) {

@@ -112,6 +112,7 @@ impl Review {
             intent: match plan.intent {
                 Intent::Apply => "apply",
                 Intent::Destroy => "destroy",
+                Intent::Undo => "undo",
             },
             blocked: plan.is_blocked(),
             empty: plan.is_empty(),
@@ -152,6 +153,7 @@ fn verdict(plan: &Plan) -> String {
         _ if open => "no changes, apart from what is marked !",
         _ if !plan.held.is_empty() => "no changes now, some are held back",
         Intent::Apply => "no changes: the cluster is as the documents say",
+        Intent::Undo => "no changes: nothing is to be taken back",
         Intent::Destroy => "no changes: the documents own no guest on the cluster",
     }
     .to_owned()

@@ -38,6 +38,7 @@ pub(crate) fn change(name: &str, verb: Verb, effect: Effect) -> Change {
         effect,
         reason: "differs from the documents".to_owned(),
         position: Some(Position { file: "clusters/k3s.yaml".to_owned(), line: 14, column: 5 }),
+        on_failure: pvx_core::desired::OnFailure::Keep,
         actions: Vec::new(),
     }
 }

@@ -83,6 +83,7 @@ pub(crate) fn read(
     config.tls = tls(&mut fields, folders);
     (config.policy, config.policy_files) = policy::take(&mut fields, folders);
     config.overcommit = overcommit(&mut fields);
+    config.apply = super::apply::take(&mut fields);
     fields.finish();
     config
 }

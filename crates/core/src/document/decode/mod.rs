@@ -1,6 +1,7 @@
 //! From YAML trees to typed documents. Every problem is collected; a value that cannot be used is
 //! left out, and decoding goes on.
 
+mod apply;
 pub(crate) mod cdrom;
 pub(crate) mod cloudinit;
 pub(crate) mod config;

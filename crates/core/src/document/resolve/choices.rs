@@ -1,9 +1,9 @@
 //! Keys of the merged tree that are about a guest and not in its configuration: `placement`,
-//! `apply_changes` and `prevent_destroy`.
+//! `apply_changes`, `prevent_destroy` and `on_failure`.
 
 use super::super::decode::value;
 use super::super::yaml::{Kind, Node};
-use crate::desired::{ApplyChanges, Placement};
+use crate::desired::{ApplyChanges, OnFailure, Placement};
 use crate::diagnostic::{Diagnostic, Span, Spanned};
 
 /// What the documents choose.
@@ -12,6 +12,7 @@ pub(super) struct Choices {
     placement: Option<Spanned<Word>>,
     pub(super) apply_changes: Option<Spanned<ApplyChanges>>,
     pub(super) prevent_destroy: Option<Spanned<bool>>,
+    pub(super) on_failure: Option<Spanned<OnFailure>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,7 @@ impl Choices {
         };
         let placement = word("placement", &["spread", "pack", "pinned"]);
         let changes = word("apply_changes", &["live", "reboot", "manual"]);
+        let failure = word("on_failure", &["keep", "destroy"]);
         let prevent = tree.remove("prevent_destroy").map(|entry| entry.value);
         let prevent = prevent.filter(|node| node.kind != Kind::Null);
         Self {
@@ -50,6 +52,12 @@ impl Choices {
             }),
             prevent_destroy: prevent
                 .and_then(|node| value::boolean(&node, "prevent_destroy", problems)),
+            on_failure: failure.map(|word| {
+                word.map(|word| match word.as_str() {
+                    "destroy" => OnFailure::Destroy,
+                    _ => OnFailure::Keep,
+                })
+            }),
         }
     }
 

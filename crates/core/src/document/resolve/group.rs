@@ -237,6 +237,7 @@ fn built(
         moved_from: None,
         apply_changes: choices.apply_changes.as_ref().map(|said| said.value),
         prevent_destroy: choices.prevent_destroy.as_ref().is_some_and(|said| said.value),
+        on_failure: choices.on_failure.as_ref().map(|said| said.value).unwrap_or_default(),
         span: assignment.map_or(group.name.span, |assignment| assignment.span),
         places: vm.places,
     }
@@ -277,6 +278,7 @@ fn own_places(
     keep("node", choices.at());
     keep("apply_changes", choices.apply_changes.as_ref().map(|v| v.span));
     keep("prevent_destroy", choices.prevent_destroy.as_ref().map(|v| v.span));
+    keep("on_failure", choices.on_failure.as_ref().map(|v| v.span));
     keep("count", group.count.as_ref().map(|v| v.span));
     let Some(assignment) = assignment else { return };
     keep("name", assignment.each.as_ref().map(|v| v.span));

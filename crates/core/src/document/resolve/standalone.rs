@@ -136,6 +136,7 @@ fn built(
         moved_from: None,
         apply_changes: choices.apply_changes.as_ref().map(|said| said.value),
         prevent_destroy: choices.prevent_destroy.as_ref().is_some_and(|said| said.value),
+        on_failure: choices.on_failure.as_ref().map(|said| said.value).unwrap_or_default(),
         span: each.map_or(document.name.span, |each| each.span),
         places: vm.places,
     }
@@ -153,6 +154,7 @@ fn own_places(guest: &mut Guest, document: &Standalone, choices: &Choices) {
     keep("node", document.node.as_ref().map(|v| v.span));
     keep("apply_changes", choices.apply_changes.as_ref().map(|v| v.span));
     keep("prevent_destroy", choices.prevent_destroy.as_ref().map(|v| v.span));
+    keep("on_failure", choices.on_failure.as_ref().map(|v| v.span));
     keep("template", document.template.as_ref().map(|v| v.span));
     keep("depends_on", document.depends_on.first().map(|v| v.span));
 }

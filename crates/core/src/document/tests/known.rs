@@ -16,6 +16,7 @@ cloudinit: {}
 ansible: {}
 talos: {}
 preflight: { overcommit: {} }
+apply: {}
 tls: {}
 policy: { windows: [{}], freeze: [{}], rules: [{}], files: policies.yaml }
 ";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 
 use super::lab::{CONFIG, Lab};
-use crate::desired::{ApplyChanges, Guest, Placement, VmidRequest};
+use crate::desired::{ApplyChanges, Guest, OnFailure, Placement, VmidRequest};
 use crate::diagnostic::has_errors;
 use crate::document::{Given, Loaded, load};
 
@@ -380,4 +380,23 @@ fn many_guests_take_little_time() {
     // Twenty times what a release build needs: this is no benchmark and only catches a decode of
     // everything for everyone.
     assert!(took.as_secs() < 20, "{took:?}");
+}
+
+/// Said in any layer, the nearest one wins; without it a guest stays.
+#[test]
+fn what_becomes_of_a_guest_whose_making_failed() {
+    let lab = layered();
+    lab.write(
+        "vms/a.yaml",
+        "name: a-{each}\nfor_each: {1: {on_failure: keep}, 2: }\nnode: pve01\ndisk: 4\n\
+         on_failure: destroy\n",
+    );
+    lab.write("vms/b.yaml", "name: b\nnode: pve01\ndisk: 4\n");
+    let loaded = lab.load(&["vms"]);
+    good(&loaded, &lab);
+    let said = |address: &str| guest(&loaded, address).on_failure;
+    let all = ["vm/a-1", "vm/a-2", "vm/b"].map(said);
+    assert_eq!(all, [OnFailure::Keep, OnFailure::Destroy, OnFailure::Keep]);
+    lab.write("vms/b.yaml", "name: b\nnode: pve01\ndisk: 4\non_failure: maybe\n");
+    assert!(has_errors(&lab.load(&["vms"]).diagnostics));
 }

@@ -15,8 +15,8 @@ use crate::plan::{
     Reason, Verb,
 };
 use crate::provider::{
-    Begun, Comparison, ErrorClass, GuestKind, HaComparison, HaRule, ProviderError, Reader, TaskEnd,
-    Volume, Wanted, Writer,
+    Begun, Comparison, ErrorClass, GuestKind, HaComparison, HaRule, ProviderError, Reader, Seen,
+    TaskEnd, Volume, Wanted, Writer,
 };
 use crate::state::{Record, Remembered, StateError};
 
@@ -33,12 +33,18 @@ pub(super) enum Answer {
     Hold,
     /// A lock is held.
     Busy,
+    /// The lock of this storage was not to be had in time.
+    LockTimeout(&'static str),
     /// Refused.
     Refused,
     /// The guest is not there.
     Missing,
     /// The answer is lost.
     Lost,
+    /// What is to be made is there.
+    Exists,
+    /// A task that cannot be watched to its end.
+    TaskLost,
 }
 
 /// Something that happens to the cluster meanwhile.
@@ -53,6 +59,10 @@ pub(super) struct Fake {
     /// In flight by resource, now and at most.
     flying: Mutex<BTreeMap<String, (usize, usize)>>,
     tasks: Mutex<BTreeMap<String, (Action, Answer)>>,
+    /// What looks at an action show; unclear when there are no more.
+    pub(super) looks: Mutex<BTreeMap<u32, VecDeque<Seen>>>,
+    /// Digests that went with requests, in order.
+    pub(super) digests: Mutex<Vec<Option<String>>>,
     /// Told before each answer.
     pub(super) before: Mutex<Option<Interference>>,
 }
@@ -60,6 +70,10 @@ pub(super) struct Fake {
 impl Fake {
     pub(super) fn answer(&self, action: u32, answers: &[Answer]) {
         self.script.lock().unwrap().insert(action, answers.iter().copied().collect());
+    }
+
+    pub(super) fn show(&self, action: u32, seen: &[Seen]) {
+        self.looks.lock().unwrap().insert(action, seen.iter().cloned().collect());
     }
 
     pub(super) fn say(&self, line: String) {
@@ -117,8 +131,9 @@ impl Reader for Fake {
 }
 
 impl Writer for Fake {
-    async fn begin(&self, action: &Action, _: Option<&str>) -> Result<Begun, ProviderError> {
+    async fn begin(&self, action: &Action, digest: Option<&str>) -> Result<Begun, ProviderError> {
         self.say(format!("send {}", action.id));
+        self.digests.lock().unwrap().push(digest.map(str::to_owned));
         if let Some(before) = &*self.before.lock().unwrap() {
             before(self);
         }
@@ -128,10 +143,15 @@ impl Writer for Fake {
         match answer {
             Answer::Done => return Ok(Begun::Done),
             Answer::Busy => return Err(error(ErrorClass::Busy)),
+            Answer::LockTimeout(storage) => {
+                let text = format!("cfs-lock 'storage-{storage}' error: got lock request timeout");
+                return Err(ProviderError::new(ErrorClass::Busy, text));
+            }
             Answer::Refused => return Err(error(ErrorClass::Refused)),
             Answer::Missing => return Err(error(ErrorClass::Missing)),
             Answer::Lost => return Err(error(ErrorClass::OutcomeUnknown)),
-            Answer::Task(_) | Answer::TaskFails | Answer::Hold => {}
+            Answer::Exists => return Err(error(ErrorClass::Exists)),
+            Answer::Task(_) | Answer::TaskFails | Answer::Hold | Answer::TaskLost => {}
         }
         self.fly(action, true);
         let upid = format!("UPID:{}", action.id.0);
@@ -139,8 +159,24 @@ impl Writer for Fake {
         Ok(Begun::Task(upid))
     }
 
+    async fn look(&self, action: &Action, _: i64) -> Result<Seen, ProviderError> {
+        self.say(format!("look {}", action.id));
+        let mut looks = self.looks.lock().unwrap();
+        let next = looks.get_mut(&action.id.0).and_then(VecDeque::pop_front);
+        Ok(next.unwrap_or_else(|| Seen::Unclear("nobody knows".to_owned())))
+    }
+
     async fn wait(&self, upid: &str, _: Duration) -> Result<TaskEnd, ProviderError> {
-        let (action, answer) = self.tasks.lock().unwrap().remove(upid).unwrap();
+        let found = self.tasks.lock().unwrap().remove(upid);
+        let Some((action, answer)) = found else {
+            // One that a look named.
+            self.say(format!("wait {upid}"));
+            return match upid {
+                "UPID:bad" => Err(error(ErrorClass::Failed)),
+                "UPID:lost" => Err(error(ErrorClass::OutcomeUnknown)),
+                _ => Ok(TaskEnd { warnings: 0 }),
+            };
+        };
         let seconds = match answer {
             Answer::Task(seconds) => seconds,
             Answer::Hold => std::future::pending().await,
@@ -151,6 +187,10 @@ impl Writer for Fake {
         self.say(format!("over {}", action.id));
         match answer {
             Answer::TaskFails => Err(error(ErrorClass::Failed)),
+            Answer::TaskLost => Err(ProviderError {
+                upid: Some(upid.to_owned()),
+                ..error(ErrorClass::OutcomeUnknown)
+            }),
             _ => Ok(TaskEnd { warnings: 0 }),
         }
     }
@@ -261,15 +301,15 @@ pub(super) fn configure() -> ActionKind {
 }
 
 /// One step of a guest: node, what, storages.
-pub(super) type Step = (&'static str, ActionKind, &'static [&'static str]);
+pub(in crate::execute) type Step = (&'static str, ActionKind, &'static [&'static str]);
 
 /// Starts on one node, as many as are asked for.
-pub(super) fn steps(count: usize) -> Vec<Step> {
+pub(in crate::execute) fn steps(count: usize) -> Vec<Step> {
     vec![("pve1", ActionKind::Start, &[]); count]
 }
 
 /// A plan of guests `k3s/g0`, `k3s/g1`, … with VMIDs 1000, 1001, …, each a chain of steps.
-pub(super) fn plan(guests: Vec<Vec<Step>>) -> Plan {
+pub(in crate::execute) fn plan(guests: Vec<Vec<Step>>) -> Plan {
     let mut actions = ActionGraph::default();
     let mut changes = Vec::new();
     for (n, chain) in guests.into_iter().enumerate() {
@@ -305,6 +345,7 @@ pub(super) fn plan(guests: Vec<Vec<Step>>) -> Plan {
             effect: Effect::Live,
             reason: "test".to_owned(),
             position: None,
+            on_failure: crate::desired::OnFailure::Keep,
             actions: ids,
         });
     }
@@ -321,7 +362,7 @@ pub(super) struct Ran {
 
 /// Runs with ample limits and a healthy journal.
 pub(super) async fn go(fake: &Fake, plan: &Plan) -> Ran {
-    let limits = Limits { total: 99, per_node: 99, per_storage: 99, per_template: 99 };
+    let limits = Limits { per_storage: Some(99), ..Limits::default() };
     let (_stop, stopped) = watch::channel(Stop::Go);
     go_with(fake, plan, &limits, &[], stopped).await
 }

@@ -116,14 +116,24 @@ async fn it_was_made_a_template_meanwhile() {
 #[tokio::test(start_paused = true)]
 async fn it_changed_meanwhile() {
     let change = |g: &mut Guest| g.digest = Some("abd".to_owned());
-    for kind in [shutdown(), ActionKind::Destroy, ActionKind::Start, migrate()] {
+    let resize = ActionKind::Resize { disk: "scsi0".to_owned(), size: 1 };
+    for kind in [shutdown(), ActionKind::Destroy, ActionKind::Start, migrate(), configure(), resize]
+    {
         let plan = one(kind, &[digest()]);
         assert!(refused(&plan, change).await.unwrap().contains("changed since the plan"));
     }
-    // Sent along: Proxmox itself compares it, under its lock.
+}
+
+/// What was read in the same breath goes with the request, where it takes a digest.
+#[tokio::test(start_paused = true)]
+async fn the_digest_of_the_reading_is_sent() {
     let resize = ActionKind::Resize { disk: "scsi0".to_owned(), size: 1 };
-    for kind in [configure(), resize] {
-        assert_eq!(refused(&one(kind, &[digest()]), change).await, None);
+    let table = [(configure(), Some("abc")), (resize, Some("abc")), (shutdown(), None)];
+    for (kind, sent) in table {
+        let fake = Fake::default();
+        fake.guests.lock().unwrap().insert(1000, guest());
+        go(&fake, &one(kind, &[owned()])).await;
+        assert_eq!(*fake.digests.lock().unwrap(), [sent.map(str::to_owned)]);
     }
 }
 

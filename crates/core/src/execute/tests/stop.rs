@@ -75,3 +75,18 @@ async fn nobody_is_left_who_could_stop_it() {
     let ran = go_with(&fake, &plan(vec![steps(2)]), &Limits::default(), &[], receiver).await;
     assert_eq!(ran.report.outcome(), Outcome::Complete);
 }
+
+/// What was refused and waits for its next try is given up at once, and is known to have done
+/// nothing.
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_pauses_between_tries() {
+    for how in [Stop::Drain, Stop::Leave] {
+        let fake = Fake::default();
+        fake.answer(0, &[Answer::Busy; 99]);
+        let ran = stopped_after(20, how, &fake, &plan(vec![steps(2)])).await;
+        assert_eq!(ran.seconds.round(), 20.0);
+        assert_eq!(ids(ran.report.unstarted.iter().copied()), [0, 1]);
+        assert_eq!(ran.report.outcome(), Outcome::Cancelled);
+        assert_eq!(fake.lines().last().unwrap(), "journal end #0 false");
+    }
+}

@@ -22,14 +22,6 @@ pub(in crate::planner) struct PutAway {
     pub(in crate::planner) holding: Option<Holding>,
 }
 
-impl PutAway {
-    /// What proves a guest that was never configured and whose disks are put away.
-    pub(in crate::planner) fn guest_proof(&self) -> Option<Precondition> {
-        let mut all = self.steps.iter().flat_map(|step| &step.preconditions);
-        all.find(|p| matches!(p, Precondition::Begun { .. })).cloned()
-    }
-}
-
 /// The steps that hand the disks of these slots of a guest, with its proof, to the guest's keeper, which is made when there is
 /// none.
 ///

@@ -143,7 +143,7 @@ fn a_disk_that_is_not_there() {
     wanted.storage = Some("local".into());
     let comparison = compare(&wanted, &[], &live(&[]));
     assert_eq!(line(&comparison), "virtio1=local:0.5,format=qcow2,ssd=1");
-    assert!(comparison.allocates.contains("local"));
+    assert_eq!(comparison.allocates, ["local"]);
     wanted.disks.get_mut("virtio1").unwrap().storage = Some("fast".into());
     assert_eq!(line(&compare(&wanted, &[], &live(&[]))), "virtio1=fast:0.5,format=qcow2,ssd=1");
     wanted.disks.get_mut("virtio1").unwrap().size = None;

@@ -1,0 +1,139 @@
+//! Guests that come, move and go.
+
+use pvx_core::live::Guest;
+use pvx_core::plan::{Action, ActionKind};
+use pvx_core::provider::{GuestKind, Seen};
+
+use super::{Row, Task, identity_in, seen, stranger};
+use crate::client::{ApiError, ApiPath, Request};
+use crate::cluster::Cluster;
+use crate::guest::Qemu;
+use crate::read::guest_at;
+
+impl Cluster {
+    /// A clone or a guest from nothing: at most three requests.
+    pub(super) async fn made(&self, action: &Action, since: i64) -> Result<Seen, ApiError> {
+        let Some(row) = self.place(action.vmid).await? else {
+            // Its file is there before the task begins: without it nothing was begun, or what was
+            // begun has failed and is cleaned up.
+            return Ok(seen(self.task_of(action, since).await?));
+        };
+        let Some(guest) = self.read_at(action.vmid, &row.node).await? else {
+            let text = format!("guest {} on {} cannot be read", action.vmid, row.node);
+            return Ok(Seen::Unclear(text));
+        };
+        let ours = is_it(action, &guest);
+        let lock = guest.lock().filter(|lock| matches!(*lock, "clone" | "create"));
+        match (ours, lock) {
+            (true, None) => Ok(at_its_place(action, &row)),
+            // Until its disks are copied it shows neither note nor identity.
+            (false, Some(_)) if !shows_anything(&guest) => self.coming(action, &row, since).await,
+            (true, Some(_)) => self.coming(action, &row, since).await,
+            (false, _) => Ok(Seen::Other(taken(action, &row, &guest))),
+        }
+    }
+
+    async fn coming(&self, action: &Action, row: &Row, since: i64) -> Result<Seen, ApiError> {
+        if let Some(Task::Runs(upid)) = self.task_of(action, since).await? {
+            return Ok(Seen::Running(upid));
+        }
+        Ok(Seen::Coming(format!("guest {} on {} is being made", action.vmid, row.node)))
+    }
+
+    /// A guest that moves: at most three requests.
+    pub(super) async fn arrived(
+        &self,
+        action: &Action,
+        target: &str,
+        since: i64,
+    ) -> Result<Seen, ApiError> {
+        let task = self.task_of(action, since).await?;
+        if let Some(Task::Runs(upid)) = task {
+            return Ok(Seen::Running(upid));
+        }
+        let Some(row) = self.place(action.vmid).await? else {
+            return Ok(Seen::Other(format!("guest {} is gone", action.vmid)));
+        };
+        if row.lock.as_deref() == Some("migrate") {
+            return Ok(Seen::Coming(format!("guest {} is on its way", action.vmid)));
+        }
+        if row.node != target && row.node != action.node {
+            let text = format!("guest {} is on {}, not on {target}", action.vmid, row.node);
+            return Ok(Seen::Other(text));
+        }
+        match self.read_at(action.vmid, &row.node).await? {
+            Some(guest) => Ok(match stranger(action, &guest) {
+                Some(other) => Seen::Other(other),
+                None if row.node == target => Seen::Done,
+                None => seen(task),
+            }),
+            None => Ok(Seen::Unclear(format!("guest {} cannot be read", action.vmid))),
+        }
+    }
+
+    /// A guest that is removed: at most three requests.
+    pub(super) async fn gone(&self, action: &Action, since: i64) -> Result<Seen, ApiError> {
+        let task = self.task_of(action, since).await?;
+        if let Some(Task::Runs(upid)) = task {
+            return Ok(Seen::Running(upid));
+        }
+        let Some(row) = self.place(action.vmid).await? else { return Ok(Seen::Done) };
+        match self.read_at(action.vmid, &row.node).await? {
+            // The guest that was to go is gone, and somebody else has its VMID.
+            Some(guest) if stranger(action, &guest).is_some() => Ok(Seen::Done),
+            Some(_) => Ok(seen(task)),
+            None => Ok(Seen::Unclear(format!("guest {} cannot be read", action.vmid))),
+        }
+    }
+
+    async fn read_at(&self, vmid: u32, node: &str) -> Result<Option<Guest>, ApiError> {
+        let path = ApiPath::new("/nodes/{}/qemu/{}/pending", &[&node, &vmid]);
+        match self.client.get(&Request::get(path)).await {
+            Ok(rows) => Ok(Some(guest_at(vmid, node, rows))),
+            Err(error) if error.is_missing_guest() => Ok(None),
+            Err(ApiError::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Is this the guest that the action makes?
+fn is_it(action: &Action, guest: &Guest) -> bool {
+    match &action.kind {
+        ActionKind::Clone { note, .. } => {
+            guest.config.get("description").is_some_and(|d| d.trim_end() == note)
+        }
+        ActionKind::Create { config, .. } => {
+            let identity = identity_in(config);
+            identity.is_some() && identity == Qemu.identity_of(guest)
+        }
+        _ => false,
+    }
+}
+
+/// Does it show whose it is? The file that stands for a guest that is being made has its lock, and a
+/// comment that Proxmox reads as a description (qemu-server, clone_vm).
+fn shows_anything(guest: &Guest) -> bool {
+    let said = |key: &str| match key {
+        "lock" => false,
+        "description" => {
+            guest.config.get(key).is_some_and(|text| !text.starts_with("qmclone temporary file"))
+        }
+        _ => true,
+    };
+    guest.config.keys().any(|key| matches!(key.as_str(), "description" | "name") && said(key))
+}
+
+fn at_its_place(action: &Action, row: &Row) -> Seen {
+    let ActionKind::Clone { target: Some(target), .. } = &action.kind else { return Seen::Done };
+    if row.node == *target {
+        return Seen::Done;
+    }
+    Seen::Unclear(format!("guest {} is made, and is on {}", action.vmid, row.node))
+}
+
+fn taken(action: &Action, row: &Row, guest: &Guest) -> String {
+    let name = guest.config.get("name").or(row.name.as_ref());
+    let name = name.map_or_else(|| "a guest without a name".to_owned(), |name| format!("'{name}'"));
+    format!("VMID {} was taken by {name} on {} meanwhile", action.vmid, row.node)
+}
