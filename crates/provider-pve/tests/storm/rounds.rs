@@ -206,7 +206,12 @@ impl Lab {
             writer: &self.cluster,
             kind: &Qemu,
             limits: &Limits::default(),
-            patience: &Patience { task: Duration::from_secs(3), pause, ..Patience::default() },
+            patience: &Patience {
+                late: Duration::from_millis(300),
+                task: Duration::from_secs(3),
+                pause,
+                ..Patience::default()
+            },
             estimates: &Estimates::default(),
             sink: &sink,
             now: || CLOCK.with(|sim| sim.now_ms() / 1000),
