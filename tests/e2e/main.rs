@@ -23,6 +23,7 @@ mod pipelines;
 mod policy;
 mod preflight;
 mod privileges;
+mod race;
 mod reference;
 mod reuse;
 mod review;

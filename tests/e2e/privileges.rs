@@ -178,7 +178,7 @@ fn files_go_over_ssh() {
     assert!(run.stdout.contains("over SSH, because no API token may"), "{}", run.stdout);
     // A plan's own JSON has them too.
     let (_, plan) = environment.sim_json(&["plan", "vms"]);
-    assert_eq!(plan["version"], 3);
+    assert_eq!(plan["version"], 4);
     assert_eq!(plan["privileges"][0]["path"], "/");
 }
 

@@ -134,9 +134,10 @@ fn schemas_are_listed_and_written() {
     let list = environment.pvx(&["schema"]).expect(0).stdout;
     let run = environment.pvx(&["schema", "--out", "schemas", "--format", "json"]).expect(0);
     let written: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!(written["written"].as_array().unwrap().len(), 6);
+    assert_eq!(written["written"].as_array().unwrap().len(), 7);
     for (kind, file) in [
         ("config", "cluster-config"),
+        ("events", "events"),
         ("cluster", "cluster"),
         ("vm", "vm"),
         ("policy", "policy"),

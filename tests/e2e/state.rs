@@ -248,7 +248,7 @@ fn files_of_version_1_are_migrated() {
     environment.write(JOURNAL, &format!("{begin}\n"));
     environment.write("web.yaml", &WEB.replace("memory: 512", "memory: 1024"));
     let said = environment.sim(APPLY).expect(0).stderr;
-    assert!(said.contains("the last run was cut off in configure of web/web-cp01"), "{said}");
+    assert!(said.contains("configure of web/web-cp01 (1000 on pve1) was cut off"), "{said}");
     let state: serde_json::Value = serde_json::from_str(&environment.read(STATE)).unwrap();
     assert_eq!(state["version"], 2);
     assert!(state["checksum"].as_str().unwrap().starts_with("sha256:"));

@@ -81,7 +81,9 @@ impl Lab {
         let mut text = String::new();
         let state = self.folder.path("state");
         for entry in walk(&state) {
-            if entry.extension().is_some_and(|e| e == "json") {
+            // How long actions took is learned from every run.
+            let learned = entry.file_name().is_some_and(|name| name == "_durations.json");
+            if !learned && entry.extension().is_some_and(|e| e == "json") {
                 let file = std::fs::read_to_string(entry).unwrap();
                 let lines = file.lines().filter(|line| !line.contains("\"serial\""));
                 text.extend(lines.map(|line| format!("{line}\n")));

@@ -15,7 +15,7 @@ use crate::environment::{Environment, Run};
 use crate::served::Served;
 
 /// The apply under test.
-const APPLY: [&str; 5] = ["apply", "--yes", "--replace", "vm/anew-a", "vms.yaml"];
+const APPLY: [&str; 5] = ["apply", "--yes", "--replace", "app/cp-anew-a", "vms.yaml"];
 /// The one after the kill: what was made anew is not made anew again.
 const AGAIN: [&str; 3] = ["apply", "--yes", "vms.yaml"];
 /// The longest that a run may take before it counts as hanging.
@@ -44,11 +44,13 @@ pub(super) struct Point {
     pub(super) lose_state: bool,
     /// Tasks take time: some still run when the next run begins.
     pub(super) slow: bool,
+    /// The next run is killed too, when the effect of its request of this number is there.
+    pub(super) twice: Option<usize>,
 }
 
 impl Point {
     pub(super) fn request(number: usize, at: At) -> Self {
-        Self { record: false, number, at, lose_state: false, slow: false }
+        Self { record: false, number, at, lose_state: false, slow: false, twice: None }
     }
 
     pub(super) fn record(number: usize, at: At) -> Self {
@@ -70,7 +72,11 @@ impl fmt::Display for Point {
         let at = format!("{:?}", self.at).to_lowercase();
         write!(f, "{what} {} {at}", self.number)?;
         f.write_str(if self.slow { ", tasks take time" } else { "" })?;
-        f.write_str(if self.lose_state { ", state lost" } else { "" })
+        f.write_str(if self.lose_state { ", state lost" } else { "" })?;
+        match self.twice {
+            Some(number) => write!(f, ", and the next run at its request {number}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -111,7 +117,10 @@ impl Stage {
         assert_eq!(world.loose_ends(), Vec::<String>::new());
         stage.expected = account::picture(&world);
         for name in scene::wanted() {
-            assert!(stage.expected.contains_key(name), "{name}: {:#?}", stage.expected);
+            assert!(stage.expected.contains_key(&name), "{name}: {:#?}", stage.expected);
+        }
+        for gone in ["cp-gone-a", "cp-gone-b", "cp-gone-c"] {
+            assert!(!stage.expected.contains_key(gone), "{gone}: {:#?}", stage.expected);
         }
         served.stop();
         stage
@@ -132,7 +141,7 @@ impl Stage {
         let killed = if point.record {
             kill_at_record(&environment, &served, point)
         } else {
-            kill_at_request(&environment, &served, point)
+            kill_at_request(&environment, &served, point, &APPLY)
         };
         let result = killed.and_then(|killed| {
             self.go_on(point, &served, &environment)?;
@@ -145,6 +154,9 @@ impl Stage {
     fn go_on(&self, point: &Point, served: &Served, lab: &Environment) -> Result<(), String> {
         if point.lose_state {
             let _ = std::fs::remove_dir_all(lab.path("state"));
+        }
+        if let Some(number) = point.twice {
+            kill_at_request(lab, served, &Point::request(number, At::After), &AGAIN)?;
         }
         let again = pvx(lab, served, &AGAIN);
         let said = format!("-- the second run\n{}{}", again.stdout, again.stderr);
@@ -165,7 +177,7 @@ impl Stage {
         if point.lose_state {
             // Nobody knows any more that the document said this.
             for picture in [&mut found, &mut expected] {
-                picture.remove("cfg-c");
+                picture.remove("cp-cfg-c");
             }
         }
         wrong.extend(account::difference(&expected, &found));
@@ -178,8 +190,13 @@ fn pvx(environment: &Environment, served: &Served, args: &[&str]) -> Run {
     Run::of(&output)
 }
 
-fn spawn(environment: &Environment, served: &Served, variables: &[(&str, String)]) -> Child {
-    let mut command = environment.command(&APPLY);
+fn spawn(
+    environment: &Environment,
+    served: &Served,
+    args: &[&str],
+    variables: &[(&str, String)],
+) -> Child {
+    let mut command = environment.command(args);
     command.envs(served.variables()).envs(variables.iter().cloned());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
@@ -189,9 +206,10 @@ fn kill_at_request(
     environment: &Environment,
     served: &Served,
     point: &Point,
+    args: &[&str],
 ) -> Result<bool, String> {
     let id = served.sim.add_fault(point.rule()).unwrap();
-    let mut child = spawn(environment, served, &[]);
+    let mut child = spawn(environment, served, args, &[]);
     let come = served.wait_for_fault(&id, PATIENCE, || child.try_wait().unwrap().is_some());
     let ended = child.try_wait().unwrap().is_some();
     let _ = child.kill();
@@ -211,7 +229,7 @@ fn kill_at_record(
 ) -> Result<bool, String> {
     let at = if point.at == At::Before { ":before" } else { "" };
     let variable = ("PVX_KILL_AT_RECORD", format!("{}{at}", point.number));
-    let mut child = spawn(environment, served, &[variable]);
+    let mut child = spawn(environment, served, &APPLY, &[variable]);
     let began = Instant::now();
     loop {
         match child.try_wait().unwrap() {

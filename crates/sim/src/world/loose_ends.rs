@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::World;
 use super::guest::Guest;
+use super::task::Task;
 use super::volumes::{own_name, split_volid};
 use crate::guest::drive::Drive;
 use crate::guest::keys;
@@ -18,9 +19,7 @@ impl World {
         let mut held = BTreeSet::new();
         for guest in self.guests() {
             let vmid = guest.vmid;
-            if let Some(lock) =
-                guest.get("lock").filter(|_| !self.tasks().any(super::task::Task::running))
-            {
+            if let Some(lock) = guest.get("lock").filter(|_| !self.tasks().any(Task::running)) {
                 ends.insert(format!("guest {vmid} is locked ({lock}) and no task runs"));
             }
             for (key, place, volume) in self.held_by(guest) {

@@ -75,9 +75,9 @@ async fn requests_that_never_arrive_are_given_up() {
     fake.answer(0, &[Answer::Lost; 20]);
     fake.show(0, &vec![Seen::Nothing; 99]);
     let ran = go(&fake, &one(configure())).await;
-    assert_eq!((fake.sent().len(), class(&ran)), (6, Some(ErrorClass::Unreachable)));
+    assert_eq!((fake.sent().len(), class(&ran)), (8, Some(ErrorClass::Unreachable)));
     let error = &ran.report.failed[&ActionId(0)];
-    assert!(error.message.contains("sent 6 times"), "{}", error.message);
+    assert!(error.message.contains("sent 8 times"), "{}", error.message);
 }
 
 /// A task that cannot be watched: what it did is looked at, and its request is in no queue any more.

@@ -184,8 +184,16 @@ fn what_is_open_goes_on_in_the_next_journal() {
     )
     .unwrap();
     assert_eq!(aside, None);
-    let now = Journal::unfinished(&folder, "k3s").unwrap();
-    assert_eq!((now.open.len(), &now.open[..2]), (3, &before.open[..]));
+    let now = Journal::unfinished(&folder, "k3s").unwrap().open;
+    let ids: Vec<u32> = now.iter().map(|open| open.action.id.0).collect();
+    assert_eq!(ids, [7, u32::MAX - 1, u32::MAX]);
+    let upids = |open: &[Unfinished]| -> Vec<_> { open.iter().map(|o| o.upid.clone()).collect() };
+    let old_ones: Vec<Unfinished> = now.into_iter().rev().take(2).collect();
+    assert_eq!(upids(&old_ones), upids(&before.open));
+    let guests = |open: &[Unfinished]| -> Vec<_> {
+        open.iter().map(|o| o.action.address.clone()).collect()
+    };
+    assert_eq!(guests(&old_ones), guests(&before.open));
     assert_eq!(fs::read(folder.file("k3s", "journal.old")).unwrap(), old);
     journal.append(&[Line::Record(Record::Closed)], None, &mut Watch::default()).unwrap();
     assert_eq!(Journal::unfinished(&folder, "k3s").unwrap(), Unsettled::default());
