@@ -133,7 +133,7 @@ fn a_half_made_clone_of_a_marked_template_is_half_made() {
     half_made(&mut lab, 1003, "w01", "pve1");
     lab.config(1003, "tags", TAGS);
     assert_snapshot!(lab.destroy(), @r"
-    #0 destroy 1003 @pve1 if unchanged+unprotected on shared
+    #0 destroy 1003 @pve1 if begun+unprotected on shared
     Destroy k3s/w01 1003 on pve1: destroy was asked for (DataLoss)
     ");
 }
