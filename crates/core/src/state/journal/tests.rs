@@ -190,9 +190,8 @@ fn what_is_open_goes_on_in_the_next_journal() {
     let upids = |open: &[Unfinished]| -> Vec<_> { open.iter().map(|o| o.upid.clone()).collect() };
     let old_ones: Vec<Unfinished> = now.into_iter().take(2).collect();
     assert_eq!(upids(&old_ones), upids(&before.open));
-    let guests = |open: &[Unfinished]| -> Vec<_> {
-        open.iter().map(|o| o.action.address.clone()).collect()
-    };
+    let guests =
+        |open: &[Unfinished]| -> Vec<_> { open.iter().map(|o| o.action.address.clone()).collect() };
     assert_eq!(guests(&old_ones), guests(&before.open));
     assert_eq!(fs::read(folder.file("k3s", "journal.old")).unwrap(), old);
     journal.append(&[Line::Record(Record::Closed)], None, &mut Watch::default()).unwrap();
