@@ -87,7 +87,12 @@ impl<'a> Builder<'a> {
             held: Vec::new(),
             findings: Vec::new(),
             outcomes: BTreeMap::new(),
-            vmids: Vmids::new(input.desired, &input.snapshot.inventory, &input.options.taken),
+            vmids: Vmids::new(
+                input.desired,
+                &input.snapshot.inventory,
+                &input.options.taken,
+                &input.options.avoided,
+            ),
             keepers: Keepers::of(input),
             moved: BTreeMap::new(),
         }

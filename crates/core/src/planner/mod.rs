@@ -87,6 +87,10 @@ pub struct Options {
     /// token may not see what.
     #[serde(skip)]
     pub taken: BTreeSet<u32>,
+    /// VMIDs that others are likely to take before this plan is carried out: new guests get them
+    /// only when no other one is left.
+    #[serde(skip)]
+    pub avoided: BTreeSet<u32>,
 }
 
 /// Where a plan puts a new guest.
@@ -113,6 +117,7 @@ impl Default for Options {
             applying: false,
             seats: BTreeMap::new(),
             taken: BTreeSet::new(),
+            avoided: BTreeSet::new(),
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::live::Inventory;
 pub(super) struct Vmids {
     taken: BTreeSet<u32>,
     claimed: BTreeSet<u32>,
+    /// Those that others are likely to take meanwhile: only when nothing else is left.
+    avoided: BTreeSet<u32>,
     range: VmidRange,
     next: u32,
 }
@@ -17,7 +19,12 @@ pub(super) struct Vmids {
 impl Vmids {
     /// Every VMID of the inventory is taken, containers and unreadable guests included, and those that
     /// Proxmox has refused; every VMID a document names is claimed.
-    pub(super) fn new(desired: &Desired, inventory: &Inventory, refused: &BTreeSet<u32>) -> Self {
+    pub(super) fn new(
+        desired: &Desired,
+        inventory: &Inventory,
+        refused: &BTreeSet<u32>,
+        avoided: &BTreeSet<u32>,
+    ) -> Self {
         let claimed = desired.guests().filter_map(|guest| match guest.vmid {
             VmidRequest::Fixed(vmid) => Some(vmid),
             VmidRequest::Auto => None,
@@ -25,6 +32,7 @@ impl Vmids {
         Self {
             taken: inventory.guests.keys().chain(refused).copied().collect(),
             claimed: claimed.chain(desired.claimed.iter().copied()).collect(),
+            avoided: avoided.clone(),
             range: desired.scope.vms,
             next: desired.scope.vms.first,
         }
@@ -42,16 +50,19 @@ impl Vmids {
             && !self.taken.contains(&vmid)
     }
 
-    /// Takes the lowest free one; `None` when the range is full.
+    /// Takes the lowest free one, of those to be avoided last; `None` when the range is full.
     pub(super) fn take_lowest(&mut self) -> Option<u32> {
         while self.next <= self.range.last {
             let vmid = self.next;
             self.next += 1;
-            if !self.claimed.contains(&vmid) && self.taken.insert(vmid) {
+            let meant = !self.claimed.contains(&vmid) && !self.avoided.contains(&vmid);
+            if meant && self.taken.insert(vmid) {
                 return Some(vmid);
             }
         }
-        None
+        let left = self.avoided.iter().copied().find(|vmid| self.has(*vmid))?;
+        self.taken.insert(left);
+        Some(left)
     }
 
     /// The range that VMIDs are taken from.
@@ -68,6 +79,7 @@ mod tests {
         Vmids {
             taken: taken.iter().copied().collect(),
             claimed: claimed.iter().copied().collect(),
+            avoided: BTreeSet::new(),
             range: VmidRange { first: 1000, last: 1004, span: None },
             next: 1000,
         }
@@ -78,6 +90,14 @@ mod tests {
         let mut vmids = vmids(&[1000], &[1002]);
         let taken: Vec<_> = std::iter::from_fn(|| vmids.take_lowest()).collect();
         assert_eq!(taken, [1001, 1003, 1004]);
+    }
+
+    #[test]
+    fn what_others_may_take_comes_last() {
+        let mut vmids = vmids(&[1000], &[1002]);
+        vmids.avoided = [1000, 1001, 1002, 1003, 9999].into();
+        let taken: Vec<_> = std::iter::from_fn(|| vmids.take_lowest()).collect();
+        assert_eq!(taken, [1004, 1001, 1003]);
     }
 
     #[test]

@@ -205,6 +205,19 @@ impl ApiError {
         }
     }
 
+    /// Whether a 500 says nothing of what was asked for, only that something behind it did not answer
+    /// in time: a read may well succeed a little later.
+    #[must_use]
+    pub fn is_hiccup(&self) -> bool {
+        let Self::Refused { status: 500, reason, .. } = self else { return false };
+        let text = reason.trim().to_lowercase();
+        let said = ["", "internal server error", "got timeout", "communication failure"];
+        said.contains(&text.as_str())
+            || text.contains("timed out")
+            || text.contains("connection refused")
+            || text.ends_with(" got timeout")
+    }
+
     /// Whether a write may have been made all the same: its answer was lost, it was accepted and the
     /// answer cannot be read, or its worker did not report.
     #[must_use]

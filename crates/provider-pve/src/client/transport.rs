@@ -150,7 +150,7 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if write || !error.is_transient() {
+            if write || !(error.is_transient() || error.is_hiccup()) {
                 return Err(error);
             }
             let Some(pause) = self.pause(&error, &tried, made, began) else { return Err(error) };

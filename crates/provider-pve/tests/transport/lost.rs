@@ -97,3 +97,22 @@ async fn no_try_begins_after_the_window() {
     Client::new(options).unwrap().get::<u32>(&Request::get("/x")).await.unwrap_err();
     assert_eq!(server.seen().len(), 1);
 }
+
+#[tokio::test]
+async fn a_read_that_met_a_hiccup_is_tried_again_and_one_that_was_refused_is_not() {
+    let table = [
+        ("Internal Server Error", 3),
+        ("got timeout", 3),
+        ("connect to 10.0.0.2:85 timed out", 3),
+        ("storage 'nas' is not online", 1),
+        ("VM quit/powerdown failed", 1),
+    ];
+    for (reason, tries) in table {
+        let server = Server::start(move |_| Reply::Answer(500, reason, String::new())).await;
+        let client = server.client();
+        client.get::<u32>(&Request::get("/x")).await.unwrap_err();
+        assert_eq!(server.seen().len(), tries, "{reason}");
+        client.send(&write()).await.unwrap_err();
+        assert_eq!(server.seen().len(), tries + 1, "{reason}: a write is sent once");
+    }
+}

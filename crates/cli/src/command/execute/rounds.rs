@@ -30,6 +30,9 @@ use crate::view;
 /// Rounds at most, the first included.
 const MOST: usize = 6;
 
+/// Many times as many VMIDs as in the round before are left to whoever took some.
+const AHEAD: u32 = 3;
+
 /// What did not answer, or was locked, gets a moment before the next round.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -167,7 +170,12 @@ impl Rounder<'_> {
             let change = agreed.changes.iter().find(|c| c.address.to_string() == *replaced);
             change.is_none_or(|change| !rounds.is_removed(&change.address))
         });
-        options.taken.extend(rounds.taken());
+        let lost = rounds.taken();
+        // Who takes one after the other is left behind: further ahead in each round.
+        let ahead = AHEAD.saturating_pow(u32::try_from(rounds.count).unwrap_or(u32::MAX));
+        let near = |vmid: &u32| vmid.saturating_add(1)..=vmid.saturating_add(ahead);
+        options.avoided.extend(lost.iter().flat_map(near));
+        options.taken.extend(lost);
         options
     }
 
