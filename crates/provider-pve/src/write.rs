@@ -10,7 +10,10 @@ use pvx_core::provider::{Begun, ErrorClass, ProviderError, Reader, Seen, TaskEnd
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::client::{ApiPath, Request, TaskOutcome, Upid, WaitOptions, is_busy_text};
+use crate::client::{
+    ApiPath, Request, TaskOutcome, Upid, WaitOptions, is_busy_text, is_digest_mismatch_text,
+    is_missing_guest_text,
+};
 use crate::cluster::{Cluster, provider_error};
 use crate::guest::unnamed;
 
@@ -106,16 +109,23 @@ impl Cluster {
     async fn failed(&self, upid: &Upid, text: &str) -> ProviderError {
         // The log is for people: that it cannot be read must not hide the failure itself.
         let log = self.client.task_log_tail(upid, LOG_LINES).await.unwrap_or_default();
-        let class = match text {
-            text if is_busy_text(text) => ErrorClass::Busy,
-            text if is_taken(text) => ErrorClass::Exists,
-            _ => ErrorClass::Failed,
-        };
+        let class = class_of_end(text);
         let message = format!("task {} on {} failed: {text}", upid.kind, upid.node);
         let mut error = ProviderError::new(class, message);
         error.upid = Some(upid.to_string());
         error.log = log;
         error
+    }
+}
+
+/// What the end of a failed task says. It did nothing, or undid what it did, unless it is `Failed`.
+fn class_of_end(text: &str) -> ErrorClass {
+    match text {
+        text if is_busy_text(text) => ErrorClass::Busy,
+        text if is_taken(text) => ErrorClass::Exists,
+        text if is_digest_mismatch_text(text) => ErrorClass::Changed,
+        text if is_missing_guest_text(text) => ErrorClass::Missing,
+        _ => ErrorClass::Failed,
     }
 }
 

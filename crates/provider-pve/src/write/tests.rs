@@ -7,7 +7,7 @@ use pvx_core::plan::{Action, ActionId, ActionKind, Effect, HaChange, Reason};
 use pvx_core::provider::{Begun, ErrorClass};
 use serde_json::json;
 
-use super::{begun, request};
+use super::{begun, class_of_end, request};
 
 pub(super) fn action(kind: ActionKind) -> Action {
     Action {
@@ -95,6 +95,27 @@ fn requests() {
     ];
     let lines: Vec<_> = all.into_iter().map(sent).collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn ends_of_tasks() {
+    use ErrorClass::{Busy, Changed, Exists, Failed, Missing};
+    let table = [
+        ("clone failed: cfs-lock 'storage-shared' error: got lock request timeout", Busy),
+        ("VM is locked (backup)", Busy),
+        ("clone failed: 'storage-shared'-locked command timed out - aborting", Failed),
+        ("unable to create VM 100: config file already exists", Exists),
+        ("checksum mismatch (file change by other user?)", Changed),
+        (
+            "VM 100: detected modified configuration - file changed by other user? Try again.",
+            Changed,
+        ),
+        ("Configuration file 'nodes/pve1/qemu-server/100.conf' does not exist", Missing),
+        ("received interrupt", Failed),
+    ];
+    for (text, class) in table {
+        assert_eq!(class_of_end(text), class, "{text}");
+    }
 }
 
 #[test]

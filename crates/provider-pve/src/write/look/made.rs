@@ -79,6 +79,7 @@ impl Cluster {
         }
         let Some(row) = self.place(action.vmid).await? else { return Ok(Seen::Done) };
         match self.read_at(action.vmid, &row.node).await? {
+            Some(guest) if guest.lock() == Some(REMOVED) => Ok(left_over(&guest, task)),
             // The guest that was to go is gone, and somebody else has its VMID.
             Some(guest) if stranger(action, &guest).is_some() => Ok(Seen::Done),
             Some(_) => Ok(seen(task)),
@@ -94,6 +95,24 @@ impl Cluster {
             Err(ApiError::Forbidden { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The lock of the file that stands for a guest whose disks are removed already, while it is taken
+/// out of pools, jobs and the HA manager's configuration; then the file goes. It holds nothing else,
+/// so it shows nobody's identity, and stays when one of these steps fails (qemu-server
+/// `API2/Qemu.pm`, destroy_vm).
+const REMOVED: &str = "destroyed";
+
+pub(super) fn left_over(guest: &Guest, task: Option<Task>) -> Seen {
+    match task {
+        Some(task) => seen(Some(task)),
+        None => Seen::Unclear(format!(
+            "guest {vmid} on {} is half removed: its disks are gone, its file is left with the \
+             lock '{REMOVED}'; `qm destroy {vmid} --skiplock --purge` there, as root, removes it",
+            guest.node,
+            vmid = guest.vmid
+        )),
     }
 }
 
