@@ -4,14 +4,14 @@ use pvx_core::live::Guest;
 use pvx_core::plan::{Action, ActionKind};
 use pvx_core::provider::{GuestKind, Seen};
 
-use super::{Row, Task, identity_in, seen, stranger};
+use super::{Row, Task, TaskRow, identity_in, seen, stranger};
 use crate::client::{ApiError, ApiPath, Request};
 use crate::cluster::Cluster;
 use crate::guest::Qemu;
 use crate::read::guest_at;
 
 impl Cluster {
-    /// A clone or a guest from nothing: at most three requests.
+    /// A clone or a guest from nothing: at most four requests.
     pub(super) async fn made(&self, action: &Action, since: i64) -> Result<Seen, ApiError> {
         let Some(row) = self.place(action.vmid).await? else {
             // Its file is there before the task begins: without it nothing was begun, or what was
@@ -37,7 +37,28 @@ impl Cluster {
         if let Some(Task::Runs(upid)) = self.task_of(action, since).await? {
             return Ok(Seen::Running(upid));
         }
-        Ok(Seen::Coming(format!("guest {} on {} is being made", action.vmid, row.node)))
+        let at = format!("guest {} on {}", action.vmid, row.node);
+        if let ActionKind::Clone { source, .. } = &action.kind
+            && self.is_cloned(*source, &action.node).await?
+        {
+            return Ok(Seen::Coming(format!("{at} is being made")));
+        }
+        // The lock outlives a task that was killed, with its node for instance.
+        Ok(Seen::Unclear(format!(
+            "{at} is locked as if it was being made, and no task that makes it runs; when it stays \
+             so, `qm unlock {}` there, and destroy it",
+            action.vmid
+        )))
+    }
+
+    /// Does a clone of this guest run on the node? Which of its clones cannot be told.
+    async fn is_cloned(&self, source: u32, node: &str) -> Result<bool, ApiError> {
+        let request = Request::get(ApiPath::new("/nodes/{}/tasks", &[&node]))
+            .parameter("source", "active")
+            .parameter("typefilter", "qmclone")
+            .parameter("vmid", source);
+        let rows: Vec<TaskRow> = self.client.get(&request).await?;
+        Ok(rows.iter().any(|row| row.status.as_deref().is_none_or(|s| s == "RUNNING")))
     }
 
     /// A guest that moves: at most three requests.
