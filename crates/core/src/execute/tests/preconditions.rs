@@ -161,11 +161,11 @@ async fn a_change_that_was_made_in_part_is_planned_again() {
         let digest = Some("def".to_owned());
         drop(fake.guests.lock().unwrap().insert(1000, Guest { digest, ..guest() }));
     };
-    let table: [(&[&str], bool, &[u32], Option<ErrorClass>); 3] = [
-        (&["shared"], true, &[0], Some(ErrorClass::Changed)),
-        (&["shared"], false, &[0, 0], None),
+    let table = [
+        (vec!["shared"], true, vec![0], Some(ErrorClass::Changed)),
+        (vec!["shared"], false, vec![0, 0], None),
         // Values alone are the same again.
-        (&[], true, &[0, 0], None),
+        (vec![], true, vec![0, 0], None),
     ];
     for (storages, in_part, sent, failed) in table {
         let fake = Fake::default();
