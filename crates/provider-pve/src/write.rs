@@ -10,7 +10,10 @@ use pvx_core::provider::{Begun, ErrorClass, ProviderError, Reader, Seen, TaskEnd
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::client::{ApiPath, Request, TaskOutcome, Upid, WaitOptions, is_busy_text};
+use crate::client::{
+    ApiPath, Request, TaskOutcome, Upid, WaitOptions, is_busy_text, is_digest_mismatch_text,
+    is_missing_guest_text,
+};
 use crate::cluster::{Cluster, provider_error};
 use crate::guest::unnamed;
 
@@ -46,8 +49,11 @@ impl Writer for Cluster {
             _ => request(action, digest),
         };
         let request = secret::put_in(action, request, &self.secrets)?;
-        let answer = self.client.send(&request).await.map_err(|e| provider_error(&e))?;
-        begun(action, &answer)
+        match self.client.send(&request).await {
+            Ok(answer) => begun(action, &answer),
+            Err(error) if is_member_already(&action.kind, &error.to_string()) => Ok(Begun::Done),
+            Err(error) => Err(provider_error(&error)),
+        }
     }
 
     async fn look(&self, action: &Action, since: i64) -> Result<Seen, ProviderError> {
@@ -106,23 +112,55 @@ impl Cluster {
     async fn failed(&self, upid: &Upid, text: &str) -> ProviderError {
         // The log is for people: that it cannot be read must not hide the failure itself.
         let log = self.client.task_log_tail(upid, LOG_LINES).await.unwrap_or_default();
-        let class = match text {
-            text if is_busy_text(text) => ErrorClass::Busy,
-            text if is_taken(text) => ErrorClass::Exists,
-            _ => ErrorClass::Failed,
-        };
+        let class = class_of_end(text);
         let message = format!("task {} on {} failed: {text}", upid.kind, upid.node);
         let mut error = ProviderError::new(class, message);
+        if is_left_without_pool(text) {
+            error = error.help(WITHOUT_POOL);
+        }
         error.upid = Some(upid.to_string());
         error.log = log;
         error
     }
 }
 
+/// What the end of a failed task says. It did nothing, or undid what it did, unless it is `Failed`.
+fn class_of_end(text: &str) -> ErrorClass {
+    match text {
+        text if is_left_without_pool(text) => ErrorClass::Failed,
+        text if is_busy_text(text) => ErrorClass::Busy,
+        text if is_taken(text) => ErrorClass::Exists,
+        text if is_digest_mismatch_text(text) => ErrorClass::Changed,
+        text if is_missing_guest_text(text) => ErrorClass::Missing,
+        _ => ErrorClass::Failed,
+    }
+}
+
+/// A guest that was made and did not get into its pool, for the lock on `user.cfg` perhaps. A clone
+/// that went to another node stays there, and its disks are removed; a guest from nothing goes, and
+/// its disks stay (qemu-server `API2/Qemu.pm`, clone_vm and create_vm). So it is not made again on top.
+fn is_left_without_pool(text: &str) -> bool {
+    text.contains("can't add VM ") && text.contains(" to pool ")
+}
+
+const WITHOUT_POOL: &str = "Proxmox may have left the guest without its disks, or its disks without \
+                            the guest: remove what is there of this VMID, then apply again";
+
 /// A start that fails because the guest runs already has what it wanted: another start, begun by
 /// a run that was cut off or by hand, was faster.
 fn is_reached(upid: &Upid, text: &str) -> bool {
     upid.kind == "qmstart" && text.contains("already running")
+}
+
+/// A pool refuses to take a member once more, and to let one go that it has not (pve-manager
+/// `API2/Pool.pm`, update_pool): another request was faster, perhaps one of ours whose answer was
+/// lost.
+fn is_member_already(kind: &ActionKind, text: &str) -> bool {
+    match kind {
+        ActionKind::Pool { join: Some(_), .. } => text.contains(" is already a pool member"),
+        ActionKind::Pool { join: None, .. } => text.contains(" is not a pool member"),
+        _ => false,
+    }
 }
 
 /// A VMID that somebody else took while the task ran: pmxcfs knows it on one node only.

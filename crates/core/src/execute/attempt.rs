@@ -35,14 +35,15 @@ pub(super) async fn attempt<W: Writer, H: History>(
             Err(error) => error,
         };
         match error.class {
-            ErrorClass::OutcomeUnknown => match one.look(&action, since, error.clone()).await? {
-                Settled::Done(end) => return Ok(end),
-                Settled::Nothing => lost += 1,
+            ErrorClass::OutcomeUnknown => match one.look(&action, since, error.clone()).await {
+                Ok(Settled::Done(end)) => return Ok(end),
+                Ok(Settled::Nothing) => lost += 1,
+                Err(error) => return Err(one.in_part(&action, error).await),
             },
             ErrorClass::Exists if may_be_ours(context, &action) => {
                 return one.exists(&action, since, error, lost > 0).await;
             }
-            _ => return Err(error),
+            _ => return Err(one.in_part(&action, error).await),
         }
         if lost >= context.patience.tries {
             return Err(never_arrived(error, lost));
@@ -97,6 +98,26 @@ impl<W: Writer, H: History> Attempt<'_, '_, W, H> {
         };
         let Context { writer, patience, .. } = self.context;
         Lost { writer: *writer, patience, action, since, age: 0, said: &said }.settle(error).await
+    }
+
+    /// A change that allocates several volumes writes each down as soon as it has it, and can meet a
+    /// held lock at the next (qemu-server `API2/Qemu.pm`, update_vm_api). Sent again it would allocate
+    /// the first ones once more, and leave those of before behind as `unusedN`. So what it did is
+    /// planned on first.
+    async fn in_part(&self, action: &Action, error: ProviderError) -> ProviderError {
+        let allocates =
+            matches!(action.kind, ActionKind::Configure { .. }) && !action.storages.is_empty();
+        if error.class != ErrorClass::Busy || !allocates || digest(action).is_none() {
+            return error;
+        }
+        match check(self.context, action).await {
+            Err(found) if found.class == ErrorClass::Changed => {
+                let message = format!("{}; a part of it was done", error.message);
+                ProviderError { class: ErrorClass::Changed, message, ..error }
+                    .help("plan again: what is done already is not done twice")
+            }
+            _ => error,
+        }
     }
 
     /// What was to be made is there. It is taken for the effect of a request of our own only when it

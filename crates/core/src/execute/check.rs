@@ -49,6 +49,9 @@ fn holds<W: Writer>(
             if marked && context.kind.identity_of(guest) == Some(*uuid) {
                 return Ok(());
             }
+            if guest.lock() == Some("destroyed") {
+                return Err(half_removed(guest));
+            }
             Err(changed(format!(
                 "guest {vmid} on {} is not {} any more: its mark or smbios uuid changed",
                 guest.node, action.address
@@ -103,6 +106,16 @@ fn takes_digest(kind: &ActionKind) -> bool {
 pub(super) fn replaces<W: Writer>(context: &Context<'_, W>, action: &Action) -> bool {
     let there = |other: &Action| other.vmid == action.vmid && other.kind == ActionKind::Destroy;
     context.plan.actions.iter().any(there)
+}
+
+/// A removal that stopped after the disks were gone leaves a file that holds this lock and nothing
+/// else (qemu-server `API2/Qemu.pm`, destroy_vm).
+fn half_removed(guest: &Guest) -> ProviderError {
+    let (vmid, node) = (guest.vmid, &guest.node);
+    let text = format!("guest {vmid} on {node} is half removed: its disks are gone");
+    ProviderError::new(ErrorClass::Changed, text).help(format!(
+        "`qm destroy {vmid} --skiplock --purge` on {node}, as root, removes the rest"
+    ))
 }
 
 fn changed(text: String) -> ProviderError {

@@ -225,10 +225,7 @@ impl ApiError {
         match self {
             Self::OutcomeUnknown { .. } => true,
             Self::Decode { call, .. } => call.method.is_write(),
-            // pve-common `PVE::RESTEnvironment`, fork_worker: the worker did not say that it is there.
-            Self::Refused { call, reason, .. } => {
-                call.method.is_write() && reason.contains("got no worker upid")
-            }
+            Self::Refused { call, reason, .. } => call.method.is_write() && leaves_it_open(reason),
             _ => false,
         }
     }
@@ -237,10 +234,7 @@ impl ApiError {
     /// another one.
     #[must_use]
     pub fn is_missing_guest(&self) -> bool {
-        self.says(|t| {
-            (t.starts_with("Configuration file 'nodes/") && t.contains("does not exist"))
-                || t.contains("unable to find configuration file for VM ")
-        })
+        self.says(is_missing_guest_text)
     }
 
     /// A lock was not to be had in time: a config's flock, a storage's lock, or a cluster lock.
@@ -252,10 +246,7 @@ impl ApiError {
     /// The config was changed since its digest was read.
     #[must_use]
     pub fn is_digest_mismatch(&self) -> bool {
-        self.says(|t| {
-            t.contains("checksum mismatch (file change by other user?)")
-                || t.contains("detected modified configuration - file changed by other user?")
-        })
+        self.says(is_digest_mismatch_text)
     }
 
     /// What was to be created exists. After a lost answer this is no proof that it is one's own.
@@ -305,9 +296,41 @@ pub(crate) fn is_busy_text(text: &str) -> bool {
 /// `can't lock file '…' - got timeout` (pve-common `PVE::Tools::lock_file`) or `cfs-lock 'storage-x'
 /// error: got lock request timeout` (pve-cluster `PVE::Cluster`), also after `clone failed: `.
 fn is_lock_timeout_text(text: &str) -> bool {
-    (text.contains("can't lock file ") && text.contains("got timeout"))
-        || text.contains("got lock request timeout")
-        || text.contains("got lock timeout")
+    !leaves_it_open(text)
+        && ((text.contains("can't lock file ") && text.contains("got timeout"))
+            || text.contains("got lock request timeout"))
+}
+
+/// Does this refusal come after the work was begun, or perhaps so?
+///
+/// - `got no worker upid`: the worker did not say that it is there (pve-common
+///   `PVE::RESTEnvironment`, fork_worker).
+/// - The lock on the list of tasks is asked for when the worker runs already (active_workers, called
+///   last in fork_worker): its time-out hides a task that goes on.
+/// - Work under a cluster lock is cut off after 60 s, wherever it is (pve-cluster `PVE::Cluster`,
+///   `$cfs_lock`; `got lock timeout - aborting command` before PVE 9).
+fn leaves_it_open(text: &str) -> bool {
+    [
+        "got no worker upid",
+        "/tasks/.active.lock'",
+        "-locked command timed out - aborting",
+        "got lock timeout - aborting command",
+    ]
+    .iter()
+    .any(|part| text.contains(part))
+}
+
+/// The config file is not on the node (pve-guest-common `PVE::AbstractConfig`, load_config).
+pub(crate) fn is_missing_guest_text(text: &str) -> bool {
+    (text.starts_with("Configuration file 'nodes/") && text.contains("does not exist"))
+        || text.contains("unable to find configuration file for VM ")
+}
+
+/// Another digest than the one that was sent. A resize, a move and a change in the background find
+/// it out in their task (qemu-server `API2/Qemu.pm`).
+pub(crate) fn is_digest_mismatch_text(text: &str) -> bool {
+    text.contains("checksum mismatch (file change by other user?)")
+        || text.contains("detected modified configuration - file changed by other user?")
 }
 
 /// The lock of `VM is locked (backup)` (pve-guest-common `PVE::AbstractConfig::check_lock`).
@@ -325,7 +348,9 @@ mod tests {
         let table = [
             ("can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout", true),
             ("clone failed: cfs-lock 'storage-shared' error: got lock request timeout", true),
-            ("cfs-lock 'file-ha_cfg' error: got lock timeout - aborting command", true),
+            ("cfs-lock 'file-ha_cfg' error: got lock timeout - aborting command", false),
+            ("'storage-shared'-locked command timed out - aborting", false),
+            ("can't lock file '/var/log/pve/tasks/.active.lock' - got timeout", false),
             ("VM is locked (backup)", true),
             ("unable to create VM 100 - VM is locked (create)\n", true),
             ("can't lock file '/x' - Permission denied", false),

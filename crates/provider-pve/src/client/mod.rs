@@ -32,8 +32,8 @@ mod wait;
 mod wire;
 
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
-pub(crate) use error::is_busy_text;
 pub use error::{ApiError, Attempt, Call};
+pub(crate) use error::{is_busy_text, is_digest_mismatch_text, is_missing_guest_text};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use options::{ClientError, ClientOptions, RetryOptions};
 pub use path::ApiPath;

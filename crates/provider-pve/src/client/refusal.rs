@@ -125,6 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_after_the_work_began_leaves_the_outcome_open() {
+        for text in [
+            "got no worker upid - start worker failed",
+            "can't lock file '/var/log/pve/tasks/.active.lock' - got timeout",
+            "'domain-ha'-locked command timed out - aborting",
+        ] {
+            let write = error(Method::Post, 500, text, "");
+            assert!(write.is_outcome_unknown() && !write.is_busy(), "{text}");
+            assert!(!error(Method::Get, 500, text, "").is_outcome_unknown(), "{text}");
+        }
+    }
+
+    #[test]
     fn permissions_are_taken_apart() {
         let cases = [
             ("Permission check failed (/vms/100, VM.Audit)", Some(("/vms/100", "VM.Audit"))),

@@ -66,6 +66,11 @@ impl TaskOutcome {
             ("OK", _) => Self::Ok,
             (_, Some(n)) => Self::Warnings(n),
             ("" | "unexpected status", None) => Self::Unknown,
+            // Its log cannot be read, which a node that lost power leaves behind (pve-common
+            // `PVE::UPID`, read_status).
+            (text, None) if text.starts_with("unable to get last line from task log") => {
+                Self::Unknown
+            }
             (_, None) => Self::Failed(text.to_owned()),
         }
     }
@@ -128,6 +133,7 @@ mod tests {
             ("WARNINGS: 3", TaskOutcome::Warnings(3)),
             ("unexpected status", TaskOutcome::Unknown),
             ("", TaskOutcome::Unknown),
+            ("unable to get last line from task log - sysread failed", TaskOutcome::Unknown),
             ("received interrupt", TaskOutcome::Failed("received interrupt".to_owned())),
             ("WARNINGS: many", TaskOutcome::Failed("WARNINGS: many".to_owned())),
         ];

@@ -122,7 +122,7 @@ impl Cluster {
             .parameter("source", "all");
         // The id of a disk's change of hands names both guests and both slots.
         let request = match &action.kind {
-            ActionKind::Reassign { .. } => request,
+            ActionKind::Reassign { .. } => request.parameter("typefilter", "qmmove"),
             _ => request.parameter("vmid", action.vmid),
         };
         let rows: Vec<TaskRow> = self.client.get(&request).await?;

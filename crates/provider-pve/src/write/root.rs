@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use pvx_core::plan::Action;
 use pvx_core::provider::{ErrorClass, ProviderError};
 
+use crate::client::is_busy_text;
 use crate::cluster::Cluster;
 
 impl Cluster {
@@ -31,8 +32,16 @@ impl Cluster {
         let words = command(action.vmid, set, delete);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let what = format!("configuring guest {} as root", action.vmid);
-        ssh.run(&action.node, &what, &words, b"").await.map(|_| ())
+        ssh.run(&action.node, &what, &words, b"").await.map(|_| ()).map_err(held_up)
     }
+}
+
+/// `qm set` meets the same locks as a request: then it did nothing, and a little later it may.
+fn held_up(mut error: ProviderError) -> ProviderError {
+    if error.class == ErrorClass::Failed && error.log.iter().any(|line| is_busy_text(line)) {
+        error.class = ErrorClass::Busy;
+    }
+    error
 }
 
 /// `qm set 100 --args=-no-hpet --delete hookscript`. A value may begin with a dash, so it stands
@@ -49,6 +58,19 @@ fn command(vmid: u32, set: &BTreeMap<String, String>, delete: &[String]) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_passes() {
+        let class = |line: &str| {
+            let mut error = ProviderError::new(ErrorClass::Failed, "qm set failed");
+            error.log = vec!["update VM 100: -args x".to_owned(), line.to_owned()];
+            held_up(error).class
+        };
+        let lock = "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout";
+        assert_eq!(class(lock), ErrorClass::Busy);
+        assert_eq!(class("VM is locked (backup)"), ErrorClass::Busy);
+        assert_eq!(class("400 Parameter verification failed."), ErrorClass::Failed);
+    }
 
     #[test]
     fn words_of_the_command() {

@@ -7,7 +7,7 @@ use pvx_core::plan::{Action, ActionId, ActionKind, Effect, HaChange, Reason};
 use pvx_core::provider::{Begun, ErrorClass};
 use serde_json::json;
 
-use super::{begun, request};
+use super::{begun, class_of_end, is_member_already, request};
 
 pub(super) fn action(kind: ActionKind) -> Action {
     Action {
@@ -95,6 +95,48 @@ fn requests() {
     ];
     let lines: Vec<_> = all.into_iter().map(sent).collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn members_of_pools() {
+    let pool = |join: Option<&str>, leave: Option<&str>| ActionKind::Pool {
+        join: join.map(str::to_owned),
+        leave: leave.map(str::to_owned),
+    };
+    let (there, gone) = (
+        "refused (500 update pools failed: VM 1000 is already a pool member)",
+        "refused (500 update pools failed: VM 1000 is not a pool member)",
+    );
+    let (join, leave) = (pool(Some("lab"), Some("other")), pool(None, Some("lab")));
+    assert!(is_member_already(&join, there) && !is_member_already(&join, gone));
+    assert!(is_member_already(&leave, gone) && !is_member_already(&leave, there));
+    assert!(!is_member_already(&ActionKind::Start, there));
+}
+
+#[test]
+fn ends_of_tasks() {
+    use ErrorClass::{Busy, Changed, Exists, Failed, Missing};
+    let table = [
+        ("clone failed: cfs-lock 'storage-shared' error: got lock request timeout", Busy),
+        ("VM is locked (backup)", Busy),
+        ("clone failed: 'storage-shared'-locked command timed out - aborting", Failed),
+        ("unable to create VM 100: config file already exists", Exists),
+        ("checksum mismatch (file change by other user?)", Changed),
+        (
+            "VM 100: detected modified configuration - file changed by other user? Try again.",
+            Changed,
+        ),
+        ("Configuration file 'nodes/pve1/qemu-server/100.conf' does not exist", Missing),
+        (
+            "clone failed: can't add VM 100 to pool 'lab': cfs-lock 'file-user_cfg' error: \
+             got lock request timeout",
+            Failed,
+        ),
+        ("received interrupt", Failed),
+    ];
+    for (text, class) in table {
+        assert_eq!(class_of_end(text), class, "{text}");
+    }
 }
 
 #[test]

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pvx_core::desired::ApplyChanges;
-use pvx_core::plan::{ActionGraph, ActionId, ActionKind, Intent, Plan, Verb};
+use pvx_core::plan::{Action, ActionGraph, ActionId, ActionKind, Intent, Plan, Verb};
 use pvx_core::planner::Options;
-use pvx_core::provider::ErrorClass;
+use pvx_core::provider::{ErrorClass, Seen, Writer};
 use pvx_provider_pve::client::Request;
 use pvx_sim::{AclKind, Fault, Guest, When, World};
 
@@ -349,4 +349,30 @@ async fn a_guest_that_changed_since_the_plan_is_not_written_to() {
         assert!(lab.sim.requests().iter().all(|request| !request.write));
         lab.sim.shutdown().await;
     }
+}
+
+/// A node that was lost in the middle of a clone leaves a locked file behind. Nobody makes that guest
+/// any more, and it is not waited for as if somebody did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_that_nobody_makes_is_not_waited_for() {
+    let scenarios = scenarios();
+    let scenario = scenarios.iter().find(|s| s.name.starts_with("clone")).unwrap();
+    let (lab, plan) = begin(scenario).await;
+    let clones = |action: &&Action| matches!(action.kind, ActionKind::Clone { .. });
+    let clone = plan.actions.iter().find(clones).unwrap();
+    let ActionKind::Clone { note, .. } = &clone.kind else { return };
+    // Before its first disk is copied, and after.
+    for description in ["qmclone temporary file", note.as_str()] {
+        lab.sim.edit(|world| {
+            world.remove_guest(clone.vmid);
+            let config = [("lock", "clone"), ("description", description)];
+            world.add_guest(Guest::new(clone.vmid, &clone.node, &config));
+        });
+        let seen = lab.cluster().look(clone, 0).await.unwrap();
+        assert!(
+            matches!(&seen, Seen::Unclear(text) if text.contains("no task that makes it runs")),
+            "{description}: {seen:?}"
+        );
+    }
+    lab.sim.shutdown().await;
 }

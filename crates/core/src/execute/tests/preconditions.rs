@@ -153,6 +153,47 @@ async fn it_changed_while_a_lock_was_waited_for() {
     assert_eq!(ran.report.failed[&ActionId(0)].class, ErrorClass::Changed);
 }
 
+/// A change that allocates wrote its first volume down, and a lock kept it from the next: sent again
+/// it would allocate the first one once more.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_made_in_part_is_planned_again() {
+    let wrote = |fake: &Fake| {
+        let digest = Some("def".to_owned());
+        drop(fake.guests.lock().unwrap().insert(1000, Guest { digest, ..guest() }));
+    };
+    let table = [
+        (vec!["shared"], true, vec![0], Some(ErrorClass::Changed)),
+        (vec!["shared"], false, vec![0, 0], None),
+        // Values alone are the same again.
+        (vec![], true, vec![0, 0], None),
+    ];
+    for (storages, in_part, sent, failed) in table {
+        let fake = Fake::default();
+        fake.guests.lock().unwrap().insert(1000, guest());
+        fake.answer(0, &[Answer::LockTimeout("shared"), Answer::Done]);
+        if in_part {
+            *fake.before.lock().unwrap() = Some(Box::new(wrote));
+        }
+        let mut plan = one(configure(), &[owned()]);
+        let mut action = plan.actions.get(ActionId(0)).unwrap().clone();
+        action.storages = storages.iter().map(|s| (*s).to_owned()).collect();
+        plan.actions = crate::plan::ActionGraph::default();
+        plan.actions.add(action);
+        let ran = go(&fake, &plan).await;
+        assert_eq!(fake.sent(), sent, "{storages:?} {in_part}");
+        let class = ran.report.failed.get(&ActionId(0)).map(|error| error.class);
+        assert_eq!(class, failed, "{storages:?} {in_part}");
+    }
+}
+
+/// Its disks are gone, its file is left: it is neither ours any more nor somebody else's.
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_stopped_half_way() {
+    let left = |g: &mut Guest| g.config = BTreeMap::from([("lock".into(), "destroyed".into())]);
+    let text = refused(&one(ActionKind::Destroy, &[owned()]), left).await.unwrap();
+    assert_eq!(text, "guest 1000 on pve1 is half removed: its disks are gone");
+}
+
 /// A guest that took the VMID of a clone while that one was made is not configured as ours.
 #[tokio::test(start_paused = true)]
 async fn not_the_clone_that_was_made() {

@@ -4,14 +4,14 @@ use pvx_core::live::Guest;
 use pvx_core::plan::{Action, ActionKind};
 use pvx_core::provider::{GuestKind, Seen};
 
-use super::{Row, Task, identity_in, seen, stranger};
+use super::{Row, Task, TaskRow, identity_in, seen, stranger};
 use crate::client::{ApiError, ApiPath, Request};
 use crate::cluster::Cluster;
 use crate::guest::Qemu;
 use crate::read::guest_at;
 
 impl Cluster {
-    /// A clone or a guest from nothing: at most three requests.
+    /// A clone or a guest from nothing: at most four requests.
     pub(super) async fn made(&self, action: &Action, since: i64) -> Result<Seen, ApiError> {
         let Some(row) = self.place(action.vmid).await? else {
             // Its file is there before the task begins: without it nothing was begun, or what was
@@ -37,7 +37,28 @@ impl Cluster {
         if let Some(Task::Runs(upid)) = self.task_of(action, since).await? {
             return Ok(Seen::Running(upid));
         }
-        Ok(Seen::Coming(format!("guest {} on {} is being made", action.vmid, row.node)))
+        let at = format!("guest {} on {}", action.vmid, row.node);
+        if let ActionKind::Clone { source, .. } = &action.kind
+            && self.is_cloned(*source, &action.node).await?
+        {
+            return Ok(Seen::Coming(format!("{at} is being made")));
+        }
+        // The lock outlives a task that was killed, with its node for instance.
+        Ok(Seen::Unclear(format!(
+            "{at} is locked as if it was being made, and no task that makes it runs; when it stays \
+             so, `qm unlock {}` there, and destroy it",
+            action.vmid
+        )))
+    }
+
+    /// Does a clone of this guest run on the node? Which of its clones cannot be told.
+    async fn is_cloned(&self, source: u32, node: &str) -> Result<bool, ApiError> {
+        let request = Request::get(ApiPath::new("/nodes/{}/tasks", &[&node]))
+            .parameter("source", "active")
+            .parameter("typefilter", "qmclone")
+            .parameter("vmid", source);
+        let rows: Vec<TaskRow> = self.client.get(&request).await?;
+        Ok(rows.iter().any(|row| row.status.as_deref().is_none_or(|s| s == "RUNNING")))
     }
 
     /// A guest that moves: at most three requests.
@@ -79,6 +100,7 @@ impl Cluster {
         }
         let Some(row) = self.place(action.vmid).await? else { return Ok(Seen::Done) };
         match self.read_at(action.vmid, &row.node).await? {
+            Some(guest) if guest.lock() == Some(REMOVED) => Ok(left_over(&guest, task)),
             // The guest that was to go is gone, and somebody else has its VMID.
             Some(guest) if stranger(action, &guest).is_some() => Ok(Seen::Done),
             Some(_) => Ok(seen(task)),
@@ -94,6 +116,24 @@ impl Cluster {
             Err(ApiError::Forbidden { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The lock of the file that stands for a guest whose disks are removed already, while it is taken
+/// out of pools, jobs and the HA manager's configuration; then the file goes. It holds nothing else,
+/// so it shows nobody's identity, and stays when one of these steps fails (qemu-server
+/// `API2/Qemu.pm`, destroy_vm).
+const REMOVED: &str = "destroyed";
+
+pub(super) fn left_over(guest: &Guest, task: Option<Task>) -> Seen {
+    match task {
+        Some(task) => seen(Some(task)),
+        None => Seen::Unclear(format!(
+            "guest {vmid} on {} is half removed: its disks are gone, its file is left with the \
+             lock '{REMOVED}'; `qm destroy {vmid} --skiplock --purge` there, as root, removes it",
+            guest.node,
+            vmid = guest.vmid
+        )),
     }
 }
 

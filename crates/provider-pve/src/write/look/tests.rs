@@ -7,6 +7,7 @@ use pvx_core::plan::{ActionKind, HaChange, Precondition};
 use pvx_core::provider::Seen;
 
 use super::changed::{ha, is_as_sent, is_done};
+use super::made::left_over;
 use super::{Task, TaskRow, newest, stranger, task_kinds};
 use crate::write::tests::action;
 
@@ -143,6 +144,17 @@ fn tasks() {
     }
     // One that still runs counts whatever the clocks say.
     assert_eq!(found(&[row(old, "qmstart", "1000", None)]), Some("runs"));
+}
+
+#[test]
+fn a_guest_that_is_half_removed_is_not_gone() {
+    let file = guest(&[("lock", "destroyed")]);
+    assert_eq!(
+        left_over(&file, Some(Task::Runs("UPID".to_owned()))),
+        Seen::Running("UPID".to_owned())
+    );
+    let Seen::Unclear(text) = left_over(&file, None) else { panic!("it is there") };
+    assert!(text.contains("`qm destroy 1000 --skiplock --purge`"), "{text}");
 }
 
 #[test]
