@@ -2,7 +2,10 @@
 
 use std::sync::Mutex;
 
+use tokio::time::Instant;
+
 use super::check::{check, replaces};
+use super::fresh::Fresh;
 use super::lost::{Lost, Settled, Sign};
 use super::{Context, Event, History};
 use crate::plan::{Action, ActionKind, Change, Precondition};
@@ -14,14 +17,16 @@ use crate::state::{Record, StateError};
 pub(super) async fn attempt<W: Writer, H: History>(
     context: &Context<'_, W>,
     history: &Mutex<&mut H>,
-    change: &Change,
-    action: &Action,
+    fresh: &Fresh,
+    (action, change): (&Action, &Change),
     recorded: &mut bool,
 ) -> Result<TaskEnd, ProviderError> {
     let one = Attempt { context, history, change };
     let mut lost = 0;
     loop {
-        let digest = check(context, action).await?;
+        let read = Instant::now();
+        let digest = if fresh.spares(action) { None } else { check(context, action).await? };
+        let proved = digest.is_some();
         let action = with_digest(action, digest);
         let since = (context.now)();
         if !*recorded {
@@ -31,7 +36,12 @@ pub(super) async fn attempt<W: Writer, H: History>(
             *recorded = true;
         }
         let error = match one.send(&action).await {
-            Ok(end) => return Ok(end),
+            Ok(end) => {
+                if proved {
+                    fresh.wrote(&action, read);
+                }
+                return Ok(end);
+            }
             Err(error) => error,
         };
         match error.class {

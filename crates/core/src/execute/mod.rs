@@ -7,6 +7,7 @@ mod check;
 pub mod course;
 mod estimate;
 mod event;
+mod fresh;
 mod lost;
 mod report;
 mod resume;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::{attempt, write};
+use super::fresh::Fresh;
 use super::schedule::{Ended, Schedule};
 use super::{Context, Event, History, Report, retry};
 use crate::plan::{Action, ActionId, Change, Plan};
@@ -46,6 +47,7 @@ pub async fn run<W: Writer, H: History>(
 ) -> Report {
     let history = Mutex::new(history);
     let deadline = context.patience.run.map(|time| Instant::now() + time);
+    let fresh = Fresh::default();
     let mut walk = Walk::new(context);
     let mut running = FuturesUnordered::new();
     loop {
@@ -56,9 +58,9 @@ pub async fn run<W: Writer, H: History>(
         }
         while let Some((action, change)) = walk.next() {
             let mut recorded = walk.recorded.contains(&action.id);
-            let history = &history;
+            let (history, fresh) = (&history, &fresh);
             running.push(async move {
-                let result = attempt(context, history, change, action, &mut recorded).await;
+                let result = attempt(context, history, fresh, (action, change), &mut recorded).await;
                 Tried { action, change, recorded, result }
             });
         }
