@@ -5,6 +5,7 @@ mod attempt;
 mod budget;
 mod check;
 pub mod course;
+mod door;
 mod estimate;
 mod event;
 mod fresh;
