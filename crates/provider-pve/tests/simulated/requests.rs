@@ -66,7 +66,7 @@ async fn a_created_guest_costs_8_requests() {
         let lab = Lab::start_faster(world(), 10).await;
         let mut text = document(GUESTS - 1);
         if grown {
-            text.push_str("disk: 6G\n");
+            text.push_str("defaults: { disk: 6G }\n");
         }
         let documents = lab.documents(&[("big.yaml", text)]);
         lab.sim.clear_requests();
