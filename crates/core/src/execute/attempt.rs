@@ -2,7 +2,11 @@
 
 use std::sync::Mutex;
 
+use tokio::time::Instant;
+
 use super::check::{check, replaces};
+use super::door::Doors;
+use super::fresh::Fresh;
 use super::lost::{Lost, Settled, Sign};
 use super::{Context, Event, History};
 use crate::plan::{Action, ActionKind, Change, Precondition};
@@ -14,14 +18,17 @@ use crate::state::{Record, StateError};
 pub(super) async fn attempt<W: Writer, H: History>(
     context: &Context<'_, W>,
     history: &Mutex<&mut H>,
-    change: &Change,
-    action: &Action,
+    (doors, fresh): (&Doors, &Fresh),
+    (action, change): (&Action, &Change),
     recorded: &mut bool,
 ) -> Result<TaskEnd, ProviderError> {
     let one = Attempt { context, history, change };
     let mut lost = 0;
     loop {
-        let digest = check(context, action).await?;
+        let turn = doors.enter(action).await;
+        let read = Instant::now();
+        let digest = if fresh.spares(action) { None } else { check(context, action).await? };
+        let proved = digest.is_some();
         let action = with_digest(action, digest);
         let since = (context.now)();
         if !*recorded {
@@ -30,8 +37,15 @@ pub(super) async fn attempt<W: Writer, H: History>(
             write(history, change, &record)?;
             *recorded = true;
         }
-        let error = match one.send(&action).await {
-            Ok(end) => return Ok(end),
+        let begun = context.writer.begin(&action, digest_of(&action)).await;
+        drop(turn);
+        let error = match one.follow(&action, begun).await {
+            Ok(end) => {
+                if proved {
+                    fresh.wrote(&action, read);
+                }
+                return Ok(end);
+            }
             Err(error) => error,
         };
         match error.class {
@@ -58,9 +72,14 @@ struct Attempt<'a, 'h, W: Writer, H: History> {
 }
 
 impl<W: Writer, H: History> Attempt<'_, '_, W, H> {
-    async fn send(&self, action: &Action) -> Result<TaskEnd, ProviderError> {
+    /// Waits for the task of a request that was accepted.
+    async fn follow(
+        &self,
+        action: &Action,
+        begun: Result<Begun, ProviderError>,
+    ) -> Result<TaskEnd, ProviderError> {
         let context = self.context;
-        match context.writer.begin(action, digest(action)).await? {
+        match begun? {
             Begun::Done => Ok(TaskEnd { warnings: 0 }),
             Begun::Task(upid) => {
                 // The task runs whether or not this line can be written, so it is waited for.
@@ -199,7 +218,7 @@ fn unwritable(what: &str, error: &StateError) -> ProviderError {
     )
 }
 
-fn digest(action: &Action) -> Option<&str> {
+fn digest_of(action: &Action) -> Option<&str> {
     action.preconditions.iter().find_map(|p| match p {
         Precondition::Digest { digest } => Some(digest.as_str()),
         _ => None,

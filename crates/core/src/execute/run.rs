@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::{attempt, write};
+use super::door::Doors;
+use super::fresh::Fresh;
 use super::schedule::{Ended, Schedule};
 use super::{Context, Event, History, Report, retry};
 use crate::plan::{Action, ActionId, Change, Plan};
@@ -46,6 +48,7 @@ pub async fn run<W: Writer, H: History>(
 ) -> Report {
     let history = Mutex::new(history);
     let deadline = context.patience.run.map(|time| Instant::now() + time);
+    let (doors, fresh) = (Doors::new(context.plan), Fresh::default());
     let mut walk = Walk::new(context);
     let mut running = FuturesUnordered::new();
     loop {
@@ -56,9 +59,10 @@ pub async fn run<W: Writer, H: History>(
         }
         while let Some((action, change)) = walk.next() {
             let mut recorded = walk.recorded.contains(&action.id);
-            let history = &history;
+            let (history, shared) = (&history, (&doors, &fresh));
             running.push(async move {
-                let result = attempt(context, history, change, action, &mut recorded).await;
+                let result =
+                    attempt(context, history, shared, (action, change), &mut recorded).await;
                 Tried { action, change, recorded, result }
             });
         }

@@ -20,8 +20,8 @@ pub struct WaitOptions {
     pub first_interval: Duration,
     /// Longest pause between two looks (2 s).
     pub max_interval: Duration,
-    /// By how much each pause is longer than the one before it, for tasks of which it is not known
-    /// how long they take (1.5).
+    /// By how much each pause is longer than the one before it, where a guest is looked at by itself
+    /// (1.5).
     pub factor: f64,
 }
 

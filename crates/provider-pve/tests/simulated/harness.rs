@@ -14,7 +14,7 @@ use pvx_core::planner::{self, Input, Options};
 use pvx_core::preflight;
 use pvx_core::provider::{ProviderError, Reader};
 use pvx_core::read;
-use pvx_core::state::{Memory, Record, StateError};
+use pvx_core::state::{Durations, Memory, Record, StateError};
 use pvx_provider_pve::Cluster;
 use pvx_provider_pve::client::{
     Client, ClientOptions, Endpoint, Fingerprint, TlsTrust, WaitOptions,
@@ -310,7 +310,7 @@ pub(crate) async fn execute(
         kind: &Qemu,
         limits,
         patience: &patience(),
-        estimates: &Estimates::default(),
+        estimates: &Estimates::new(plan, Durations::default()),
         sink: &sink,
         now,
     };

@@ -129,7 +129,7 @@ fn lock(storage: &str) -> String {
 const SHORTEST: Duration = Duration::from_millis(10);
 
 /// A local SSD, and a network of 10 Gbit/s.
-const PER_GIB: Duration = Duration::from_secs(2);
+const PER_GIB: Duration = Duration::from_secs(1);
 
 /// How long it usually takes beside copying and locks (recordings).
 fn usual(kind: &ActionKind) -> Duration {
@@ -140,11 +140,11 @@ fn usual(kind: &ActionKind) -> Duration {
         ActionKind::Resize { .. } | ActionKind::MoveDisk { .. } => 200,
         ActionKind::Destroy => 200,
         ActionKind::ConfigureAsRoot { .. } | ActionKind::Snippet { .. } => 500,
-        ActionKind::Start => 1_200,
-        ActionKind::Migrate { online: false, .. } => 1_500,
-        ActionKind::Migrate { online: true, .. } => 8_000,
-        ActionKind::Shutdown { .. } => 5_000,
-        ActionKind::Reboot { .. } => 8_000,
+        ActionKind::Start => 1_100,
+        ActionKind::Migrate { online: false, .. } => 1_100,
+        ActionKind::Migrate { online: true, .. } => 5_000,
+        ActionKind::Shutdown { .. } => 3_000,
+        ActionKind::Reboot { .. } => 4_000,
     };
     Duration::from_millis(ms)
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Ended;
-use super::lock::{Lock, Share};
+use super::lock::{Lock, Share, Use};
 use crate::execute::Event;
 use crate::execute::budget::Resource;
-use crate::execute::estimate::Cost;
+use crate::execute::estimate::{Cost, volumes_on};
 use crate::plan::Action;
 
 /// What an action in flight has of a resource.
@@ -50,9 +50,13 @@ impl Gate {
 
     pub(super) fn take(&mut self, action: &Action, cost: Cost, now: Instant) -> Taken {
         self.flying += 1;
-        let hold = cost.hold(action, self.resource.storage().unwrap_or_default());
-        let copies = cost.copies.is_some();
-        Taken(self.lock.as_mut().map(|lock| lock.take(hold, copies, now)))
+        let storage = self.resource.storage().unwrap_or_default();
+        let wants = Use {
+            hold: cost.hold(action, storage),
+            volumes: volumes_on(action, storage),
+            copying: cost.copies.map(|_| cost.own),
+        };
+        Taken(self.lock.as_mut().map(|lock| lock.take(wants, now)))
     }
 
     /// Gives it back. `spent` is the time in flight beside what the action takes of its own; none

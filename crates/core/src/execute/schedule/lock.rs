@@ -11,6 +11,7 @@
 //!
 //! [`Limits::lock_wait`]: crate::execute::Limits::lock_wait
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,6 +31,17 @@ const RELIEF: f64 = 0.98;
 
 /// The most that the time is multiplied with because of refusals.
 const WORST: f64 = 64.0;
+
+/// What an action does with the lock, as estimated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Use {
+    /// How long it holds it in all.
+    pub(super) hold: Duration,
+    /// For how many volumes.
+    pub(super) volumes: u32,
+    /// How long it copies without it; none when it does nothing else.
+    pub(super) copying: Option<Duration>,
+}
 
 /// The share that one action has of the lock.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +66,10 @@ pub(super) struct Lock {
     /// Those in flight that do nothing else: seconds as estimated, and how many.
     owed: f64,
     waiting: usize,
-    /// Until when those that copy afterwards keep it busy.
+    /// Until when those that copy keep it busy.
     busy_until: Option<Instant>,
+    /// When those that copy come back to it, and for how many seconds, as estimated: in order.
+    back: VecDeque<(Instant, f64)>,
     /// Time of the last actions under it and in its queue, and what was expected of that.
     seen: f64,
     expected: f64,
@@ -74,6 +88,7 @@ impl Lock {
             owed: 0.0,
             waiting: 0,
             busy_until: None,
+            back: VecDeque::new(),
             seen: 0.0,
             expected: 0.0,
             penalty: 1.0,
@@ -93,9 +108,19 @@ impl Lock {
         if prior <= 0.0 { 1.0 } else { (prior + self.seen) / (prior + self.expected) }
     }
 
-    /// Seconds for which those that copy keep it busy from now on.
+    /// Until when those that copy keep it busy, of those that have come to it by now.
+    fn busy(&self, now: Instant) -> Option<Instant> {
+        let factor = self.factor();
+        let came = self.back.iter().take_while(|(at, _)| *at <= now);
+        came.fold(self.busy_until, |until, (at, hold)| {
+            let from = until.map_or(*at, |until| until.max(*at));
+            Some(from + Duration::from_secs_f64(hold * factor))
+        })
+    }
+
+    /// Seconds for which they keep it busy from now on.
     fn passing(&self, now: Instant) -> f64 {
-        let left = self.busy_until.map(|until| until.saturating_duration_since(now));
+        let left = self.busy(now).map(|until| until.saturating_duration_since(now));
         left.unwrap_or_default().as_secs_f64()
     }
 
@@ -126,18 +151,39 @@ impl Lock {
     }
 
     /// An action goes to it.
-    pub(super) fn take(&mut self, hold: Duration, copies: bool, now: Instant) -> Share {
-        self.hold = hold.as_secs_f64();
+    pub(super) fn take(&mut self, wants: Use, now: Instant) -> Share {
+        let Use { hold, volumes, copying } = wants;
+        let copies = copying.is_some();
         let mut share = Share { hold, copies, queue: 0.0, since: now };
-        if copies {
-            let from = self.busy_until.map_or(now, |until| until.max(now));
-            self.busy_until = Some(from + hold.mul_f64(self.factor()));
+        if let Some(copying) = copying {
+            self.pass(hold / volumes.max(1), volumes.max(1), copying, now);
         } else {
+            self.hold = hold.as_secs_f64();
             self.owed += self.hold;
             self.waiting += 1;
         }
-        share.queue = self.owed + self.passing(now) / self.factor();
+        let later = if copies { hold.as_secs_f64() - self.hold } else { 0.0 };
+        share.queue = self.owed + self.passing(now) / self.factor() + later;
         share
+    }
+
+    /// One that copies takes it for its first volume, and comes back for each of the others.
+    fn pass(&mut self, one: Duration, volumes: u32, copying: Duration, now: Instant) {
+        self.busy_until = self.busy(now);
+        while self.back.front().is_some_and(|(at, _)| *at <= now) {
+            self.back.pop_front();
+        }
+        self.hold = one.as_secs_f64();
+        let factor = self.factor();
+        let from = self.busy_until.map_or(now, |until| until.max(now));
+        let mut until = from + one.mul_f64(factor);
+        self.busy_until = Some(until);
+        // Nobody knows which of them is large: in between, each is copied for the same time.
+        for _ in 1..volumes {
+            until += copying / volumes;
+            let place = self.back.partition_point(|(at, _)| *at <= until);
+            self.back.insert(place, (until, self.hold));
+        }
     }
 
     /// Its action ended, well or not.

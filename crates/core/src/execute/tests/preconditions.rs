@@ -224,3 +224,30 @@ async fn another_volume_in_the_same_place_is_not_erased() {
     assert_eq!(text, "unused0 of guest 1000 on pve1 is not shared:vm-1000-disk-1");
     assert!(refused(&plan, |_| ()).await.is_some());
 }
+
+/// A start right after a write that proved the guest does not read it again; everything else does,
+/// and so does a start that comes later.
+#[tokio::test(start_paused = true)]
+async fn a_proof_is_as_good_as_new_for_a_moment() {
+    let stolen = |answer: Answer, kind: ActionKind| async move {
+        let made = plan(vec![vec![("pve1", configure(), &[]), ("pve1", kind, &[])]]);
+        let mut actions = crate::plan::ActionGraph::default();
+        for action in made.actions.iter() {
+            actions.add(crate::plan::Action { preconditions: vec![owned()], ..action.clone() });
+        }
+        actions.order(ActionId(0), ActionId(1));
+        let fake = Fake::default();
+        fake.guests.lock().unwrap().insert(1000, guest());
+        fake.answer(0, &[answer]);
+        let steal = |fake: &Fake| fake.guests.lock().unwrap().clear();
+        *fake.before.lock().unwrap() = Some(Box::new(steal));
+        go(&fake, &Plan { actions, ..made }).await;
+        fake.sent().len() == 2
+    };
+    assert!(stolen(Answer::Done, ActionKind::Start).await);
+    assert!(stolen(Answer::Task(3), ActionKind::Start).await);
+    assert!(!stolen(Answer::Task(6), ActionKind::Start).await);
+    for kind in [ActionKind::Destroy, shutdown(), migrate(), configure()] {
+        assert!(!stolen(Answer::Done, kind).await);
+    }
+}

@@ -11,6 +11,15 @@ const EARLY: f64 = 0.9;
 /// From then on it is looked at in steps of this share of its age: so late is its end seen.
 const STEP: f64 = 0.1;
 
+/// The same for a task whose kind is new here.
+const NEW: f64 = 0.15;
+
+/// With more tasks than this, each look serves many: a little later is no loss.
+const MANY: usize = 10;
+
+/// How far looks at many tasks are apart at least, in units of the shortest pause.
+const APART: f64 = 2.5;
+
 /// How long tasks of each kind took in this run.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -25,8 +34,11 @@ impl Pace {
         Duration::try_from_secs_f64(pause).unwrap_or_default().min(options.max_interval)
     }
 
-    /// How far two looks are apart at least, whoever they are for.
-    pub(super) fn gap(&self, kind: &str, options: &WaitOptions) -> Duration {
+    /// How far two looks are apart at least, whoever they are for, while so many tasks run.
+    pub(super) fn gap(&self, kind: &str, options: &WaitOptions, tasks: usize) -> Duration {
+        if tasks > MANY {
+            return options.first_interval.mul_f64(APART).min(options.max_interval);
+        }
         let gap = self.usual.get(kind).map_or(0.0, |usual| usual * STEP);
         Duration::try_from_secs_f64(gap).unwrap_or_default().min(options.first_interval)
     }
@@ -38,8 +50,7 @@ impl Pace {
         let pause = match self.usual.get(kind) {
             Some(usual) if age < usual * EARLY => usual * EARLY - age,
             Some(_) => age * STEP,
-            // As if each pause was longer than the one before by the factor.
-            None => age * (options.factor() - 1.0),
+            None => age * NEW,
         };
         let pause = Duration::try_from_secs_f64(pause).unwrap_or(options.max_interval);
         pause.clamp(least, options.max_interval.max(least))
@@ -68,12 +79,12 @@ mod tests {
         let (mut pace, options) = (Pace::default(), WaitOptions::new(ms(60_000)));
         let mut looks = Vec::new();
         let mut age = Duration::ZERO;
-        for _ in 0..14 {
+        for _ in 0..40 {
             age += pace.pause("qmclone", age, &options);
             looks.push(age.as_millis());
         }
-        assert_eq!(looks[..5], [100, 200, 300, 450, 675]);
-        assert_eq!(looks[13] - looks[12], 2000, "{looks:?}");
+        assert_eq!(looks[..9], [100, 200, 300, 400, 500, 600, 700, 805, 925]);
+        assert_eq!(looks[39] - looks[38], 2000, "{looks:?}");
 
         pace.ended("qmclone", ms(900), ms(1100));
         assert_eq!(pace.first("qmclone", &options), ms(900));

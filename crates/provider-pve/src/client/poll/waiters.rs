@@ -107,22 +107,26 @@ impl Waiters {
 
     /// When there is something to ask.
     pub(super) fn due(&self) -> Option<Instant> {
-        let doubts = |w: &Waiter| w.doubt.as_ref().map(|doubt| doubt.ask_at);
-        let each =
-            self.open().map(|w| doubts(w).map_or(self.due_of(w), |at| at.min(self.due_of(w))));
+        let tasks = self.open().count();
+        let each = self.open().map(|waiter| {
+            let due = self.due_of(waiter, tasks);
+            waiter.doubt.as_ref().map_or(due, |doubt| doubt.ask_at.min(due))
+        });
         each.min()
     }
 
-    /// Looks are no nearer to each other than it takes to tell their tasks' ends apart.
-    fn due_of(&self, waiter: &Waiter) -> Instant {
-        let gap = self.pace.gap(&waiter.kind, &waiter.options);
+    /// Looks are no nearer to each other than it takes to tell their tasks' ends apart, and not
+    /// nearer than that while there are many.
+    fn due_of(&self, waiter: &Waiter, tasks: usize) -> Instant {
+        let gap = self.pace.gap(&waiter.kind, &waiter.options, tasks);
         self.ticked.map_or(waiter.due, |ticked| waiter.due.max(ticked + gap))
     }
 
     /// What to ask now, with the start of the oldest task that it is about (seconds since 1970).
     pub(super) fn tick(&mut self, now: Instant, open: &BTreeSet<Ask>) -> Vec<(Ask, u32)> {
         let mut asks = self.doubtful(now);
-        if self.open().any(|waiter| self.due_of(waiter) <= now) {
+        let tasks = self.open().count();
+        if self.open().any(|waiter| self.due_of(waiter, tasks) <= now) {
             asks.extend(self.lists(now));
             self.ticked = Some(now);
             let pace = &self.pace;

@@ -119,7 +119,7 @@ fn a_hundred_long_tasks_cost_a_request_each_two_seconds() {
         }
         scene.list(&Ask::Cluster, &rows);
     }
-    assert!((300..=312).contains(&lists), "{lists} lists");
+    assert!((300..=320).contains(&lists), "{lists} lists");
     assert!((25..=30).contains(&others), "{others} tasks by themselves");
     drop(all);
 }
