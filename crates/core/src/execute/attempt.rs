@@ -126,7 +126,7 @@ impl<W: Writer, H: History> Attempt<'_, '_, W, H> {
     async fn in_part(&self, action: &Action, error: ProviderError) -> ProviderError {
         let allocates =
             matches!(action.kind, ActionKind::Configure { .. }) && !action.storages.is_empty();
-        if error.class != ErrorClass::Busy || !allocates || digest(action).is_none() {
+        if error.class != ErrorClass::Busy || !allocates || digest_of(action).is_none() {
             return error;
         }
         match check(self.context, action).await {

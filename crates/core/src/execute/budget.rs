@@ -54,6 +54,7 @@ impl Limits {
                 said.unwrap_or_else(|| default_of(stores.get(name)))
             }
             Resource::Template(_) => self.per_template,
+            Resource::Cluster(REFERENCES) => AT_REFERENCES,
             Resource::Cluster(_) => 1,
         };
         bound.max(1)
@@ -121,12 +122,22 @@ impl std::fmt::Display for Resource {
     }
 }
 
+/// A guest that goes is taken out of these files, one lock of the whole cluster after the other, and
+/// each is waited for 10 s (qemu-server `API2/Qemu.pm`, destroy_vm; pve-access-control, pve-ha-manager,
+/// pve-guest-common). One that does not get them stays as half a guest that no API token can remove.
+const REFERENCES: &str = "user.cfg, jobs.cfg and replication.cfg";
+
+/// So many wait for those at once: each holds them for some hundredths of a second, and who waits
+/// looks once a second.
+const AT_REFERENCES: usize = 10;
+
 /// The file that is written under a lock of the whole cluster. Who waits for one looks once a
 /// second (pve-cluster, `$cfs_lock`): side by side is slower than one after the other.
 fn cluster_lock(kind: &ActionKind) -> Option<&'static str> {
     match kind {
         ActionKind::Pool { .. } => Some("user.cfg"),
         ActionKind::Ha { .. } => Some("ha"),
+        ActionKind::Destroy => Some(REFERENCES),
         _ => None,
     }
 }
