@@ -61,7 +61,7 @@ async fn a_plan_for_100_guests_on_5_nodes() {
 /// that it makes and starts, grown or not. Tasks take as long as recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_created_guest_costs_8_requests() {
-    const GUESTS: usize = 40;
+    const GUESTS: usize = 100;
     for grown in [false, true] {
         let lab = Lab::start_faster(world(), 10).await;
         let mut text = document(GUESTS - 1);
