@@ -57,8 +57,8 @@ async fn a_plan_for_100_guests_on_5_nodes() {
     assert!(unchanged.iter().all(|request| !request.write));
 }
 
-/// Everything that an apply asks, waiting and the look afterwards included: at most 8 for each guest
-/// that it makes and starts, grown or not. Tasks take as long as recorded.
+/// Everything that planning and carrying out ask, waiting included: at most 8 for each guest that is
+/// made and started, grown or not. Tasks take as long as recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_created_guest_costs_8_requests() {
     const GUESTS: usize = 40;
@@ -75,15 +75,15 @@ async fn a_created_guest_costs_8_requests() {
         let steps = if grown { 4 } else { 3 };
         assert_eq!(plan.actions.len(), steps * GUESTS, "cloned, configured, grown, started");
         lab.carry_out(&plan).await;
-        assert!(lab.plan(&documents, Intent::Apply).await.is_empty());
         let asked = lab.sim.requests();
+        assert!(lab.plan(&documents, Intent::Apply).await.is_empty());
         let mut each = std::collections::BTreeMap::new();
         for request in &asked {
             *each.entry((request.method.clone(), request.template.clone())).or_insert(0) += 1;
         }
         assert!(asked.len() <= 8 * GUESTS, "{} requests: {each:#?}", asked.len());
         let read = each.get(&("GET".to_owned(), PENDING.to_owned())).copied().unwrap_or(0);
-        assert!(read <= 2 * GUESTS + 1, "one before it is configured, one afterwards: {read}");
+        assert!(read <= GUESTS + 5, "one before it is configured: {read}");
         let in_vain: u64 = lab.sim.lock_totals().iter().map(|lock| lock.timeouts).sum();
         assert_eq!(in_vain, 0);
     }
