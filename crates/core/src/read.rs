@@ -161,6 +161,12 @@ fn further(
     for guest in missing {
         vmids.extend(suspects.of(guest, memory));
     }
+    // What was begun for one that is there besides is told.
+    for guest in desired.guests() {
+        let Some(member) = ownership.member(&guest.address) else { continue };
+        vmids
+            .extend(suspects.twins(guest, member).filter(|vmid| desired.scope.vms.contains(*vmid)));
+    }
     let made = |g: &&Guest| {
         ownership.member(&g.address).is_none() || replace.contains(&g.address.to_string())
     };
@@ -203,6 +209,12 @@ impl<'a> Suspects<'a> {
             }
         }
         Self { inventory, by_name, unnamed }
+    }
+
+    /// Others of the name of a member.
+    fn twins(&self, guest: &Guest, member: u32) -> impl Iterator<Item = u32> {
+        let named = self.by_name.get(guest.address.guest()).into_iter().flatten().copied();
+        named.filter(move |vmid| *vmid != member)
     }
 
     fn of(&self, guest: &Guest, memory: &Memory) -> impl Iterator<Item = u32> {

@@ -1,5 +1,6 @@
 //! One run as those see it who watch.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,10 @@ struct Run {
     header: Option<Header>,
     blocked: bool,
     conclusion: Option<Conclusion>,
+    /// Tasks by action: those of later plans are numbered on.
+    tasks: BTreeMap<u32, String>,
+    /// The number of the current plan's first action, and of the next one's.
+    numbers: (u32, u32),
 }
 
 /// What became of a run that began.
@@ -85,6 +90,8 @@ impl Watch {
             header: None,
             blocked: false,
             conclusion: None,
+            tasks: BTreeMap::new(),
+            numbers: (0, 0),
         };
         let watch =
             Self(Arc::new(Shared { reader, file, run: Mutex::new(run), stop: OnceLock::new() }));
@@ -104,6 +111,9 @@ impl Watch {
         let began = *run.began.get_or_insert_with(Instant::now);
         run.course.round(began.elapsed(), plan, limits, estimates);
         run.busy = true;
+        let first = run.numbers.1;
+        let actions = u32::try_from(plan.actions.len()).unwrap_or(u32::MAX);
+        run.numbers = (first, first.saturating_add(actions));
         let Some(round) = run.course.current() else { return };
         self.0.reader.begins(&run.course, round);
         if let Some(file) = &self.0.file {
@@ -164,7 +174,7 @@ impl Watch {
 
     /// The task of an action of the last plan.
     pub(crate) fn upid(&self, action: pvx_core::plan::ActionId) -> Option<String> {
-        self.run().course.current()?.step(action)?.upid.clone()
+        self.run().tasks.get(&action.0).cloned()
     }
 
     /// What became of the run, for its last line.
@@ -195,6 +205,10 @@ impl Sink for Watch {
         let mut run = self.run();
         let now = run.began.map(|began| began.elapsed()).unwrap_or_default();
         run.course.event(now, event);
+        if let Event::Task { action, upid } = event {
+            let number = run.numbers.0.saturating_add(action.0);
+            run.tasks.insert(number, upid.clone());
+        }
         let Some(round) = run.course.current() else { return };
         self.0.reader.event(round, now, event);
         if let Some(file) = &self.0.file {

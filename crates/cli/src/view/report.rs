@@ -66,7 +66,8 @@ pub(crate) fn render(
     }
     text.push_str(&last_line(plan, report));
     if let Some(undone) = undone.filter(|undone| !undone.plan.is_empty()) {
-        text.push_str(&render(&undone.plan, &undone.report, None, tasks));
+        let tasks = |id: ActionId| tasks(undone.number(id));
+        text.push_str(&render(&undone.plan, &undone.report, None, &tasks));
     }
     text
 }
@@ -227,7 +228,8 @@ pub(crate) fn to_json(
         "summary": summary,
     });
     if let (Some(object), Some(undone)) = (value.as_object_mut(), undone) {
-        let undo = to_json(&undone.plan, &undone.report, None, None, tasks, None);
+        let tasks = |id: ActionId| tasks(undone.number(id));
+        let undo = to_json(&undone.plan, &undone.report, None, None, &tasks, None);
         object.insert("undo".to_owned(), undo);
     }
     value

@@ -29,6 +29,9 @@ pub async fn resume<W: Writer>(
     said: &(dyn Fn(&str) + Sync),
 ) -> Became {
     let action = open.action.as_ref();
+    if open.is_vague() {
+        return vague(writer, patience, open, said).await;
+    }
     if let Some(upid) = &open.upid {
         said("its task is waited for");
         match writer.wait(upid, patience.task).await {
@@ -43,6 +46,22 @@ pub async fn resume<W: Writer>(
     let text = "the run ended before the answer came";
     let error = ProviderError::new(ErrorClass::OutcomeUnknown, text);
     settle(writer, patience, (action, open.at), now, error, said).await
+}
+
+/// A journal of an older pvx tells of the task alone; the cluster is read again in any case.
+async fn vague<W: Writer>(
+    writer: &W,
+    patience: &Patience,
+    open: &Unfinished,
+    said: &(dyn Fn(&str) + Sync),
+) -> Became {
+    let Some(upid) = &open.upid else { return Became::Nothing };
+    said("its task is waited for");
+    match writer.wait(upid, patience.task).await {
+        Ok(TaskEnd { .. }) => Became::Done,
+        Err(error) if error.class == ErrorClass::OutcomeUnknown => Became::Unknown(error),
+        Err(error) => Became::Failed(error),
+    }
 }
 
 /// A task that failed is over; a start that failed because the guest runs has what it wanted.

@@ -63,6 +63,8 @@ pub struct Ownership {
     moved: BTreeMap<Address, Moved>,
     /// Guests that may be moved ones and could not be read, by the new address.
     moved_unread: BTreeMap<Address, u32>,
+    /// Guests of nodes that are off that may be a missing one before it was configured, by its address.
+    suspected: BTreeMap<Address, u32>,
     /// Old ones of moved guests, that are there beside the new: VMID and old address.
     still_there: BTreeMap<Address, (u32, Address)>,
 }
@@ -95,6 +97,7 @@ impl Ownership {
         found.adopt_moved(input);
         found.unread = unread(input, &known);
         found.index(input);
+        found.suspected = suspected(input, &found);
         found
     }
 
@@ -236,7 +239,8 @@ impl Ownership {
         let of = |name: Option<String>| self.unread_by.get(&(address.key(), name)).copied();
         let named = || of(None).into_iter().chain(of(Some(address.guest().to_owned()))).min();
         let known = if self.unread_by.is_empty() { None } else { named() };
-        known.or_else(|| self.moved_unread.get(address).copied())
+        let known = known.or_else(|| self.moved_unread.get(address).copied());
+        known.or_else(|| self.suspected.get(address).copied())
     }
 
     /// A guest that is being made right now by nobody knows whom, and may be this one: at the VMID
@@ -274,13 +278,51 @@ impl Ownership {
         });
         let both = self.still_there.iter();
         let both = both.map(|(address, (vmid, from))| moved::both(address, *vmid, from));
-        claims.chain(unread).chain(both).map(about).collect()
+        let twice = self.half_made.iter().filter_map(|(address, vmid)| {
+            let member = self.members.get(address)?;
+            Some(begun_twice(input, address, *vmid, *member))
+        });
+        claims.chain(unread).chain(both).chain(twice).map(about).collect()
     }
 
     /// Live guests that stand in the way of an address without being provably it.
     pub fn in_the_way(&self, address: &Address) -> Option<u32> {
         self.contested.get(address).copied()
     }
+}
+
+/// What was begun for a guest that is there besides. Nothing of it was ever configured or started.
+fn begun_twice(input: &Input<'_>, address: &Address, vmid: u32, member: u32) -> Finding {
+    let node = input.snapshot.guests.get(&vmid).map_or("its node", |guest| &guest.node);
+    let text = format!(
+        "guest {vmid} on {node} was begun for {address} and never finished; {address} is guest {member}"
+    );
+    Finding::warning("begun-twice", text).about(address).help(format!(
+        "nothing was ever configured on it: remove it with `qm destroy {vmid}` on {node}"
+    ))
+}
+
+/// A clone that is not configured yet carries no mark: its description tells, and on a node that is off
+/// nobody can read that. So one at the VMID that a missing guest had, or of its name within the range,
+/// may be it: it must not be made a second time.
+fn suspected(input: &Input<'_>, found: &Ownership) -> BTreeMap<Address, u32> {
+    let inventory = &input.snapshot.inventory;
+    let off = |live: &&Summary| inventory.nodes.get(&live.node).is_some_and(|node| !node.online);
+    let unread = |live: &&Summary| !input.snapshot.guests.contains_key(&live.vmid);
+    let guests = inventory.guests.values().filter(|live| live.qemu && !live.template);
+    let dark: Vec<&Summary> = guests.filter(off).filter(unread).collect();
+    let in_range = |live: &&&Summary| input.desired.scope.vms.contains(live.vmid);
+    let named = dark.iter().filter(in_range).filter_map(|l| Some((l.name.as_deref()?, l.vmid)));
+    let named: BTreeMap<&str, u32> = named.collect();
+    let vmids: BTreeSet<u32> = dark.iter().map(|live| live.vmid).collect();
+    let missing = input.desired.guests().map(|guest| &guest.address).filter(|address| {
+        found.member(address).is_none() && found.half_made(address).is_none() && !dark.is_empty()
+    });
+    let suspect = |address: &Address| {
+        let had = input.memory.vmid(address).filter(|vmid| vmids.contains(vmid));
+        Some((address.clone(), had.or_else(|| named.get(address.guest()).copied())?))
+    };
+    missing.filter_map(suspect).collect()
 }
 
 fn unread(input: &Input<'_>, known: &Known<'_>) -> Vec<(String, u32)> {

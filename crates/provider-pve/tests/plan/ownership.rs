@@ -159,6 +159,37 @@ fn a_member_on_an_offline_node_is_not_made_again() {
     assert_snapshot!(lab.apply());
 }
 
+/// Begun twice, in a run that did not see the first one.
+#[test]
+fn what_was_begun_for_a_member_is_told() {
+    let mut lab = made(|_| {});
+    half_made(&mut lab, 1003, "w01", "pve1");
+    let plan = lab.plan(pvx_core::plan::Intent::Apply);
+    let found: Vec<&str> = plan.findings.iter().map(|f| f.code.as_str()).collect();
+    assert_eq!((plan.is_empty(), found), (true, vec!["begun-twice"]));
+}
+
+/// Cloned and not configured yet: no mark, and on a node that is off nobody can read what it is.
+#[test]
+fn a_half_made_guest_on_an_offline_node_is_not_made_again() {
+    let there = |name: &str, vmid: u32| {
+        let mut lab = made(|_| {});
+        lab.snapshot.guests.remove(&1000);
+        let mut live = lab.snapshot.inventory.guests.remove(&1000).unwrap();
+        live.tags.clear();
+        live.node = "pve3".into();
+        live.name = Some(name.to_owned());
+        live.vmid = vmid;
+        lab.snapshot.inventory.guests.insert(vmid, live);
+        lab.snapshot.inventory.nodes.get_mut("pve3").unwrap().online = false;
+        let plan = lab.plan(pvx_core::plan::Intent::Apply);
+        (plan.is_empty(), plan.findings.iter().any(|f| f.code == "perhaps-there"))
+    };
+    assert_eq!(there("w01", 1003), (true, true), "by its name");
+    assert_eq!(there("other", 1003), (false, false), "somebody else's");
+    assert_eq!(there("w01", 7000), (false, false), "outside of the range");
+}
+
 #[test]
 fn an_unread_member_of_unknown_name_may_be_any() {
     let mut lab = made(|_| {});

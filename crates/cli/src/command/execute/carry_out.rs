@@ -1,7 +1,7 @@
 //! The executor at work, with its journal, progress and Ctrl-C.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pvx_core::execute::{self, Context, Estimates, History, Limits, Patience, Report};
@@ -17,11 +17,24 @@ use crate::output;
 use crate::session::Session;
 use crate::view;
 
+/// What the user says of how a plan is carried out.
+pub(super) struct Told<'a> {
+    run: &'a RunOptions,
+    /// When the time of the whole run, all rounds and the undo, is over.
+    ends: Option<Instant>,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn of(run: &'a RunOptions, ends: Option<Instant>) -> Self {
+        Self { run, ends }
+    }
+}
+
 /// One round. The journal stays open: whether all outcomes are known is told when the last one is over.
 pub(super) async fn carry_out(
     session: &Session<'_>,
     writer: &Cluster,
-    run: &RunOptions,
+    told: &Told<'_>,
     plan: &Plan,
     histories: &mut impl History,
     watch: &Watch,
@@ -31,8 +44,9 @@ pub(super) async fn carry_out(
     if let Some(note) = note {
         output::errors(&view::note(&note));
     }
-    let limits = limits(session, run);
-    let patience = patience(run);
+    let limits = limits(session, told.run);
+    let left = told.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
+    let patience = Patience { run: left, ..patience(told.run) };
     let estimates = Estimates::new(plan, durations.clone());
     let stop = watch.stop();
     watch.begins(plan, &limits, &estimates);
@@ -74,7 +88,6 @@ pub(super) fn patience(run: &RunOptions) -> Patience {
     Patience {
         task: Duration::from_secs(run.task_timeout),
         late: Duration::from_secs(run.queue_timeout),
-        run: run.timeout.map(Duration::from_secs),
         // Two runs that were refused together must not come back together.
         seed: RandomState::new().hash_one(std::process::id()),
         ..Patience::default()

@@ -10,6 +10,8 @@ mod settle;
 mod undo;
 mod work;
 
+use std::time::{Duration, Instant};
+
 use pvx_core::execute::Outcome;
 use pvx_core::plan::Plan;
 use pvx_core::planner::Options;
@@ -81,14 +83,23 @@ async fn watched(
     confirm(&view::plan::question(&plan), run.yes)?;
     let folder = session.folder(&reading.snapshot.inventory);
     work.remember(&folder, Stage::Begun);
-    let rounder =
-        Rounder { session, run, work: &work, options: &options, folder: folder.clone(), watch };
+    let ends = run.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let rounder = Rounder {
+        session,
+        run,
+        work: &work,
+        options: &options,
+        folder: folder.clone(),
+        watch,
+        ends,
+    };
     let mut rounds = rounder.carry_out(plan, &writer, &mut histories).await?;
     let undone = {
         let (before, offset) = (&reading, rounds.offset());
         let of = &[Round { plan: &rounds.plan, report: &rounds.report }];
+        let writer = &writer;
         let ended =
-            Ended { session, writer: &writer, run, rollback, before, rounds: of, offset, watch };
+            Ended { session, writer, run, rollback, before, rounds: of, offset, watch, ends };
         undo::after_failure(&ended, &mut histories).await
     };
     let all_known =

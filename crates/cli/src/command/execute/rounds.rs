@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use pvx_core::address::Address;
 use pvx_core::desired::VmidRequest;
-use pvx_core::execute::{Became, History, Report, Rounds};
+use pvx_core::execute::{Became, History, Report, Rounds, Stop};
 use pvx_core::plan::again::{Again, Scope, again};
 use pvx_core::plan::saved::check;
-use pvx_core::plan::{ActionId, Change, Plan, Verb};
+use pvx_core::plan::{Action, ActionId, Change, Plan, Verb};
 use pvx_core::planner::{Options, Seat};
 use pvx_core::provider::ErrorClass;
 use pvx_core::state::{Folder, Histories, Record, StateError};
 use pvx_provider_pve::Cluster;
 
-use super::carry_out::{carry_out, patience};
+use super::carry_out::{Told, carry_out, patience};
 use super::work::Work;
 use super::{locked, settle};
 use crate::args::RunOptions;
@@ -24,7 +24,6 @@ use crate::exit::CliError;
 use crate::output;
 use crate::secrets;
 use crate::session::Session;
-use crate::signals;
 use crate::view;
 
 /// Rounds at most, the first included.
@@ -44,6 +43,8 @@ pub(super) struct Rounder<'a> {
     pub(super) options: &'a Options,
     pub(super) folder: Folder,
     pub(super) watch: &'a Watch,
+    /// When the time of the whole run is over.
+    pub(super) ends: Option<Instant>,
 }
 
 impl Rounder<'_> {
@@ -57,16 +58,21 @@ impl Rounder<'_> {
         writer: &Cluster,
         histories: &mut Histories,
     ) -> Result<Rounds, CliError> {
-        let deadline = Instant::now() + Duration::from_secs(self.run.task_timeout);
-        let report =
-            carry_out(self.session, writer, self.run, &agreed, histories, self.watch).await;
+        let told = Told::of(self.run, self.ends);
+        let report = carry_out(self.session, writer, &told, &agreed, histories, self.watch).await;
+        let patience = Instant::now() + Duration::from_secs(self.run.task_timeout);
+        let deadline = self.ends.map_or(patience, |ends| ends.min(patience));
+        let mut stop = self.watch.stop();
         let mut worked = !report.done.is_empty();
         let mut tried = agreed.clone();
         let mut rounds = Rounds::new(agreed, report);
-        while rounds.count < MOST && Instant::now() < deadline {
+        while rounds.count < MOST && Instant::now() < deadline && *stop.borrow() == Stop::Go {
             let next = tokio::select! {
                 next = self.next(&mut rounds, histories) => next,
-                () = signals::wait() => break,
+                Ok(_) = stop.wait_for(|stop| *stop != Stop::Go) => {
+                    output::errors(&view::note("stopped: it is not planned again"));
+                    break;
+                }
             };
             let Some(next) = next.unwrap_or_else(|error| self.stopped(&error)) else { break };
             if !worked && check::same(&next, &tried) {
@@ -89,7 +95,8 @@ impl Rounder<'_> {
 
     async fn once_more(&self, next: &Plan, history: &mut Numbered<'_>) -> Result<Report, CliError> {
         let writer = secrets::writer(self.session, next).await?;
-        Ok(carry_out(self.session, &writer, self.run, next, history, self.watch).await)
+        let told = Told::of(self.run, self.ends);
+        Ok(carry_out(self.session, &writer, &told, next, history, self.watch).await)
     }
 
     /// The plan of the next round; none when there is nothing to go on with.
@@ -132,12 +139,17 @@ impl Rounder<'_> {
 
     /// What a round could not tell is looked at once more; what stays unknown is left alone.
     async fn settle(&self, rounds: &mut Rounds, histories: &mut Histories) -> Result<(), CliError> {
-        let unknown = |id: u32| {
-            let error = rounds.report.failed.get(&ActionId(id));
-            error.is_some_and(|error| error.class == ErrorClass::OutcomeUnknown)
+        // Another profile's journal may still be that of the last run, with numbers of its own.
+        let unknown = |open: &Action| {
+            let ours = rounds.plan.actions.get(open.id).is_some_and(|action| {
+                (&action.address, action.vmid, action.kind.verb())
+                    == (&open.address, open.vmid, open.kind.verb())
+            });
+            let error = rounds.report.failed.get(&open.id);
+            ours && error.is_some_and(|error| error.class == ErrorClass::OutcomeUnknown)
         };
         let open = settle::open(self.session, &self.folder)?;
-        let open = open.into_iter().filter(|(_, open)| unknown(open.action.id.0)).collect();
+        let open = open.into_iter().filter(|(_, open)| unknown(&open.action)).collect();
         for (_, open, became) in settle::settle(self.session, &patience(self.run), open).await {
             let (id, address) = (open.action.id, &open.action.address);
             match became {

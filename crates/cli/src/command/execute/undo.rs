@@ -1,17 +1,19 @@
 //! What a run that failed takes back: guests whose making failed where documents say so
 //! (`on_failure: destroy`), or everything (`--rollback-on-failure`).
 
+use std::time::Instant;
+
 use pvx_core::desired::OnFailure;
-use pvx_core::execute::Report;
+use pvx_core::execute::{Report, Stop};
 use pvx_core::live::Snapshot;
-use pvx_core::plan::{Intent, Plan};
+use pvx_core::plan::{ActionId, Intent, Plan};
 use pvx_core::provider::Reader;
 use pvx_core::state::Histories;
 use pvx_core::undo::{self, Round, Scope};
 use pvx_provider_pve::Cluster;
 use pvx_provider_pve::guest::Qemu;
 
-use super::carry_out::carry_out;
+use super::carry_out::{Told, carry_out};
 use super::rounds::Numbered;
 use crate::args::{Format, RunOptions};
 use crate::events::Watch;
@@ -34,6 +36,8 @@ pub(super) struct Ended<'a> {
     /// The journal numbers the actions of an undo on, from here.
     pub(super) offset: u32,
     pub(super) watch: &'a Watch,
+    /// When the time of the whole run is over.
+    pub(super) ends: Option<Instant>,
 }
 
 /// What was taken back.
@@ -41,9 +45,16 @@ pub(crate) struct Undone {
     /// Its findings say what was not.
     pub(crate) plan: Plan,
     pub(crate) report: Report,
+    /// Its actions are numbered on from here.
+    pub(super) offset: u32,
 }
 
 impl Undone {
+    /// The number that an action of it has in the whole run.
+    pub(crate) fn number(&self, id: ActionId) -> ActionId {
+        ActionId(id.0.saturating_add(self.offset))
+    }
+
     /// Is every outcome known?
     pub(super) fn all_known(undone: Option<&Self>) -> bool {
         undone.is_none_or(|undone| super::carry_out::all_known(&undone.report))
@@ -55,7 +66,8 @@ pub(super) async fn after_failure(ended: &Ended<'_>, histories: &mut Histories) 
     let scope = scope(ended)?;
     let stopped =
         |of: &Round<'_>| !(of.report.abandoned.is_empty() && of.report.unstarted.is_empty());
-    if ended.rounds.iter().any(stopped) {
+    let told_to = *ended.watch.stop().borrow() != Stop::Go;
+    if told_to || ended.rounds.iter().any(stopped) {
         output::errors(&view::note("the run was stopped, so nothing is taken back"));
         return None;
     }
@@ -74,11 +86,11 @@ pub(super) async fn after_failure(ended: &Ended<'_>, histories: &mut Histories) 
         true => Report::default(),
         false => {
             let mut history = Numbered { histories, offset: ended.offset };
-            let (writer, run) = (ended.writer, ended.run);
-            carry_out(ended.session, writer, run, &plan, &mut history, ended.watch).await
+            let (writer, told) = (ended.writer, Told::of(ended.run, ended.ends));
+            carry_out(ended.session, writer, &told, &plan, &mut history, ended.watch).await
         }
     };
-    Some(Undone { plan, report })
+    Some(Undone { plan, report, offset: ended.offset })
 }
 
 /// What is to be taken back, if anything.

@@ -64,3 +64,19 @@ async fn a_removal_of_a_moment_ago_is_waited_out() {
         assert!(seconds >= least && seconds < least + 6.0, "{seconds}");
     }
 }
+
+/// The oldest journals name a guest and what was done to it: that it looks as if it were done, or as if
+/// somebody else were there, says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_says_too_little_is_not_looked_at() {
+    let table =
+        [(None, "nothing"), (Some("UPID:good"), "done"), (Some("UPID:bad"), "failed Failed")];
+    for (upid, expected) in table {
+        let fake = Fake::default();
+        fake.show(0, &[Seen::Done, Seen::Other("x".to_owned())]);
+        let mut open = Unfinished { at: 0, ..open(configure(), upid) };
+        open.action.preconditions.clear();
+        let became = resume(&fake, &Patience::default(), &open, 200, &|_| ()).await;
+        assert_eq!(word(&became), expected, "{upid:?}");
+    }
+}

@@ -73,6 +73,14 @@ pub struct Unfinished {
     pub upid: Option<String>,
 }
 
+impl Unfinished {
+    /// Does it only say what was done to which guest? Then nothing can be concluded from how the guest
+    /// is now. Whole begin records have a time, and preconditions.
+    pub fn is_vague(&self) -> bool {
+        self.at == 0 && self.action.preconditions.is_empty()
+    }
+}
+
 /// What the journal of the last run says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unsettled {
