@@ -86,10 +86,12 @@ fn being_made(guest: &Guest, live: &Summary) -> Finding {
         "{} is not made: guest {} on {} is being made right now, and may be it",
         guest.address, live.vmid, live.node
     );
-    Finding::error("being-made", text)
-        .about(&guest.address)
-        .at(guest.span)
-        .help("wait until its lock is gone, then run the command again")
+    let help = format!(
+        "wait until its lock is gone, then run the command again; when no task works on it (its node was \
+         lost meanwhile), remove it: `qm unlock {0}; qm destroy {0}` on {1}",
+        live.vmid, live.node
+    );
+    Finding::error("being-made", text).about(&guest.address).at(guest.span).help(help)
 }
 
 /// Which places of a profile's groups are taken.

@@ -211,7 +211,8 @@ impl ApiError {
     pub fn is_hiccup(&self) -> bool {
         let Self::Refused { status: 500, reason, .. } = self else { return false };
         let text = reason.trim().to_lowercase();
-        let said = ["", "internal server error", "got timeout", "communication failure"];
+        let said =
+            ["", "internal error", "internal server error", "got timeout", "communication failure"];
         said.contains(&text.as_str())
             || text.contains("timed out")
             || text.contains("connection refused")
