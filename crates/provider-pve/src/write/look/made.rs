@@ -151,14 +151,15 @@ fn is_it(action: &Action, guest: &Guest) -> bool {
     }
 }
 
+/// What stands in the file of a guest that is being cloned, after its `#` and a blank.
+const TEMPORARY: &str = "qmclone temporary file";
+
 /// Does it show whose it is? The file that stands for a guest that is being made has its lock, and a
 /// comment that Proxmox reads as a description (qemu-server, clone_vm).
 fn shows_anything(guest: &Guest) -> bool {
     let said = |key: &str| match key {
         "lock" => false,
-        "description" => {
-            guest.config.get(key).is_some_and(|text| !text.starts_with("qmclone temporary file"))
-        }
+        "description" => guest.config.get(key).is_some_and(|text| text.trim() != TEMPORARY),
         _ => true,
     };
     guest.config.keys().any(|key| matches!(key.as_str(), "description" | "name") && said(key))
@@ -176,4 +177,25 @@ fn taken(action: &Action, row: &Row, guest: &Guest) -> String {
     let name = guest.config.get("name").or(row.name.as_ref());
     let name = name.map_or_else(|| "a guest without a name".to_owned(), |name| format!("'{name}'"));
     format!("VMID {} was taken by {name} on {} meanwhile", action.vmid, row.node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_is_being_made_shows_nothing() {
+        let table: [(&[(&str, &str)], bool); 5] = [
+            (&[("lock", "clone"), ("description", " qmclone temporary file\n")], false),
+            (&[("lock", "clone"), ("description", "qmclone temporary file")], false),
+            (&[("lock", "create")], false),
+            (&[("lock", "clone"), ("description", "pvx is making k3s/w1 (x)")], true),
+            (&[("lock", "clone"), ("name", "theirs")], true),
+        ];
+        for (config, shows) in table {
+            let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let guest = Guest { config, ..Guest::default() };
+            assert_eq!(shows_anything(&guest), shows, "{guest:?}");
+        }
+    }
 }
