@@ -183,8 +183,10 @@ impl Rounder<'_> {
             change.is_none_or(|change| !rounds.is_removed(&change.address))
         });
         let lost = rounds.taken();
-        // Who takes one after the other is left behind: further ahead in each round.
-        let ahead = AHEAD.saturating_pow(u32::try_from(rounds.count).unwrap_or(u32::MAX));
+        // The next one, at first. Who takes one after the other is left behind: further ahead in each
+        // round.
+        let again = u32::try_from(rounds.count).unwrap_or(u32::MAX).saturating_sub(1);
+        let ahead = if again == 0 { 0 } else { AHEAD.saturating_pow(again) };
         let near = |vmid: &u32| vmid.saturating_add(1)..=vmid.saturating_add(ahead);
         options.avoided.extend(lost.iter().flat_map(near));
         options.taken.extend(lost);
