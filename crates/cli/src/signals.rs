@@ -13,10 +13,16 @@ pub(crate) fn listen(tell: impl Fn(Stop) + Send + 'static) -> watch::Receiver<St
     tokio::spawn(async move {
         for stop in [Stop::Drain, Stop::Leave] {
             both.recv().await;
-            // Before it is told, so that nothing begins after that but what was chosen already. The
-            // run is over when nobody listens any more.
+            // The second one is told before the run leaves. The first one takes effect before it is
+            // told, so that nothing begins after that but what was chosen already. The run is over
+            // when nobody listens any more.
+            if stop == Stop::Leave {
+                tell(stop);
+            }
             let _ = sender.send(stop);
-            tell(stop);
+            if stop != Stop::Leave {
+                tell(stop);
+            }
         }
         std::future::pending::<()>().await;
     });
