@@ -10,6 +10,7 @@ pub mod desired;
 pub mod diagnostic;
 pub mod document;
 pub mod execute;
+mod json_schema;
 pub mod late;
 pub mod live;
 pub mod plan;

@@ -1,18 +1,16 @@
-//! How long actions take: what comes first, and how long is left.
+//! How long actions take: what comes first.
 //!
 //! An action takes time of its own, and holds the lock of each of its storages for a while. Where
 //! earlier runs have seen the kind of action on this cluster, their mean counts; else orders of
 //! magnitude from recordings of a Proxmox VE 9 on fast disks.
 
 mod cost;
-mod left;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) use cost::{Cost, Sample, per_gib, volumes_on};
 
-use super::Limits;
 use crate::plan::{Action, ActionId, Plan};
 use crate::state::Durations;
 
@@ -36,20 +34,6 @@ impl Estimates {
         let cost = self.cost(action);
         let holds = u32::try_from(action.storages.len()).unwrap_or(u32::MAX);
         cost.own.saturating_add(cost.volume.saturating_mul(holds))
-    }
-
-    /// How long the rest of the plan takes about: the longer of the longest chain of actions that
-    /// is left, and of what is left for each thing that is used one after the other. `finished`
-    /// are actions that ended, or will not be run; `running` are those in flight, and for how long
-    /// they have been.
-    pub fn remaining(
-        &self,
-        plan: &Plan,
-        limits: &Limits,
-        finished: &BTreeSet<ActionId>,
-        running: &BTreeMap<ActionId, Duration>,
-    ) -> Duration {
-        left::remaining(self, plan, limits, finished, running)
     }
 
     /// What an action costs.

@@ -1,48 +1,27 @@
 //! The JSON schema of a serialised plan, for programs that read one.
 
-use schemars::generate::SchemaSettings;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Plan, VERSION};
+use crate::json_schema;
 
 /// The JSON schema (draft 2020-12) of what `pvx plan --format json` prints: what is always there is
 /// required, and a later pvx of the same [`VERSION`] may add keys.
 pub fn json_schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
-    let mut schema = settings.into_generator().into_root_schema_for::<Plan>().to_value();
-    if let Some(root) = schema.as_object_mut() {
-        root.insert("$id".to_owned(), format!("urn:pvx:schema:plan:{VERSION}").into());
-        root.insert("title".to_owned(), "pvx: plan".into());
-    }
-    if let Some(version) = schema.pointer_mut("/properties/version") {
-        *version = json!({ "description": "The version of this form.", "const": VERSION });
-    }
-    schema
+    let version = ("/properties/version", "The version of this form.");
+    json_schema::of::<Plan>("plan", "pvx: plan", VERSION, version)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Words for people may change as they like.
-    fn shape(schema: &mut Value) {
-        match schema {
-            Value::Object(map) => {
-                map.retain(|key, value| !(key == "description" && value.is_string()));
-                map.values_mut().for_each(shape);
-            }
-            Value::Array(list) => list.iter_mut().for_each(shape),
-            _ => {}
-        }
-    }
-
     /// When this fails, programs that read plans see another form than before: a key that went or
     /// means something else needs a new [`VERSION`]; one that came does not. Then the golden is
     /// accepted with `INSTA_UPDATE=always`.
     #[test]
     fn the_shape_of_this_version() {
-        let mut schema = json_schema();
-        shape(&mut schema);
+        let schema = json_schema::shape(json_schema());
         insta::assert_snapshot!(
             format!("plan_version_{VERSION}"),
             serde_json::to_string_pretty(&schema).unwrap()
